@@ -1,0 +1,39 @@
+//! Bitcoin mining arithmetic: [`Template`] → [`PreparedTemplate`] → [`Job`] → [`Header`] → hash →
+//! [`Target`].
+//!
+//! This crate knows how a block is put together and what a hash is worth. It knows no Stratum, no
+//! connection and no clock: times are arguments, and the bytes that make a coinbase unique are
+//! given by the caller.
+
+mod amount;
+mod coinbase;
+mod difficulty;
+mod hashrate;
+mod header;
+mod job;
+mod lookalike;
+mod merkle;
+mod name;
+mod network;
+mod payout;
+mod prepared;
+mod sha256d;
+mod target;
+mod template;
+mod time;
+
+pub use amount::Work;
+pub use coinbase::{Coinbase, CoinbaseError, PoolTag, PoolTagError, UniqueBytes};
+pub use difficulty::{Difficulty, Rung};
+pub use hashrate::Hashrate;
+pub use header::Header;
+pub use job::{Block, Job};
+pub use merkle::{merkle_path, merkle_root};
+pub use name::{Miner, NameError, PayoutPolicy};
+pub use network::Network;
+pub use payout::{BasisPoints, Fee, Payout};
+pub use prepared::{CoinbaseBudget, PreparedTemplate, TemplateError};
+pub use sha256d::sha256d;
+pub use target::Target;
+pub use template::{BlockLimits, Template, TemplateTransaction};
+pub use time::UnixTime;

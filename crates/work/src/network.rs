@@ -1,0 +1,86 @@
+//! The Bitcoin networks that a pool can mine on.
+
+use core::fmt;
+
+/// A Bitcoin network. A `match` on it is total on purpose: a network without a case is a compile
+/// error, never a silent default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// The network whose coins have value.
+    Mainnet,
+    /// The fourth test network (BIP94), with its 20-minute rule for minimum-difficulty blocks.
+    Testnet4,
+    /// A network whose blocks satisfy a challenge; only the challenge `OP_TRUE` can be mined.
+    Signet,
+    /// A private chain where every second hash is a block.
+    Regtest,
+}
+
+impl Network {
+    /// All networks, in the order in which they are shown to people.
+    pub const ALL: [Self; 4] = [Self::Mainnet, Self::Testnet4, Self::Signet, Self::Regtest];
+
+    /// The name that Bitcoin Core uses in `getblockchaininfo` (`chain`).
+    pub const fn core_name(self) -> &'static str {
+        match self {
+            Self::Mainnet => "main",
+            Self::Testnet4 => "testnet4",
+            Self::Signet => "signet",
+            Self::Regtest => "regtest",
+        }
+    }
+
+    /// The network with the given Bitcoin Core name, if a pool can mine on it.
+    pub fn from_core_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|network| network.core_name() == name)
+    }
+
+    /// The number of blocks between two halvings of the subsidy.
+    pub const fn halving_interval(self) -> u32 {
+        match self {
+            Self::Mainnet | Self::Testnet4 | Self::Signet => 210_000,
+            Self::Regtest => 150,
+        }
+    }
+}
+
+impl From<Network> for bitcoin::Network {
+    fn from(network: Network) -> Self {
+        match network {
+            Network::Mainnet => Self::Bitcoin,
+            Network::Testnet4 => Self::Testnet4,
+            Network::Signet => Self::Signet,
+            Network::Regtest => Self::Regtest,
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mainnet => "mainnet",
+            Self::Testnet4 => "testnet4",
+            Self::Signet => "signet",
+            Self::Regtest => "regtest",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bitcoin_core_s() {
+        for network in Network::ALL {
+            let theirs = bitcoin::Network::from(network);
+            assert_eq!(network.core_name(), theirs.to_core_arg());
+            assert_eq!(Network::from_core_name(network.core_name()), Some(network));
+        }
+        // The third test network is not mined on any more.
+        assert_eq!(Network::from_core_name("test"), None);
+        assert_eq!(Network::from_core_name(""), None);
+    }
+}
