@@ -1,0 +1,210 @@
+//! From an accepted socket to a stream of lines or frames (R-29, R-30, NX-40).
+
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+
+use headframe_sv2_noise::{ACT1_LEN, ACT2_LEN, RecordLayer, StaticIdentity, respond};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::curve_pool::CurvePool;
+use crate::detect::{Detected, detect};
+use crate::error::TransportError;
+use crate::frame_stream::FrameStream;
+use crate::line_stream::{LINE_LIMIT, LineStream};
+use crate::link::{Filled, Link};
+use crate::local::is_local;
+use crate::outbox::OUTBOX_LIMIT;
+use crate::random;
+
+/// How long a client has from its connection to the end of its handshake. Devices and the reference
+/// implementation give servers as much.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Payload bytes of a frame that a mining server takes. The longest mining message, a
+/// SetCustomMiningJob, holds one field of up to 64 KiB and a merkle path.
+pub const MINING_FRAME_LIMIT: usize = 80 * 1024;
+
+/// What an acceptor allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptSettings {
+    /// From the connection to the end of the handshake, or to the first recognised bytes.
+    pub handshake_deadline: Duration,
+    /// Payload bytes of a frame.
+    pub frame_limit: usize,
+    /// Bytes of a line without its end.
+    pub line_limit: usize,
+    /// Bytes that may wait for a peer that does not read.
+    pub outbox_limit: usize,
+    /// Whether Stratum V2 in clear is served to loopback and private addresses (NX-2).
+    pub plaintext_sv2: bool,
+}
+
+/// Turns sockets into streams. Clones share the identity and the curve pool.
+#[derive(Debug, Clone)]
+pub struct Acceptor {
+    settings: AcceptSettings,
+    identity: watch::Receiver<Arc<StaticIdentity>>,
+    curve_pool: CurvePool,
+}
+
+/// What a client turned out to speak.
+#[derive(Debug)]
+pub enum Accepted {
+    /// Closed without a byte, as devices do to see whether a pool is there. Not an event.
+    Nothing,
+    /// Stratum V1; its first line is there to be taken.
+    Sv1(LineStream),
+    /// Stratum V2; the handshake is done.
+    Sv2(FrameStream),
+}
+
+/// Why a socket did not become a stream. The socket is closed; nothing was answered.
+#[derive(Debug, Error)]
+pub enum AcceptError {
+    /// The client's: it left before it could be recognised.
+    #[error("the client left after {received} bytes, before its protocol could be recognised")]
+    ClosedEarly {
+        /// Bytes that arrived.
+        received: usize,
+    },
+    /// The client's: too slow.
+    #[error("the client did not finish its handshake in time")]
+    Deadline,
+    /// The network's, the client's, or ours when the operating system has no random bytes.
+    #[error("connection failed during the handshake: {0}")]
+    Io(#[from] io::Error),
+    /// The client's user's: encryption is mandatory here.
+    #[error(
+        "the client speaks Stratum V2 without encryption, which this listener does not allow from its address; configure the pool's authority key in the miner"
+    )]
+    Plaintext,
+    /// The client's user's: this port has no TLS.
+    #[error(
+        "the client speaks TLS, which this port does not; configure the miner without TLS, stratum+tcp:// or stratum2+tcp://"
+    )]
+    Tls,
+}
+
+impl Default for AcceptSettings {
+    fn default() -> Self {
+        Self {
+            handshake_deadline: HANDSHAKE_DEADLINE,
+            frame_limit: MINING_FRAME_LIMIT,
+            line_limit: LINE_LIMIT,
+            outbox_limit: OUTBOX_LIMIT,
+            plaintext_sv2: false,
+        }
+    }
+}
+
+impl Acceptor {
+    /// An acceptor that answers with whatever identity the channel holds at the time: a renewed
+    /// certificate is sent into it, and nobody who is connected notices.
+    pub const fn new(
+        settings: AcceptSettings,
+        identity: watch::Receiver<Arc<StaticIdentity>>,
+        curve_pool: CurvePool,
+    ) -> Self {
+        Self {
+            settings,
+            identity,
+            curve_pool,
+        }
+    }
+
+    /// Recognises what a client speaks and shakes hands with it.
+    ///
+    /// May be cancelled, and then closes the socket. Errors are for the log alone: to the client they
+    /// are a closed connection.
+    pub async fn accept(&self, socket: TcpStream) -> Result<Accepted, AcceptError> {
+        let greeted = timeout(self.settings.handshake_deadline, self.greet(socket));
+        greeted.await.map_err(|_| AcceptError::Deadline)?
+    }
+
+    async fn greet(&self, socket: TcpStream) -> Result<Accepted, AcceptError> {
+        socket.set_nodelay(true)?;
+        let local = is_local(socket.peer_addr()?.ip());
+        let mut link = Link::new(socket, ACT1_LEN, self.settings.outbox_limit);
+        let Some(detected) = recognise(&mut link).await? else {
+            return Ok(Accepted::Nothing);
+        };
+        let frame_limit = self.settings.frame_limit;
+        match detected {
+            Detected::Sv1 { skip } => {
+                link.inbox.take(skip);
+                Ok(Accepted::Sv1(LineStream::from_link(
+                    link,
+                    self.settings.line_limit,
+                )))
+            }
+            Detected::Tls => Err(AcceptError::Tls),
+            Detected::PlainSv2 if local && self.settings.plaintext_sv2 => Ok(Accepted::Sv2(
+                FrameStream::plain_from_link(link, frame_limit),
+            )),
+            Detected::PlainSv2 => Err(AcceptError::Plaintext),
+            Detected::Noise | Detected::Undecided => {
+                let record = self.shake_hands(&mut link).await?;
+                Ok(Accepted::Sv2(FrameStream::sealed_from_link(
+                    link,
+                    record,
+                    frame_limit,
+                )))
+            }
+        }
+    }
+
+    async fn shake_hands(&self, link: &mut Link<TcpStream>) -> Result<RecordLayer, AcceptError> {
+        let act1 = loop {
+            if let Some(act1) = link.inbox.pending().first_chunk::<ACT1_LEN>() {
+                break *act1;
+            }
+            receive(link).await?;
+        };
+        link.inbox.take(ACT1_LEN);
+        let identity = Arc::clone(&self.identity.borrow());
+        let answer = move || Ok(respond(&identity, &act1, random::ephemeral_key()?));
+        let (act2, record) = self.curve_pool.run(answer).await?;
+        link.outbox
+            .append(ACT2_LEN)
+            .map_err(io_error)?
+            .extend_from_slice(&act2);
+        link.flush().await.map_err(io_error)?;
+        Ok(record)
+    }
+}
+
+/// `None` when the client left without a byte; a reset counts as leaving.
+async fn recognise(link: &mut Link<TcpStream>) -> Result<Option<Detected>, AcceptError> {
+    loop {
+        match receive(link).await {
+            Ok(()) => {}
+            Err(_) if link.inbox.pending().is_empty() => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        match detect(link.inbox.pending()) {
+            Detected::Undecided => {}
+            detected => return Ok(Some(detected)),
+        }
+    }
+}
+
+async fn receive(link: &mut Link<TcpStream>) -> Result<(), AcceptError> {
+    match link.fill().await.map_err(io_error)? {
+        Filled::Bytes => Ok(()),
+        Filled::Closed => Err(AcceptError::ClosedEarly {
+            received: link.inbox.pending().len(),
+        }),
+    }
+}
+
+/// During a handshake nothing but the socket can fail.
+fn io_error(error: TransportError) -> AcceptError {
+    match error {
+        TransportError::Io(error) => AcceptError::Io(error),
+        other => AcceptError::Io(io::Error::other(other)),
+    }
+}

@@ -1,0 +1,77 @@
+//! Where the curve operations of handshakes run.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+/// One handshake's curve work at a time, on a thread that judges no shares: a storm of reconnects
+/// takes one core at most, and who waits too long meets his deadline.
+///
+/// Clones share the one place.
+#[derive(Debug, Clone)]
+pub struct CurvePool(Arc<Semaphore>);
+
+impl CurvePool {
+    /// A pool with one place.
+    pub fn new() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+
+    /// Runs `work` when its turn has come. Whoever stops waiting gives up his turn; work that has begun
+    /// keeps the place until it is done.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let permit = Arc::clone(&self.0).acquire_owned().await;
+        let permit = permit.map_err(io::Error::other)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(permit);
+            result
+        });
+        done.await.map_err(io::Error::other)?
+    }
+}
+
+impl Default for CurvePool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_never_run_at_once_even_when_their_callers_have_left() {
+        static RUNNING: AtomicUsize = AtomicUsize::new(0);
+        static FINISHED: AtomicUsize = AtomicUsize::new(0);
+        let pool = CurvePool::new();
+        let work = || {
+            assert_eq!(RUNNING.fetch_add(1, Ordering::SeqCst), 0);
+            std::thread::yield_now();
+            RUNNING.fetch_sub(1, Ordering::SeqCst);
+            FINISHED.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        };
+        let callers: Vec<_> = (0..32)
+            .map(|_| {
+                let pool = pool.clone();
+                tokio::spawn(async move { pool.run(work).await })
+            })
+            .collect();
+        for (i, caller) in callers.into_iter().enumerate() {
+            match i % 4 {
+                0 => caller.abort(),
+                _ => caller.await.unwrap().unwrap(),
+            }
+        }
+        pool.run(|| Ok(())).await.unwrap();
+        assert!(FINISHED.load(Ordering::SeqCst) >= 24);
+    }
+}

@@ -1,0 +1,108 @@
+//! A socket with its two buffers: what line and frame streams have in common.
+
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
+
+use crate::error::TransportError;
+use crate::inbox::Inbox;
+use crate::outbox::Outbox;
+
+/// How long a connection that is being closed may take to fetch what is queued for it.
+pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a call of `fill` brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// Bytes arrived; there may be messages to take out.
+    Bytes,
+    /// The peer will send no more.
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Link<S> {
+    socket: S,
+    pub(crate) inbox: Inbox,
+    pub(crate) outbox: Outbox,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    pub(crate) const fn new(socket: S, message_limit: usize, outbox_limit: usize) -> Self {
+        Self {
+            socket,
+            inbox: Inbox::new(message_limit),
+            outbox: Outbox::new(outbox_limit),
+        }
+    }
+
+    pub(crate) const fn socket(&self) -> &S {
+        &self.socket
+    }
+
+    /// Reads once, and writes what is queued while it waits. Cancelling loses nothing.
+    pub(crate) async fn fill(&mut self) -> Result<Filled, TransportError> {
+        poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    /// Writes everything queued. Cancelling loses nothing.
+    pub(crate) async fn flush(&mut self) -> Result<(), TransportError> {
+        poll_fn(|cx| self.poll_flush(cx))
+            .await
+            .map_err(TransportError::Io)
+    }
+
+    /// Writes everything queued, says that nothing follows, and waits for the peer to do the same:
+    /// a socket closed with bytes unread would reset the connection and take with it what the peer
+    /// has not read yet.
+    pub(crate) async fn shutdown(mut self, deadline: Duration) {
+        let goodbye = async {
+            self.flush().await?;
+            self.socket.shutdown().await?;
+            while self.fill().await? == Filled::Bytes {
+                let len = self.inbox.pending().len();
+                self.inbox.take(len);
+            }
+            Ok::<_, TransportError>(())
+        };
+        // Whatever fails here, the connection ends.
+        let _ = timeout(deadline, goodbye).await;
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, TransportError>> {
+        if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+            return Poll::Ready(Err(error.into()));
+        }
+        let room = self.inbox.room();
+        if room.is_empty() {
+            return Poll::Ready(Err(TransportError::Undrained));
+        }
+        let mut buffer = ReadBuf::new(room);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
+        let len = buffer.filled().len();
+        self.inbox.received(len);
+        Poll::Ready(Ok(match len {
+            0 => Filled::Closed,
+            _ => Filled::Bytes,
+        }))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.outbox.pending().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.outbox.pending().is_empty() {
+            let len = ready!(Pin::new(&mut self.socket).poll_write(cx, self.outbox.pending()))?;
+            if len == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outbox.wrote(len);
+        }
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+}
