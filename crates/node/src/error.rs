@@ -1,0 +1,246 @@
+//! Why a node could not serve: whose fault it is, whether waiting helps, and what to do.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a node could not serve.
+///
+/// The text is a reason in plain words; [`NodeError::advice`] is what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NodeError {
+    /// Nobody listens there, or the network is down.
+    #[error("no connection to the node at {address}: {reason}")]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The connection broke before the answer was complete.
+    #[error("the node at {address} closed the connection during {method}: {reason}")]
+    Broken {
+        /// Host and port.
+        address: String,
+        /// The call.
+        method: &'static str,
+        /// What the HTTP library said.
+        reason: String,
+    },
+    /// No complete answer in time.
+    #[error("the node gave no answer to {method} within {seconds} s", seconds = .limit.as_secs_f32())]
+    TimedOut {
+        /// The call.
+        method: &'static str,
+        /// The time allowed.
+        limit: Duration,
+    },
+    /// HTTP 503: all of the node's workers are taken.
+    #[error("the node is busy (HTTP 503, work queue full)")]
+    Busy,
+    /// The node is starting (RPC error -28).
+    #[error("the node is starting: {0}")]
+    WarmingUp(String),
+    /// The node has not caught up with its network (RPC error -10, or by its own account).
+    #[error("the node is still syncing: {0}")]
+    Syncing(String),
+    /// The node has no peers (RPC error -9).
+    #[error("the node is not connected to its network: {0}")]
+    NoPeers(String),
+    /// Cookie authentication is wanted and there is no cookie file.
+    #[error("no cookie file found (looked for {})", paths(.looked))]
+    NoCookie {
+        /// Where it was looked for.
+        looked: Vec<PathBuf>,
+    },
+    /// The cookie file exists and cannot be used.
+    #[error("cookie file {} cannot be read: {reason}", .path.display())]
+    UnreadableCookie {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// HTTP 401: user or password is wrong.
+    #[error("the node at {address} refused the credentials ({tried})")]
+    Unauthorized {
+        /// Host and port.
+        address: String,
+        /// The cookie file or the user that was tried; never the password.
+        tried: String,
+    },
+    /// HTTP 403: the node does not let this address, or this user, make the call.
+    #[error("the node at {address} does not allow {method} (HTTP 403)")]
+    Forbidden {
+        /// Host and port.
+        address: String,
+        /// The call.
+        method: &'static str,
+    },
+    /// The node is on another chain.
+    #[error("the node is on chain {found}, the pool is configured for {}", .expected.core_name())]
+    WrongNetwork {
+        /// The pool's network.
+        expected: headframe_work::Network,
+        /// The node's name of its chain.
+        found: String,
+    },
+    /// A signet whose challenge is not `OP_TRUE` cannot be mined here.
+    #[error(
+        "this signet has the challenge {challenge}; only the challenge 51 (OP_TRUE) can be mined"
+    )]
+    SignetChallenge {
+        /// The challenge script in hexadecimal digits.
+        challenge: String,
+    },
+    /// The template demands a rule that this program does not know (R-24, BIP9).
+    #[error("the node's template demands the rule {rule}, which this version does not know")]
+    UnknownRule {
+        /// The rule's name.
+        rule: String,
+    },
+    /// The template contradicts itself or cannot be read.
+    #[error("the node's template is unusable: field {field}: {reason}")]
+    Template {
+        /// The JSON field.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The answer is not what the call promises.
+    #[error("the node's answer to {method} cannot be read: {reason}")]
+    Unintelligible {
+        /// The call.
+        method: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An RPC error that has no case of its own.
+    #[error("the node answered {method} with error {code}: {message}")]
+    Rpc {
+        /// The call.
+        method: &'static str,
+        /// Bitcoin Core's RPC error code.
+        code: i64,
+        /// Bitcoin Core's words.
+        message: String,
+    },
+}
+
+/// Whether waiting can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// It may pass by itself.
+    Transient,
+    /// Somebody has to do something.
+    Persistent,
+}
+
+/// Who can do something about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The node, or the way to it.
+    Node,
+    /// Whoever configured pool and node.
+    Operator,
+    /// This program: it is too old, or wrong.
+    Ours,
+}
+
+impl NodeError {
+    /// Whether waiting can help.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Broken { .. }
+            | Self::TimedOut { .. }
+            | Self::Busy
+            | Self::WarmingUp(_)
+            | Self::Syncing(_)
+            | Self::NoPeers(_)
+            | Self::NoCookie { .. }
+            | Self::Unintelligible { .. }
+            | Self::Rpc { .. } => ErrorKind::Transient,
+            Self::UnreadableCookie { .. }
+            | Self::Unauthorized { .. }
+            | Self::Forbidden { .. }
+            | Self::WrongNetwork { .. }
+            | Self::SignetChallenge { .. }
+            | Self::UnknownRule { .. }
+            | Self::Template { .. } => ErrorKind::Persistent,
+        }
+    }
+
+    /// Who can do something about it.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Broken { .. }
+            | Self::TimedOut { .. }
+            | Self::Busy
+            | Self::WarmingUp(_)
+            | Self::Syncing(_)
+            | Self::NoPeers(_)
+            | Self::Template { .. }
+            | Self::Unintelligible { .. }
+            | Self::Rpc { .. } => Fault::Node,
+            Self::NoCookie { .. }
+            | Self::UnreadableCookie { .. }
+            | Self::Unauthorized { .. }
+            | Self::Forbidden { .. }
+            | Self::WrongNetwork { .. }
+            | Self::SignetChallenge { .. } => Fault::Operator,
+            Self::UnknownRule { .. } => Fault::Ours,
+        }
+    }
+
+    /// What to do about it, in one sentence.
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => {
+                "start bitcoind with server=1, or set the node's address and port"
+            }
+            Self::Broken { .. } => "look at the node's debug.log; the pool tries again by itself",
+            Self::TimedOut { .. } => {
+                "see whether the node is overloaded; the pool tries again by itself"
+            }
+            Self::Busy => "raise rpcworkqueue and rpcthreads in bitcoin.conf if this lasts",
+            Self::WarmingUp(_) | Self::Syncing(_) => {
+                "wait; mining begins by itself when the node is ready"
+            }
+            Self::NoPeers(_) => "check the node's internet connection",
+            Self::NoCookie { .. } => {
+                "start bitcoind with server=1, or set the path of its .cookie file or a user and password"
+            }
+            Self::UnreadableCookie { .. } => {
+                "let the pool's user read the cookie file (rpccookieperms=group in bitcoin.conf)"
+            }
+            Self::Unauthorized { .. } => {
+                "set the cookie file of this very node, or the user and password of its rpcauth line"
+            }
+            Self::Forbidden { .. } => {
+                "add this host to rpcallowip, and the call to rpcwhitelist, in bitcoin.conf"
+            }
+            Self::WrongNetwork { .. } => {
+                "set the pool's network to the node's, or the address of another node"
+            }
+            Self::SignetChallenge { .. } => {
+                "mine a signet started with -signetchallenge=51, or another network"
+            }
+            Self::UnknownRule { .. } => "update this program",
+            Self::Template { .. } | Self::Unintelligible { .. } => {
+                "check that the address is Bitcoin Core's RPC port and its version is supported"
+            }
+            Self::Rpc { .. } => "look at the node's debug.log",
+        }
+    }
+}
+
+fn paths(paths: &[PathBuf]) -> String {
+    let shown: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    shown.join(", ")
+}

@@ -1,0 +1,32 @@
+//! Where templates come from and where blocks go.
+//!
+//! Four ports ([`TemplateSource`], [`BlockSink`], [`BlockCheck`], [`TransactionSource`]) stand
+//! between the pool and a Bitcoin node; [`Node`] is one of each. Two adapters fill them:
+//! [`rpc`] speaks JSON-RPC with Bitcoin Core, [`embedded`] is a chain inside the process.
+//!
+//! This crate knows no miner, no channel and no share. It never alters a template, and what it
+//! hands on has been checked: a block built from a [`Template`](headframe_work::Template) of this
+//! crate is refused by the node for no reason that lies in the template.
+
+mod answer;
+mod block_hex;
+mod commitment;
+pub mod embedded;
+mod error;
+mod port;
+pub mod rpc;
+mod status;
+mod subsidy;
+mod window;
+
+pub use answer::{BlockFate, CheckAnswer, SubmitAnswer};
+pub use block_hex::BlockBody;
+pub use error::{ErrorKind, Fault, NodeError};
+pub use port::{
+    BlockCheck, BlockSink, BoxFuture, Cause, Node, TemplateSource, TemplateUpdate,
+    TransactionSource,
+};
+pub use status::{Condition, NodeStatus, Tip};
+pub use window::HeaderWindow;
+
+use subsidy::subsidy;

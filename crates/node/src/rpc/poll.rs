@@ -1,0 +1,411 @@
+//! Follows a node: long polls for new tips, refreshes on a timer, and asks again after errors.
+//!
+//! Long poll and refresh have a connection each. A long poll is never given up for the timer: a
+//! node keeps a thread busy for each until its tip changes, and has only a few. The exception is a
+//! long poll that has missed a block which the refresh saw; its connection is dead.
+//!
+//! What is learnt goes into a slot of which only the newest matters. A refresh that was asked for
+//! before a newer tip arrived is thrown away.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bitcoin::BlockHash;
+use headframe_work::{Network, Template, UnixTime};
+use hyper::body::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, sleep_until};
+
+use super::RpcSettings;
+use super::client::{RpcClient, unintelligible};
+use super::template::{self, Fetched};
+use crate::{
+    BoxFuture, Cause, Condition, HeaderWindow, NodeError, NodeStatus, TemplateSource,
+    TemplateUpdate, Tip,
+};
+
+/// The first wait after an error, doubled with each error after it.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest wait after an error.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long a long poll may lag behind a refresh that saw another tip, or a refresh's time if that
+/// is shorter.
+const LONG_POLL_LAG: Duration = Duration::from_secs(10);
+/// The shortest time between two refreshes.
+const LEAST_REFRESH: Duration = Duration::from_millis(500);
+
+type News = Result<TemplateUpdate, NodeError>;
+
+/// Starts to follow a node; the task ends when the source is dropped.
+pub(super) fn start(settings: RpcSettings) -> (RpcTemplates, watch::Receiver<NodeStatus>) {
+    let name = format!("Bitcoin Core at {}", settings.address);
+    let status = watch::Sender::new(NodeStatus::starting(name, settings.network));
+    let health = status.subscribe();
+    let news = watch::Sender::new(None);
+    let receiver = news.subscribe();
+    let poller = Poller {
+        settings,
+        status,
+        news,
+        parent: Mutex::new(None),
+    };
+    let task = tokio::spawn(poller.run()).abort_handle();
+    (
+        RpcTemplates {
+            news: receiver,
+            task,
+        },
+        health,
+    )
+}
+
+/// The template source of one node.
+pub(super) struct RpcTemplates {
+    news: watch::Receiver<Option<News>>,
+    task: AbortHandle,
+}
+
+impl TemplateSource for RpcTemplates {
+    fn next(&mut self) -> BoxFuture<'_, News> {
+        Box::pin(async move {
+            loop {
+                if self.news.changed().await.is_err() {
+                    // The task runs until self is dropped; only a runtime that ends stops it.
+                    std::future::pending::<()>().await;
+                }
+                if let Some(news) = self.news.borrow_and_update().clone() {
+                    return news;
+                }
+            }
+        })
+    }
+}
+
+impl Drop for RpcTemplates {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Poller {
+    settings: RpcSettings,
+    status: watch::Sender<NodeStatus>,
+    news: watch::Sender<Option<News>>,
+    /// The newest template's parent and its header time; on testnet4 only.
+    parent: Mutex<Option<(BlockHash, UnixTime)>>,
+}
+
+#[derive(Deserialize)]
+struct ChainInfo {
+    chain: String,
+    blocks: u32,
+    headers: u32,
+    bestblockhash: String,
+    #[serde(default)]
+    initialblockdownload: bool,
+    signet_challenge: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct NetworkInfo {
+    subversion: String,
+    connections: u32,
+}
+
+#[derive(Deserialize)]
+struct HeaderInfo {
+    time: u32,
+}
+
+impl Poller {
+    async fn run(self) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let error = self.follow().await;
+            wait = if self.is_well() {
+                FIRST_WAIT
+            } else {
+                (wait * 2).min(LONGEST_WAIT)
+            };
+            self.tell_error(error);
+            sleep(wait).await;
+        }
+    }
+
+    /// Follows the node until something goes wrong.
+    async fn follow(&self) -> NodeError {
+        let mut client = self.settings.client();
+        let first = match self.refresh(&mut client).await {
+            Ok(first) => first,
+            Err(error) => return error,
+        };
+        tokio::select! {
+            error = self.long_polls(first) => error,
+            error = self.refreshes(client) => error,
+        }
+    }
+
+    async fn long_polls(&self, first: Option<String>) -> NodeError {
+        let mut client = self.settings.client();
+        let mut longpoll_id = first;
+        loop {
+            let Some(id) = longpoll_id else {
+                // A node without long poll is followed by the timer alone.
+                return std::future::pending().await;
+            };
+            let params = self.params(Some(&id));
+            let answer = tokio::select! {
+                answer = client.call_unread(template::METHOD, [params], None) => answer,
+                () = self.left_behind() => {
+                    client = self.settings.client();
+                    longpoll_id = Some(id);
+                    continue;
+                }
+            };
+            longpoll_id = match self.take(&mut client, answer, None).await {
+                Ok(next) => next,
+                Err(error) => return error,
+            };
+        }
+    }
+
+    /// Ends when a refresh has told another tip than the one now, and a long poll that was begun
+    /// before has had time enough to say so itself.
+    async fn left_behind(&self) {
+        let mut news = self.news.subscribe();
+        let watched = tip_of(&news.borrow());
+        let _ = news.wait_for(|news| tip_of(news) != watched).await;
+        sleep(LONG_POLL_LAG.min(self.settings.refresh)).await;
+    }
+
+    async fn refreshes(&self, mut client: RpcClient) -> NodeError {
+        loop {
+            self.until_refresh().await;
+            if let Err(error) = self.refresh(&mut client).await {
+                return error;
+            }
+        }
+    }
+
+    /// Ends when the newest template is due to be refreshed.
+    async fn until_refresh(&self) {
+        let mut news = self.news.subscribe();
+        loop {
+            let wait = match &*news.borrow_and_update() {
+                Some(Ok(update)) => self.refresh_wait(update),
+                Some(Err(_)) | None => self.settings.refresh,
+            };
+            let due = tokio::time::Instant::now() + wait.max(LEAST_REFRESH);
+            tokio::select! {
+                () = sleep_until(due) => return,
+                Ok(()) = news.changed() => {}
+            }
+        }
+    }
+
+    /// The time until a template is too old, or its bits are (testnet4).
+    fn refresh_wait(&self, update: &TemplateUpdate) -> Duration {
+        let bits_last = update.window.latest.map(|latest| {
+            let seconds = latest
+                .as_secs()
+                .saturating_sub(update.template.current_time.as_secs());
+            Duration::from_secs(seconds.into()) + Duration::from_secs(1)
+        });
+        bits_last.map_or(self.settings.refresh, |bits| {
+            bits.min(self.settings.refresh)
+        })
+    }
+
+    /// Looks at the node and fetches a template; gives its long poll id.
+    async fn refresh(&self, client: &mut RpcClient) -> Result<Option<String>, NodeError> {
+        self.look_at_node(client).await?;
+        let asked = Instant::now();
+        let limit = Some(self.settings.request_limit);
+        let answer = client
+            .call_unread(template::METHOD, [self.params(None)], limit)
+            .await;
+        self.take(client, answer, Some(asked)).await
+    }
+
+    /// Refuses a node on the wrong chain or behind its network; notes what it says of itself.
+    async fn look_at_node(&self, client: &mut RpcClient) -> Result<(), NodeError> {
+        let limit = Some(self.settings.request_limit);
+        let chain: ChainInfo = client.call("getblockchaininfo", [(); 0], limit).await?;
+        self.check_chain(&chain)?;
+        let hash = chain
+            .bestblockhash
+            .parse()
+            .map_err(|error| unintelligible("getblockchaininfo", error))?;
+        // Health is told even by a node that does not let us ask for its peers.
+        let network: Option<NetworkInfo> = client.call("getnetworkinfo", [(); 0], limit).await.ok();
+        self.status.send_modify(|status| {
+            status.tip = Some(Tip {
+                height: chain.blocks,
+                hash,
+            });
+            if let Some(network) = network {
+                status.version = Some(network.subversion);
+                status.peers = Some(network.connections);
+            }
+        });
+        Ok(())
+    }
+
+    fn check_chain(&self, chain: &ChainInfo) -> Result<(), NodeError> {
+        let expected = self.settings.network;
+        if chain.chain != expected.core_name() {
+            let found = chain.chain.clone();
+            return Err(NodeError::WrongNetwork { expected, found });
+        }
+        if let (Network::Signet, Some(challenge)) = (expected, &chain.signet_challenge) {
+            template::check_challenge(challenge)?;
+        }
+        // A chain whose only miner we are says that it is syncing until its first new block.
+        if chain.initialblockdownload && chain.blocks < chain.headers {
+            let detail = format!("block {} of {}", chain.blocks, chain.headers);
+            return Err(NodeError::Syncing(detail));
+        }
+        Ok(())
+    }
+
+    fn params(&self, longpoll_id: Option<&str>) -> serde_json::Value {
+        let rules = template::rules(self.settings.network);
+        match longpoll_id {
+            Some(id) => json!({ "rules": rules, "longpollid": id }),
+            None => json!({ "rules": rules }),
+        }
+    }
+
+    /// Reads an answer and tells its template; gives its long poll id.
+    async fn take(
+        &self,
+        client: &mut RpcClient,
+        answer: Result<Bytes, NodeError>,
+        asked: Option<Instant>,
+    ) -> Result<Option<String>, NodeError> {
+        let received = Instant::now();
+        let fetched = self.read(answer?).await?;
+        let window = self.window(client, &fetched.template).await?;
+        self.tell(fetched.template, window, received, asked);
+        Ok(fetched.longpoll_id)
+    }
+
+    /// Reads a template, which takes a while for ten megabytes, beside the tasks.
+    async fn read(&self, body: Bytes) -> Result<Fetched, NodeError> {
+        let network = self.settings.network;
+        tokio::task::spawn_blocking(move || template::read(&body, network))
+            .await
+            .unwrap_or_else(|error| Err(unintelligible(template::METHOD, error)))
+    }
+
+    async fn window(
+        &self,
+        client: &mut RpcClient,
+        template: &Template,
+    ) -> Result<HeaderWindow, NodeError> {
+        match template.network {
+            Network::Testnet4 => {
+                let parent_time = self.parent_time(client, template.prev_hash).await?;
+                Ok(HeaderWindow::of(template, parent_time))
+            }
+            Network::Mainnet | Network::Signet | Network::Regtest => {
+                Ok(HeaderWindow::unbounded(template))
+            }
+        }
+    }
+
+    async fn parent_time(
+        &self,
+        client: &mut RpcClient,
+        hash: BlockHash,
+    ) -> Result<UnixTime, NodeError> {
+        let known = *self.parent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, time)) = known.filter(|(parent, _)| *parent == hash) {
+            return Ok(time);
+        }
+        let limit = Some(self.settings.request_limit);
+        let header: HeaderInfo = client
+            .call("getblockheader", [hash.to_string()], limit)
+            .await?;
+        let time = UnixTime::from_secs(header.time);
+        *self.parent.lock().unwrap_or_else(PoisonError::into_inner) = Some((hash, time));
+        Ok(time)
+    }
+
+    /// Tells a template, unless one on another tip has arrived since it was asked for.
+    fn tell(
+        &self,
+        template: Template,
+        window: HeaderWindow,
+        received: Instant,
+        asked: Option<Instant>,
+    ) {
+        let tip = Tip {
+            height: template.height.saturating_sub(1),
+            hash: template.prev_hash,
+        };
+        let template = Arc::new(template);
+        let told = self.news.send_if_modified(|news| {
+            let before = match news {
+                Some(Ok(before)) => Some(before),
+                Some(Err(_)) | None => None,
+            };
+            let same_tip = before
+                .as_ref()
+                .is_some_and(|before| before.template.prev_hash == tip.hash);
+            let overtaken =
+                before.is_some_and(|before| asked.is_some_and(|asked| before.received > asked));
+            if overtaken && !same_tip {
+                return false;
+            }
+            let cause = if same_tip {
+                Cause::Refresh
+            } else {
+                Cause::NewTip
+            };
+            *news = Some(Ok(TemplateUpdate {
+                template,
+                cause,
+                received,
+                window,
+            }));
+            true
+        });
+        if told {
+            self.status.send_modify(|status| {
+                status.condition = Condition::Ready;
+                status.tip = Some(tip);
+                status.last_template = Some(received);
+            });
+        }
+    }
+
+    /// Tells an error, unless it is the one that was told last.
+    fn tell_error(&self, error: NodeError) {
+        self.status.send_if_modified(|status| {
+            let condition = Condition::Unusable(error.clone());
+            let changed = status.condition != condition;
+            status.condition = condition;
+            changed
+        });
+        self.news.send_if_modified(|news| {
+            let changed = !matches!(news, Some(Err(before)) if *before == error);
+            *news = Some(Err(error));
+            changed
+        });
+    }
+
+    fn is_well(&self) -> bool {
+        self.status.borrow().is_ready()
+    }
+}
+
+fn tip_of(news: &Option<News>) -> Option<BlockHash> {
+    match news {
+        Some(Ok(update)) => Some(update.template.prev_hash),
+        Some(Err(_)) | None => None,
+    }
+}

@@ -1,0 +1,68 @@
+//! A node's health as a value, for the log, the dashboard and the decision to listen.
+
+use std::time::Instant;
+
+use bitcoin::BlockHash;
+use headframe_work::Network;
+
+use crate::NodeError;
+
+/// What is known of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeStatus {
+    /// Which node, in words for a person: `Bitcoin Core at 127.0.0.1:8332`, `embedded chain`.
+    pub name: String,
+    /// The network that the pool is configured for.
+    pub network: Network,
+    /// Whether it can be mined on.
+    pub condition: Condition,
+    /// The newest block, once known.
+    pub tip: Option<Tip>,
+    /// The node's version as it names itself, such as `/Satoshi:31.0.0/`.
+    pub version: Option<String>,
+    /// Connections to other nodes; `None` where that has no meaning or is not known.
+    pub peers: Option<u32>,
+    /// When the newest template arrived.
+    pub last_template: Option<Instant>,
+}
+
+/// Whether a node can be mined on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Not asked yet.
+    Starting,
+    /// It gives templates.
+    Ready,
+    /// It gives no templates. The error's text is the reason in plain words, and
+    /// [`advice`](NodeError::advice) says what to do.
+    Unusable(NodeError),
+}
+
+/// A block at the end of the best chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tip {
+    /// Its height; the genesis block has 0.
+    pub height: u32,
+    /// Its hash.
+    pub hash: BlockHash,
+}
+
+impl NodeStatus {
+    /// The status before the first word from the node.
+    pub fn starting(name: String, network: Network) -> Self {
+        Self {
+            name,
+            network,
+            condition: Condition::Starting,
+            tip: None,
+            version: None,
+            peers: None,
+            last_template: None,
+        }
+    }
+
+    /// Whether the node gives templates now.
+    pub fn is_ready(&self) -> bool {
+        self.condition == Condition::Ready
+    }
+}

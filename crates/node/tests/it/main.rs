@@ -1,0 +1,11 @@
+//! The crate from outside: the embedded chain, the RPC adapter against a node that says what it is
+//! told, and both against a real Bitcoin Core where there is one.
+
+// Helpers outside `#[test]` functions unwrap too.
+#![allow(clippy::unwrap_used)]
+
+mod bitcoind;
+mod embedded;
+mod submit;
+mod support;
+mod templates;

@@ -1,0 +1,5 @@
+//! What the tests of this crate share.
+
+pub(crate) mod bitcoind;
+pub(crate) mod block;
+pub(crate) mod fake_node;
