@@ -1,0 +1,129 @@
+//! The table of all keys, and the sample made of it.
+
+use core::fmt::Write as _;
+
+/// A key of the configuration.
+#[derive(Debug)]
+pub struct Key {
+    /// Its table in the file.
+    pub section: &'static str,
+    /// Its name in that table.
+    pub name: &'static str,
+    /// What form its value has.
+    pub kind: Kind,
+    /// Its default, as TOML.
+    pub default: &'static str,
+    /// What it does, in a few words, and what values there are.
+    pub about: &'static str,
+}
+
+/// The form of a value, in the file and as text in the environment and on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A text. Empty: not set.
+    Text,
+    /// A text that is never shown.
+    Secret,
+    /// A number, whole or with decimals.
+    Number,
+    /// `true` or `false`.
+    Switch,
+    /// A list of texts; in the environment, with commas between.
+    List,
+}
+
+impl Key {
+    /// The name by which messages call it: `section.name`.
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    /// The environment variable that sets it: `HEADFRAME_SECTION_NAME`.
+    pub fn variable(&self) -> String {
+        format!("{ENV_PREFIX}{}_{}", self.section, self.name).to_uppercase()
+    }
+}
+
+/// What the names of all our environment variables begin with.
+pub(crate) const ENV_PREFIX: &str = "HEADFRAME_";
+
+macro_rules! keys {
+    ($($section:ident { $($name:ident: $kind:ident = $default:literal, $about:literal;)* })*) => {
+        /// All keys, in the order of the sample.
+        pub const KEYS: &[Key] = &[$($(Key {
+            section: stringify!($section),
+            name: stringify!($name),
+            kind: Kind::$kind,
+            default: $default,
+            about: $about,
+        },)*)*];
+    };
+}
+
+keys! {
+    pool {
+        data_dir: Text = r#""~/.headframe""#, "keys, ledger, found blocks";
+        listen: List = r#"["0.0.0.0:3333"]"#, "miners, SV1 and SV2 on each; \"[::]:3333\": IPv6 too";
+        plaintext_sv2: Switch = "false", "SV2 without Noise; needs private addresses in listen";
+        public_host: Text = r#""""#, "what miners are told to dial; empty: as in the browser";
+        max_connections: Number = "10000", "miners beyond it are turned away";
+        tag: Text = r#""headframe""#, "in the coinbase, at most 32 printable ASCII characters";
+    }
+    node {
+        network: Text = r#""""#, "mainnet, testnet4, signet or regtest; empty: as the node says";
+        url: Text = r#""""#, "host:port of its RPC; empty: this machine, the usual port";
+        cookie_file: Text = r#""""#, "empty: looked for in Bitcoin Core's data directories";
+        user: Text = r#""""#, "RPC user, instead of the cookie";
+        password: Secret = r#""""#, "or in HEADFRAME_NODE_PASSWORD";
+    }
+    payout {
+        fee_percent: Number = "0", "of each block, to fee_address; steps of 0.01";
+        fee_address: Text = r#""""#, "";
+        fee_split_percent: Number = "0", "of the fee, to fee_split_address";
+        fee_split_address: Text = r#""""#, "";
+        plain_name_address: Text = r#""""#, "paid for user names that are no address; empty: refused";
+    }
+    difficulty {
+        shares_per_minute: Number = "12", "aimed at, per miner; 1 to 120";
+        start: Number = "1024", "a power of two, as min and max";
+        min: Number = "0", "0: as easy as the miner wants";
+        max: Number = "0", "0: no limit";
+    }
+    http {
+        listen: Text = r#""127.0.0.1:8080""#, "dashboard, API and metrics; empty: none";
+        allowed_hosts: List = "[]", "names of it behind a reverse proxy";
+    }
+    log {
+        level: Text = r#""info""#, "error, warn, info, debug or trace";
+    }
+}
+
+/// The table for a section and a name.
+pub(crate) fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter()
+        .find(|key| key.section == section && key.name == name)
+}
+
+/// A file with every key at its default, commented out: it fits on a screen.
+pub fn sample() -> String {
+    let mut text = String::from("# Every key with its default. The pool needs none of them.\n");
+    let mut section = "";
+    for key in KEYS {
+        if key.section != section {
+            section = key.section;
+            line(&mut text, &format!("[{section}]"), "");
+        }
+        let assignment = format!("#{} = {}", key.name, key.default);
+        line(&mut text, &assignment, key.about);
+    }
+    text
+}
+
+fn line(text: &mut String, left: &str, about: &str) {
+    let written = if about.is_empty() {
+        writeln!(text, "{left}")
+    } else {
+        writeln!(text, "{left:32} # {about}")
+    };
+    written.expect("a String takes all that is written to it");
+}

@@ -1,0 +1,30 @@
+//! TOML file, environment and command line → [`PoolConfig`]: the one place that validates.
+//!
+//! [`KEYS`] is the table of all there is to configure; the file's keys, the environment's variables,
+//! the sample and the errors come from it. The pool needs none of them. [`load`] reads the sources,
+//! the later ones win (file, environment, flags), and gives either values that cannot be wrong or
+//! all the mistakes at once, each with its place, the key, the value and what would be right.
+//!
+//! What is NOT here: constants (each is beside its code, with its reason), and anything that needs
+//! a socket. Whether a port is free or a node answers is found out by those who use them. The
+//! network may be known only from the node: what depends on it is checked by
+//! [`PayoutConfig::policy`].
+
+mod address;
+mod error;
+mod field;
+mod keys;
+mod pool_config;
+mod read;
+mod source;
+mod suggest;
+mod value;
+
+pub use address::{PayAddress, WrongNetwork};
+pub use error::{ConfigError, ConfigErrors, Origin};
+pub use keys::{KEYS, Key, Kind, sample};
+pub use pool_config::{
+    DifficultyConfig, FeeConfig, HttpConfig, LogLevel, NodeAddress, NodeAuth, NodeConfig,
+    PayoutConfig, PoolConfig, Secret,
+};
+pub use source::{Flag, Loaded, Notice, Sources, load};

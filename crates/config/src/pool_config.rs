@@ -1,0 +1,204 @@
+//! The configuration once it is valid.
+
+use core::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use headframe_work::{BasisPoints, Fee, Network, PayoutPolicy, PoolTag, Rung};
+
+use crate::{PayAddress, WrongNetwork};
+
+/// All that an operator chooses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolConfig {
+    /// Where keys, ledger and found blocks are kept.
+    pub data_dir: PathBuf,
+    /// Where miners connect, at least one address, none twice.
+    pub listen: Vec<SocketAddr>,
+    /// Whether SV2 without Noise is served too. Then all of `listen` are loopback or private.
+    pub plaintext_sv2: bool,
+    /// The host that miners are told to dial; `None`: the one in the visitor's address bar.
+    pub public_host: Option<String>,
+    /// How many connections of miners there may be at once, at least 1.
+    pub max_connections: usize,
+    /// The pool's name in the coinbase.
+    pub tag: PoolTag,
+    /// The Bitcoin node.
+    pub node: NodeConfig,
+    /// Who is paid besides the miner.
+    pub payout: PayoutConfig,
+    /// Difficulty control.
+    pub difficulty: DifficultyConfig,
+    /// The dashboard.
+    pub http: HttpConfig,
+    /// How much is logged.
+    pub log_level: LogLevel,
+}
+
+/// How the node is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// The network it has to be on; `None`: whichever it is on.
+    pub network: Option<Network>,
+    /// Where its RPC is; `None`: on this machine, on its network's usual port.
+    pub address: Option<NodeAddress>,
+    /// How the pool identifies itself.
+    pub auth: NodeAuth,
+}
+
+/// Host and port of a node's RPC, over plain HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeAddress {
+    /// Host name or IP address, an IPv6 address without brackets.
+    pub host: String,
+    /// The port; `None`: the network's usual one.
+    pub port: Option<u16>,
+}
+
+/// How the pool identifies itself to the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeAuth {
+    /// By a cookie file, looked for where Bitcoin Core puts it.
+    FindCookie,
+    /// By this cookie file.
+    Cookie(PathBuf),
+    /// By user and password.
+    UserPassword {
+        /// The user.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+}
+
+/// A text that is not shown: `Debug` leaves it out, and there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The text itself. Not for logs.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// Who is paid besides the miner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayoutConfig {
+    /// What the operator keeps of a block; `None`: nothing.
+    pub fee: Option<FeeConfig>,
+    /// Who is paid for the blocks of user names that are no addresses; `None`: such are refused.
+    pub plain_names: Option<PayAddress>,
+}
+
+/// What the operator keeps of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeeConfig {
+    /// The part of the block's value, above zero.
+    pub rate: BasisPoints,
+    /// Who gets it.
+    pub address: PayAddress,
+    /// A second receiver, and its part of the fee, above zero.
+    pub split: Option<(BasisPoints, PayAddress)>,
+}
+
+impl PayoutConfig {
+    /// The rule by which user names become payouts on the given network.
+    ///
+    /// # Errors
+    ///
+    /// An address is of another network. When the configuration names its network this was checked
+    /// already, for that one.
+    pub fn policy(&self, network: Network) -> Result<PayoutPolicy, WrongNetwork> {
+        let fee = self.fee.as_ref().map(|fee| fee.on(network)).transpose()?;
+        let plain_names = self.plain_names.as_ref().map(|address| address.on(network));
+        Ok(PayoutPolicy {
+            network,
+            fee,
+            plain_names: plain_names.transpose()?,
+        })
+    }
+}
+
+impl FeeConfig {
+    fn on(&self, network: Network) -> Result<Fee, WrongNetwork> {
+        let split = match &self.split {
+            Some((part, address)) => Some((*part, address.on(network)?.script_pubkey())),
+            None => None,
+        };
+        Ok(Fee {
+            rate: self.rate,
+            script: self.address.on(network)?.script_pubkey(),
+            split,
+        })
+    }
+}
+
+/// What the operator wants of difficulty. `min` ≤ `start` ≤ `max`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DifficultyConfig {
+    /// The rate of shares to aim for, per minute and miner: 1 to 120.
+    pub shares_per_minute: f64,
+    /// The rung of a miner of which nothing is known.
+    pub start: Rung,
+    /// The easiest rung.
+    pub min: Rung,
+    /// The hardest rung.
+    pub max: Rung,
+}
+
+/// The dashboard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Where it listens; `None`: there is none.
+    pub listen: Option<SocketAddr>,
+    /// Host names by which visitors may call it, besides those that are always allowed.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// How much is logged: this and what is graver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// What needs the operator.
+    Error,
+    /// What may need him.
+    Warn,
+    /// What he cares about.
+    Info,
+    /// What one looks at when something is wrong.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// All levels, the gravest first.
+    pub const ALL: [Self; 5] = [
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    /// Its name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}

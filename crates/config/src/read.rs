@@ -1,0 +1,259 @@
+//! From single [values](crate::value) to the whole configuration, and what they must be to each
+//! other.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use headframe_work::{BasisPoints, Network, Rung};
+
+use crate::error::{ConfigError, ConfigErrors};
+use crate::field::Field;
+use crate::source::Fields;
+use crate::value::{
+    bound, connections, host, host_list, is_private, log_level, network, node_address,
+    optional_socket, optional_text, path, pay_address, percent, pool_tag, rung, shares_per_minute,
+    socket_list,
+};
+use crate::{
+    DifficultyConfig, FeeConfig, HttpConfig, NodeAuth, NodeConfig, PayAddress, PayoutConfig,
+    PoolConfig, Secret,
+};
+
+/// The configuration, or all that is wrong with it.
+pub(crate) fn config(mut fields: Fields, home: Option<&Path>) -> Result<PoolConfig, ConfigErrors> {
+    let errors = core::mem::take(&mut fields.errors);
+    let mut reader = Reader {
+        fields,
+        home,
+        errors,
+    };
+    let read = reader.config();
+    match (read, reader.errors) {
+        (Some(config), errors) if errors.is_empty() => Ok(config),
+        (_, errors) => Err(ConfigErrors(errors)),
+    }
+}
+
+/// Reads on after a mistake, to find them all. `None` stands for a value with a mistake in it.
+struct Reader<'a> {
+    fields: Fields,
+    home: Option<&'a Path>,
+    errors: Vec<ConfigError>,
+}
+
+impl Reader<'_> {
+    fn config(&mut self) -> Option<PoolConfig> {
+        let data_dir = self.data_dir();
+        let listen = self.read("pool", "listen", socket_list);
+        let plaintext_sv2 = self.read("pool", "plaintext_sv2", Field::switch);
+        let public_host = self.read("pool", "public_host", host);
+        let max_connections = self.read("pool", "max_connections", connections);
+        let tag = self.read("pool", "tag", pool_tag);
+        let node = self.node();
+        let payout = self.payout(node.as_ref().and_then(|node| node.network));
+        let difficulty = self.difficulty();
+        let http = self.http();
+        let log_level = self.read("log", "level", log_level);
+        self.check_plaintext(plaintext_sv2, listen.as_deref());
+        self.check_ports(listen.as_deref(), http.as_ref());
+        Some(PoolConfig {
+            data_dir: data_dir?,
+            listen: listen?,
+            plaintext_sv2: plaintext_sv2?,
+            public_host: public_host?,
+            max_connections: max_connections?,
+            tag: tag?,
+            node: node?,
+            payout: payout?,
+            difficulty: difficulty?,
+            http: http?,
+            log_level: log_level?,
+        })
+    }
+
+    fn data_dir(&mut self) -> Option<PathBuf> {
+        let home = self.home;
+        self.read("pool", "data_dir", |field| {
+            let path = path(field, home)?;
+            path.ok_or_else(|| field.refuse("write the path of a directory"))
+        })
+    }
+
+    fn node(&mut self) -> Option<NodeConfig> {
+        let home = self.home;
+        let network = self.read("node", "network", network);
+        let address = self.read("node", "url", node_address);
+        let cookie = self.read("node", "cookie_file", |field| path(field, home));
+        let user = self.read("node", "user", optional_text);
+        let password = self.read("node", "password", optional_text);
+        let auth = self.node_auth(cookie?, user?, password?);
+        Some(NodeConfig {
+            network: network?,
+            address: address?,
+            auth: auth?,
+        })
+    }
+
+    fn node_auth(
+        &mut self,
+        cookie: Option<PathBuf>,
+        user: Option<String>,
+        password: Option<String>,
+    ) -> Option<NodeAuth> {
+        match (cookie, user, password) {
+            (None, None, None) => Some(NodeAuth::FindCookie),
+            (Some(cookie), None, None) => Some(NodeAuth::Cookie(cookie)),
+            (None, Some(user), Some(password)) => Some(NodeAuth::UserPassword {
+                user,
+                password: Secret::new(&password),
+            }),
+            (Some(_), _, _) => self.refuse(
+                "node",
+                "cookie_file",
+                "a node is told either a cookie or user and password; unset one of them",
+            ),
+            (None, Some(_), None) => self.refuse("node", "user", "set node.password too"),
+            (None, None, Some(_)) => self.refuse("node", "password", "set node.user too"),
+        }
+    }
+
+    fn payout(&mut self, network: Option<Network>) -> Option<PayoutConfig> {
+        let pay = |field: &Field| pay_address(field, network);
+        let rate = self.read("payout", "fee_percent", percent);
+        let address = self.read("payout", "fee_address", pay);
+        let part = self.read("payout", "fee_split_percent", percent);
+        let second = self.read("payout", "fee_split_address", pay);
+        let plain_names = self.read("payout", "plain_name_address", pay);
+        let split = self.split(part?, second?);
+        let fee = self.fee(rate?, address?, split?);
+        Some(PayoutConfig {
+            fee: fee?,
+            plain_names: plain_names?,
+        })
+    }
+
+    fn split(
+        &mut self,
+        part: BasisPoints,
+        address: Option<PayAddress>,
+    ) -> Option<Option<(BasisPoints, PayAddress)>> {
+        match address {
+            _ if part == BasisPoints::ZERO => Some(None),
+            Some(address) => Some(Some((part, address))),
+            None => self.refuse(
+                "payout",
+                "fee_split_percent",
+                "set payout.fee_split_address, or leave the fee undivided",
+            ),
+        }
+    }
+
+    fn fee(
+        &mut self,
+        rate: BasisPoints,
+        address: Option<PayAddress>,
+        split: Option<(BasisPoints, PayAddress)>,
+    ) -> Option<Option<FeeConfig>> {
+        match address {
+            _ if rate == BasisPoints::ZERO && split.is_some() => self.refuse(
+                "payout",
+                "fee_split_percent",
+                "there is no fee to divide; set payout.fee_percent",
+            ),
+            _ if rate == BasisPoints::ZERO => Some(None),
+            Some(address) => Some(Some(FeeConfig {
+                rate,
+                address,
+                split,
+            })),
+            None => self.refuse(
+                "payout",
+                "fee_percent",
+                "set payout.fee_address, or a fee of 0",
+            ),
+        }
+    }
+
+    fn difficulty(&mut self) -> Option<DifficultyConfig> {
+        let rate = self.read("difficulty", "shares_per_minute", shares_per_minute);
+        let start = self.read("difficulty", "start", rung);
+        let min = self.read("difficulty", "min", |field| bound(field, Rung::EASIEST));
+        let max = self.read("difficulty", "max", |field| bound(field, Rung::HARDEST));
+        let [start, min, max] = [start?, min?, max?];
+        if min > max {
+            return self.refuse("difficulty", "min", "it is above difficulty.max");
+        }
+        if start < min || start > max {
+            let expected = "it is not between difficulty.min and difficulty.max";
+            return self.refuse("difficulty", "start", expected);
+        }
+        Some(DifficultyConfig {
+            shares_per_minute: rate?,
+            start,
+            min,
+            max,
+        })
+    }
+
+    fn http(&mut self) -> Option<HttpConfig> {
+        let listen = self.read("http", "listen", optional_socket);
+        let allowed_hosts = self.read("http", "allowed_hosts", host_list);
+        Some(HttpConfig {
+            listen: listen?,
+            allowed_hosts: allowed_hosts?,
+        })
+    }
+
+    fn check_plaintext(&mut self, plaintext: Option<bool>, listen: Option<&[SocketAddr]>) {
+        let (Some(true), Some(listen)) = (plaintext, listen) else {
+            return;
+        };
+        if let Some(open) = listen.iter().find(|address| !is_private(address.ip())) {
+            let expected = format!(
+                "SV2 without Noise is for loopback and private addresses, and pool.listen has {open}; \
+                 listen on one of those, such as 127.0.0.1:3333, or write false"
+            );
+            self.refuse::<()>("pool", "plaintext_sv2", &expected);
+        }
+    }
+
+    fn check_ports(&mut self, listen: Option<&[SocketAddr]>, http: Option<&HttpConfig>) {
+        let (Some(listen), Some(http)) = (listen, http.and_then(|http| http.listen)) else {
+            return;
+        };
+        if http.port() != 0 && listen.contains(&http) {
+            self.refuse::<()>(
+                "http",
+                "listen",
+                "miners are served there; use another port",
+            );
+        }
+    }
+
+    fn read<T>(
+        &mut self,
+        section: &'static str,
+        name: &'static str,
+        read: impl FnOnce(&Field) -> Result<T, ConfigError>,
+    ) -> Option<T> {
+        match read(&self.fields.field(section, name)) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.errors.push(error);
+                None
+            }
+        }
+    }
+
+    /// Refuses a value for what others are.
+    fn refuse<T>(
+        &mut self,
+        section: &'static str,
+        name: &'static str,
+        expected: &str,
+    ) -> Option<T> {
+        let error = self.fields.field(section, name).refuse(expected);
+        self.errors.push(error);
+        None
+    }
+}

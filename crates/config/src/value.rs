@@ -1,0 +1,242 @@
+//! From one value that somebody set to one that cannot be wrong.
+
+use core::str::FromStr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use headframe_work::{BasisPoints, Difficulty, Network, PoolTag, Rung};
+
+use crate::error::ConfigError;
+use crate::field::Field;
+use crate::{LogLevel, NodeAddress, PayAddress};
+
+type Read<T> = Result<T, ConfigError>;
+
+pub(crate) fn optional_text(field: &Field) -> Read<Option<String>> {
+    Ok(field.text()?.map(str::to_owned))
+}
+
+/// A path, with `~` for the home directory.
+pub(crate) fn path(field: &Field, home: Option<&Path>) -> Read<Option<PathBuf>> {
+    let Some(text) = field.text()? else {
+        return Ok(None);
+    };
+    let below = match text {
+        "~" => "",
+        _ => match text.strip_prefix("~/") {
+            Some(below) => below,
+            None => return Ok(Some(text.into())),
+        },
+    };
+    match home {
+        Some(home) => Ok(Some(home.join(below))),
+        None => Err(field.refuse("HOME is not set; write the whole path")),
+    }
+}
+
+pub(crate) fn socket_list(field: &Field) -> Read<Vec<SocketAddr>> {
+    let mut addresses = Vec::new();
+    for text in field.list()? {
+        let address = socket(field, text)?;
+        if address.port() != 0 && addresses.contains(&address) {
+            return Err(field.refuse(format!("{address} is there twice")));
+        }
+        addresses.push(address);
+    }
+    if addresses.is_empty() {
+        return Err(field.refuse("a pool listens somewhere; write at least one address"));
+    }
+    Ok(addresses)
+}
+
+pub(crate) fn optional_socket(field: &Field) -> Read<Option<SocketAddr>> {
+    field.text()?.map(|text| socket(field, text)).transpose()
+}
+
+fn socket(field: &Field, text: &str) -> Read<SocketAddr> {
+    SocketAddr::from_str(text).map_err(|_| {
+        field.refuse(format!(
+            "{text:?} is no address to listen on; write IP:port, such as 0.0.0.0:3333 or [::]:3333"
+        ))
+    })
+}
+
+pub(crate) fn host_list(field: &Field) -> Read<Vec<String>> {
+    let hosts = field.list()?;
+    match hosts.iter().find(|host| !is_host(host)) {
+        None => Ok(hosts.to_vec()),
+        Some(wrong) => Err(field.refuse(format!("{wrong:?} is no host; {RIGHT_HOST}"))),
+    }
+}
+
+const RIGHT_HOST: &str = "write a name such as pool.example.org, without scheme and port";
+
+pub(crate) fn host(field: &Field) -> Read<Option<String>> {
+    match field.text()? {
+        None => Ok(None),
+        Some(text) if is_host(text) => Ok(Some(text.to_owned())),
+        Some(_) => Err(field.refuse(RIGHT_HOST)),
+    }
+}
+
+/// A host name (RFC 1123, underscores allowed as in local networks) or an IP address.
+fn is_host(text: &str) -> bool {
+    const LONGEST: usize = 253;
+    let label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    IpAddr::from_str(text).is_ok() || (text.len() <= LONGEST && text.split('.').all(label))
+}
+
+pub(crate) fn connections(field: &Field) -> Read<usize> {
+    let number = field.number()?.parse().ok();
+    number
+        .filter(|number| (1..=1_000_000).contains(number))
+        .ok_or_else(|| field.refuse("write a whole number from 1 to 1000000"))
+}
+
+pub(crate) fn pool_tag(field: &Field) -> Read<PoolTag> {
+    PoolTag::new(field.text()?.unwrap_or_default()).map_err(|error| field.refuse(error.to_string()))
+}
+
+pub(crate) fn network(field: &Field) -> Read<Option<Network>> {
+    let Some(text) = field.text()? else {
+        return Ok(None);
+    };
+    let named = |network: &Network| network.to_string() == text || network.core_name() == text;
+    match Network::ALL.into_iter().find(named) {
+        Some(network) => Ok(Some(network)),
+        None => Err(field.refuse("write mainnet, testnet4, signet or regtest")),
+    }
+}
+
+pub(crate) fn node_address(field: &Field) -> Read<Option<NodeAddress>> {
+    const RIGHT: &str = "write host:port, such as 127.0.0.1:8332 or http://[::1]:8332";
+    let Some(text) = field.text()? else {
+        return Ok(None);
+    };
+    let rest = match text.split_once("://") {
+        Some(("http", rest)) => rest,
+        Some(_) => return Err(field.refuse(format!("a node is reached by plain http; {RIGHT}"))),
+        None => text,
+    };
+    if rest.contains('@') {
+        // The text holds a password, so it is not shown.
+        return Err(ConfigError::BadValue {
+            origin: field.origin.clone(),
+            key: field.key.path(),
+            value: "(hidden)".to_owned(),
+            expected: "user and password do not belong here; set node.user and node.password"
+                .into(),
+        });
+    }
+    parse_node_address(rest.strip_suffix('/').unwrap_or(rest))
+        .map(Some)
+        .ok_or_else(|| field.refuse(RIGHT))
+}
+
+fn parse_node_address(text: &str) -> Option<NodeAddress> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']')?;
+            host.parse::<Ipv6Addr>().ok()?;
+            let port = if after.is_empty() {
+                None
+            } else {
+                Some(after.strip_prefix(':')?)
+            };
+            (host, port)
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let port = match port {
+        Some(digits) => Some(digits.parse().ok().filter(|port| *port != 0)?),
+        None => None,
+    };
+    let host = host.to_owned();
+    is_host(&host).then_some(NodeAddress { host, port })
+}
+
+/// Percent with two decimals, read as it was written: no float comes between.
+pub(crate) fn percent(field: &Field) -> Read<BasisPoints> {
+    let hundredths = hundredths(field.number()?).and_then(BasisPoints::new);
+    hundredths.ok_or_else(|| {
+        field.refuse("write percent from 0 to 100 with at most two decimals, such as 1.5")
+    })
+}
+
+fn hundredths(text: &str) -> Option<u16> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let decimals = decimals.trim_end_matches('0');
+    if !digits(whole) || decimals.len() > 2 || !(decimals.is_empty() || digits(decimals)) {
+        return None;
+    }
+    let whole: u16 = whole.parse().ok()?;
+    let decimals: u16 = format!("{decimals:0<2}").parse().ok()?;
+    whole.checked_mul(100)?.checked_add(decimals)
+}
+
+pub(crate) fn pay_address(field: &Field, network: Option<Network>) -> Read<Option<PayAddress>> {
+    let Some(text) = field.text()? else {
+        return Ok(None);
+    };
+    let address = PayAddress::parse(text).map_err(|expected| field.refuse(expected))?;
+    match network.map(|network| address.on(network)) {
+        Some(Err(wrong)) => Err(field.refuse(wrong.to_string())),
+        Some(Ok(_)) | None => Ok(Some(address)),
+    }
+}
+
+pub(crate) fn shares_per_minute(field: &Field) -> Read<f64> {
+    let rate = field.number()?.parse().ok();
+    rate.filter(|rate| (1.0..=120.0).contains(rate))
+        .ok_or_else(|| field.refuse("write a number from 1 to 120"))
+}
+
+/// A limit of the ladder; 0 is none.
+pub(crate) fn bound(field: &Field, none: Rung) -> Read<Rung> {
+    match field.number()?.parse::<f64>() {
+        Ok(0.0) => Ok(none),
+        _ => rung(field),
+    }
+}
+
+/// A difficulty that is a power of two exactly.
+pub(crate) fn rung(field: &Field) -> Read<Rung> {
+    let value = field.number()?.parse().ok();
+    let Some(difficulty) = value.and_then(Difficulty::from_f64) else {
+        return Err(field.refuse("write a power of two, such as 0.5, 1024 or 65536"));
+    };
+    let below = Rung::at_most(difficulty);
+    if below.difficulty() == difficulty {
+        return Ok(below);
+    }
+    let [below, above] = [below, below.harder(1)].map(|rung| rung.difficulty().as_f64());
+    Err(field.refuse(format!(
+        "write a power of two; the nearest are {below} and {above}"
+    )))
+}
+
+pub(crate) fn log_level(field: &Field) -> Read<LogLevel> {
+    let text = field.text()?.unwrap_or_default();
+    let named = |level: &LogLevel| level.name() == text;
+    LogLevel::ALL
+        .into_iter()
+        .find(named)
+        .ok_or_else(|| field.refuse("write error, warn, info, debug or trace"))
+}
+
+/// Loopback, and the ranges that are not routed on the internet.
+pub(crate) fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}

@@ -1,0 +1,582 @@
+//! The configuration as an operator meets it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use headframe_config::{
+    ConfigError, Flag, KEYS, Loaded, LogLevel, NodeAddress, NodeAuth, Notice, Origin, PoolConfig,
+    Sources, load, sample,
+};
+use headframe_work::{Network, Rung};
+use proptest::prelude::*;
+
+const MAINNET: &str = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4";
+const MAINNET_OTHER: &str = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa";
+const TESTNET: &str = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx";
+
+fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    [("HOME", "/home/op"), ("PATH", "/bin")]
+        .iter()
+        .chain(pairs)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+/// Loads a file of that text with that environment; the errors as lines, the file as `pool.toml`.
+fn try_load(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pool.toml");
+    fs::write(&file, text).unwrap();
+    let sources = Sources {
+        file: Some(&file),
+        environment: environment(variables),
+        flags: Vec::new(),
+    };
+    let place = format!("{}/", dir.path().display());
+    load(&sources).map_err(|errors| errors.to_string().replace(&place, ""))
+}
+
+fn config(text: &str) -> PoolConfig {
+    try_load(text, &[]).unwrap().config
+}
+
+fn errors(text: &str) -> String {
+    try_load(text, &[]).unwrap_err()
+}
+
+fn defaults() -> PoolConfig {
+    let sources = Sources {
+        environment: environment(&[]),
+        ..Sources::default()
+    };
+    load(&sources).unwrap().config
+}
+
+#[test]
+fn nothing_needs_to_be_configured() {
+    let config = defaults();
+    assert_eq!(config.data_dir, PathBuf::from("/home/op/.headframe"));
+    assert_eq!(config.listen, ["0.0.0.0:3333".parse().unwrap()]);
+    assert_eq!(config.http.listen, Some("127.0.0.1:8080".parse().unwrap()));
+    assert_eq!((config.node.network, config.node.address), (None, None));
+    assert_eq!(config.node.auth, NodeAuth::FindCookie);
+    assert_eq!((config.payout.fee, config.payout.plain_names), (None, None));
+    assert_eq!(config.difficulty.start, Rung::from_exponent(10));
+    assert_eq!(config.difficulty.min, Rung::EASIEST);
+    assert_eq!(config.difficulty.max, Rung::HARDEST);
+    assert_eq!(config.tag.as_str(), "headframe");
+    assert_eq!(
+        (config.plaintext_sv2, config.log_level),
+        (false, LogLevel::Info)
+    );
+}
+
+#[test]
+fn the_sample_changes_nothing_with_its_comments_or_without() {
+    assert_eq!(config(&sample()), defaults());
+    let uncommented: Vec<String> = sample()
+        .lines()
+        .skip(1)
+        .map(|line| line.strip_prefix('#').unwrap_or(line).to_owned())
+        .collect();
+    let loaded = try_load(&uncommented.join("\n"), &[]).unwrap();
+    assert_eq!(loaded.config, defaults());
+    assert_eq!(loaded.set.len(), KEYS.len());
+}
+
+#[test]
+fn the_sample_fits_on_a_screen() {
+    assert!(sample().lines().count() <= 40);
+    for line in sample().lines() {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+    assert!(KEYS.len() <= 25);
+}
+
+#[test]
+fn the_guide_names_every_key_with_its_default_and_no_other() {
+    let guide = include_str!("../../../docs/config.md");
+    let rows: Vec<&str> = guide
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    assert_eq!(rows.len(), KEYS.len());
+    for (key, row) in KEYS.iter().zip(rows) {
+        let start = format!("| `{}` | `{}` | ", key.path(), key.default);
+        assert!(row.starts_with(&start), "{row}\n{start}");
+    }
+}
+
+#[test]
+fn every_key_can_be_set_in_each_place() {
+    let text = format!(
+        r#"
+        [pool]
+        data_dir = "/srv/pool"
+        listen = ["127.0.0.1:1111", "[::1]:2222"]
+        plaintext_sv2 = true
+        public_host = "pool.example.org"
+        max_connections = 5
+        tag = "/mine/"
+        [node]
+        network = "mainnet"
+        url = "http://node.lan:9999/"
+        user = "me"
+        password = "hunter2"
+        [payout]
+        fee_percent = 1.25
+        fee_address = "{MAINNET}"
+        fee_split_percent = 20
+        fee_split_address = "{MAINNET_OTHER}"
+        plain_name_address = "{MAINNET}"
+        [difficulty]
+        shares_per_minute = 6.5
+        start = 512
+        min = 0.5
+        max = 65536
+        [http]
+        listen = ""
+        allowed_hosts = ["stats.example.org"]
+        [log]
+        level = "debug"
+        "#
+    );
+    let from_file = config(&text);
+    assert_eq!(from_file.data_dir, Path::new("/srv/pool"));
+    assert_eq!(from_file.listen.len(), 2);
+    assert!(from_file.plaintext_sv2);
+    assert_eq!(from_file.public_host.as_deref(), Some("pool.example.org"));
+    assert_eq!(from_file.max_connections, 5);
+    assert_eq!(from_file.tag.as_str(), "/mine/");
+    assert_eq!(from_file.node.network, Some(Network::Mainnet));
+    let node = NodeAddress {
+        host: "node.lan".into(),
+        port: Some(9999),
+    };
+    assert_eq!(from_file.node.address, Some(node));
+    let fee = from_file.payout.fee.clone().unwrap();
+    assert_eq!(
+        (fee.rate.get(), fee.address.to_string()),
+        (125, MAINNET.to_owned())
+    );
+    let (part, second) = fee.split.unwrap();
+    assert_eq!(
+        (part.get(), second.to_string()),
+        (2000, MAINNET_OTHER.to_owned())
+    );
+    assert_eq!(from_file.difficulty.min, Rung::from_exponent(-1));
+    assert_eq!(from_file.difficulty.max, Rung::from_exponent(16));
+    assert_eq!(
+        (from_file.http.listen, from_file.log_level),
+        (None, LogLevel::Debug)
+    );
+
+    let variables = [
+        ("HEADFRAME_POOL_DATA_DIR", "/srv/pool"),
+        ("HEADFRAME_POOL_LISTEN", "127.0.0.1:1111, [::1]:2222"),
+        ("HEADFRAME_POOL_PLAINTEXT_SV2", "true"),
+        ("HEADFRAME_POOL_PUBLIC_HOST", "pool.example.org"),
+        ("HEADFRAME_POOL_MAX_CONNECTIONS", "5"),
+        ("HEADFRAME_POOL_TAG", "/mine/"),
+        ("HEADFRAME_NODE_NETWORK", "main"),
+        ("HEADFRAME_NODE_URL", "node.lan:9999"),
+        ("HEADFRAME_NODE_USER", "me"),
+        ("HEADFRAME_NODE_PASSWORD", "hunter2"),
+        ("HEADFRAME_PAYOUT_FEE_PERCENT", "1.250"),
+        ("HEADFRAME_PAYOUT_FEE_ADDRESS", MAINNET),
+        ("HEADFRAME_PAYOUT_FEE_SPLIT_PERCENT", "20.0"),
+        ("HEADFRAME_PAYOUT_FEE_SPLIT_ADDRESS", MAINNET_OTHER),
+        ("HEADFRAME_PAYOUT_PLAIN_NAME_ADDRESS", MAINNET),
+        ("HEADFRAME_DIFFICULTY_SHARES_PER_MINUTE", "6.5"),
+        ("HEADFRAME_DIFFICULTY_START", "512"),
+        ("HEADFRAME_DIFFICULTY_MIN", "0.5"),
+        ("HEADFRAME_DIFFICULTY_MAX", "65536"),
+        ("HEADFRAME_HTTP_LISTEN", ""),
+        ("HEADFRAME_HTTP_ALLOWED_HOSTS", "stats.example.org"),
+        ("HEADFRAME_LOG_LEVEL", "debug"),
+    ];
+    let from_environment = try_load("", &variables).unwrap();
+    assert_eq!(from_environment.config, from_file);
+    let flags = KEYS
+        .iter()
+        .filter_map(|key| {
+            let (_, value) = variables.iter().find(|(name, _)| *name == key.variable())?;
+            let value = (*value).to_owned();
+            Some(Flag {
+                flag: "--x",
+                key: (key.section, key.name),
+                value,
+            })
+        })
+        .collect();
+    let from_flags = load(&Sources {
+        flags,
+        ..Sources::default()
+    })
+    .unwrap();
+    assert_eq!(from_flags.config, from_file);
+}
+
+#[test]
+fn the_later_source_wins_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pool.toml");
+    fs::write(&file, "[pool]\ntag = \"file\"\n\n[log]\nlevel = \"warn\"\n").unwrap();
+    let flag = Flag {
+        flag: "--tag",
+        key: ("pool", "tag"),
+        value: "flag".into(),
+    };
+    let mut sources = Sources {
+        file: Some(&file),
+        environment: environment(&[("HEADFRAME_POOL_TAG", "variable")]),
+        flags: vec![flag],
+    };
+    let loaded = load(&sources).unwrap();
+    assert_eq!(loaded.config.tag.as_str(), "flag");
+    let line = Origin::Line {
+        file: file.clone(),
+        line: 5,
+    };
+    let expected = [
+        ("pool.tag".to_owned(), Origin::Flag("--tag".into())),
+        ("log.level".to_owned(), line),
+    ];
+    assert_eq!(loaded.set, expected);
+    sources.flags.clear();
+    assert_eq!(load(&sources).unwrap().config.tag.as_str(), "variable");
+}
+
+#[test]
+fn a_wrong_key_is_named_with_its_line_and_the_one_meant() {
+    for (text, expected) in [
+        (
+            "[pool]\nlisten = [\"0.0.0.0:3333\"]\nmax_conections = 7\n",
+            "pool.toml:3: there is no key `pool.max_conections`; did you mean `max_connections` in [pool]?",
+        ),
+        (
+            "[pool]\nfee_percent = 1\n",
+            "pool.toml:2: there is no key `pool.fee_percent`; did you mean `fee_percent` in [payout]?",
+        ),
+        (
+            "[pools]\ntag = \"x\"\n",
+            "pool.toml:1: there is no key `pools`; did you mean [pool]?",
+        ),
+        (
+            "\n\nfee_percent = 1\n",
+            "pool.toml:3: there is no key `fee_percent`; `fee_percent` belongs into the table [payout]",
+        ),
+        (
+            "[stratum]\n",
+            "pool.toml:1: there is no key `stratum`; the tables are [pool], [node], [payout], [difficulty], [http] and [log]",
+        ),
+        (
+            "[node]\nwibble = 1\n",
+            "pool.toml:2: there is no key `node.wibble`",
+        ),
+    ] {
+        assert_eq!(errors(text), expected);
+    }
+}
+
+#[test]
+fn a_wrong_value_is_named_with_what_would_be_right() {
+    let fee = format!("fee_address = \"{MAINNET}\"\n");
+    let table: &[(&str, &str)] = &[
+        (
+            "[pool]\nlisten = [\"3333\"]",
+            "pool.toml:2: `pool.listen = [\"3333\"]` is not right: \"3333\" is no address to listen on; write IP:port, such as 0.0.0.0:3333 or [::]:3333",
+        ),
+        (
+            "[pool]\nlisten = \"0.0.0.0:3333\"",
+            "pool.toml:2: `pool.listen = \"0.0.0.0:3333\"` is not right: write a list of texts, such as [\"one\", \"two\"]",
+        ),
+        ("[pool]\nlisten = []", "at least one address"),
+        (
+            "[pool]\nlisten = [\"1.2.3.4:5\", \"1.2.3.4:5\"]",
+            "1.2.3.4:5 is there twice",
+        ),
+        ("[pool]\nlisten = [1]", "a list of other than texts"),
+        (
+            "[pool]\nplaintext_sv2 = true",
+            "pool.listen has 0.0.0.0:3333",
+        ),
+        (
+            "[pool]\nplaintext_sv2 = \"yes\"",
+            "write true or false, without quotes",
+        ),
+        ("[pool]\nmax_connections = 0", "from 1 to 1000000"),
+        (
+            "[pool]\nmax_connections = 0x10",
+            "a number that is not decimal",
+        ),
+        (
+            "[pool]\nmax_connections = \"many\"",
+            "write a number, without quotes",
+        ),
+        (
+            "[pool]\npublic_host = \"http://me\"",
+            "without scheme and port",
+        ),
+        (
+            "[pool]\ntag = \"é\"",
+            "at most 32 printable ASCII characters",
+        ),
+        ("[pool]\ndata_dir = \"\"", "write the path of a directory"),
+        (
+            "[pool]\ndata_dir = 1979-05-27",
+            "a date` is not right: write a text, in quotes",
+        ),
+        (
+            "[node]\nnetwork = \"testnet3\"",
+            "write mainnet, testnet4, signet or regtest",
+        ),
+        (
+            "[node]\nurl = \"https://node\"",
+            "a node is reached by plain http",
+        ),
+        ("[node]\nurl = \"node:port\"", "write host:port"),
+        ("[node]\nurl = \"node:0\"", "write host:port"),
+        ("[node]\nurl = \"[::1\"", "write host:port"),
+        ("[node]\nuser = \"me\"", "set node.password too"),
+        ("[node]\npassword = \"x\"", "set node.user too"),
+        (
+            "[node]\nuser = \"a\"\npassword = \"b\"\ncookie_file = \"/c\"",
+            "either a cookie or user and password",
+        ),
+        (
+            "[payout]\nfee_percent = 2",
+            "pool.toml:2: `payout.fee_percent = 2` is not right: set payout.fee_address, or a fee of 0",
+        ),
+        ("[payout]\nfee_percent = 100.01", "percent from 0 to 100"),
+        ("[payout]\nfee_percent = 0.001", "at most two decimals"),
+        ("[payout]\nfee_percent = -1", "percent from 0 to 100"),
+        ("[payout]\nfee_percent = nan", "percent from 0 to 100"),
+        ("[payout]\nfee_percent = 1e1", "percent from 0 to 100"),
+        (
+            "[payout]\nfee_split_percent = 1",
+            "set payout.fee_split_address",
+        ),
+        (
+            "[payout]\nfee_address = \"bc1qqqq\"",
+            "it is no Bitcoin address",
+        ),
+        (
+            "[difficulty]\nstart = 1000",
+            "write a power of two; the nearest are 512 and 1024",
+        ),
+        ("[difficulty]\nstart = 0", "write a power of two"),
+        (
+            "[difficulty]\nmin = 2048",
+            "`difficulty.start = 1024` is not right: it is not between",
+        ),
+        (
+            "[difficulty]\nmin = 64\nmax = 32",
+            "`difficulty.min = 64` is not right: it is above difficulty.max",
+        ),
+        ("[difficulty]\nshares_per_minute = 0.5", "from 1 to 120"),
+        ("[difficulty]\nshares_per_minute = inf", "from 1 to 120"),
+        ("[http]\nlisten = \"localhost:8080\"", "write IP:port"),
+        (
+            "[http]\nlisten = \"0.0.0.0:3333\"",
+            "miners are served there",
+        ),
+        ("[http]\nallowed_hosts = [\"a b\"]", "\"a b\" is no host"),
+        (
+            "[log]\nlevel = \"loud\"",
+            "write error, warn, info, debug or trace",
+        ),
+    ];
+    for (text, expected) in table {
+        let error = errors(text);
+        assert!(error.contains(expected), "{text}\n{error}");
+        assert!(
+            error.starts_with("pool.toml:") || error.starts_with("default:"),
+            "{error}"
+        );
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    let split = format!("[payout]\n{fee}fee_split_percent = 1\nfee_split_address = \"{MAINNET}\"");
+    assert!(errors(&split).contains("set payout.fee_percent"));
+}
+
+#[test]
+fn an_address_of_another_network_is_told_where_it_belongs() {
+    let text =
+        format!("[node]\nnetwork = \"mainnet\"\n[payout]\nplain_name_address = \"{TESTNET}\"");
+    let expected = format!(
+        "pool.toml:4: `payout.plain_name_address = \"{TESTNET}\"` is not right: {TESTNET} is an address of testnet4 or signet, and the pool is on mainnet; set one of mainnet"
+    );
+    assert_eq!(errors(&text), expected);
+
+    // Where only the node knows the network, the same is found when it answers.
+    let text = format!(
+        "[payout]\nfee_percent = 1\nfee_address = \"{MAINNET}\"\nplain_name_address = \"{MAINNET}\""
+    );
+    let payout = config(&text).payout;
+    let policy = payout.policy(Network::Mainnet).unwrap();
+    assert_eq!(policy.plain_names.unwrap().to_string(), MAINNET);
+    assert_eq!(policy.fee.unwrap().rate.get(), 100);
+    let wrong = payout.policy(Network::Signet).unwrap_err();
+    assert_eq!(
+        (wrong.belongs_to.as_str(), wrong.network),
+        ("mainnet", Network::Signet)
+    );
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let text = "[pool]\ntag = 1\nlisen = 2\n[log]\nlevel = \"loud\"\n[node]\nurl = \"://\"";
+    let error = try_load(text, &[("HEADFRAME_HTTP_LISTEN", "x")]).unwrap_err();
+    let places: Vec<_> = error
+        .lines()
+        .map(|line| line.split(": ").next().unwrap())
+        .collect();
+    let mut sorted = places.clone();
+    sorted.sort_unstable();
+    assert_eq!(
+        sorted,
+        [
+            "HEADFRAME_HTTP_LISTEN",
+            "pool.toml:2",
+            "pool.toml:3",
+            "pool.toml:5",
+            "pool.toml:7"
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_named_with_its_line() {
+    for (text, line) in [
+        ("[pool]\ntag = \n", 2),
+        ("[pool\n", 1),
+        ("[log]\n\nlevel = \"info\"\nlevel = \"warn\"\n", 4),
+    ] {
+        let error = errors(text);
+        assert!(
+            error.starts_with(&format!("pool.toml:{line}: not TOML: ")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let secret = "hunter2";
+    let good = config(&format!("[node]\nuser = \"me\"\npassword = \"{secret}\""));
+    assert!(!format!("{good:?}").contains(secret));
+    assert!(
+        matches!(good.node.auth, NodeAuth::UserPassword { password, .. } if password.reveal() == secret)
+    );
+    for text in [
+        format!("[node]\npassword = \"{secret}\""),
+        format!("[node]\npassword = [\"{secret}\"]"),
+        format!("[node]\npassword = \"{secret}\n"),
+        format!("[node]\nuser = \"me\"\npassword = {secret}\n"),
+        format!("[node]\nurl = \"http://me:{secret}@node:8332\""),
+        format!("[node]\nuser = \"me\"\npassword = \"{secret}\"\ncookie_file = \"x\""),
+    ] {
+        let error = errors(&text);
+        assert!(!error.contains(secret), "{error}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_nearly_ours_is_noticed_and_a_platforms_is_not() {
+    let variables = [
+        ("HEADFRAME_POOL_LISTENS", "0.0.0.0:1"),
+        ("HEADFRAME_SERVICE_HOST", "10.0.0.1"),
+        ("HEADFRAME_PORT_3333_TCP_ADDR", "10.0.0.1"),
+    ];
+    let loaded = try_load("", &variables).unwrap();
+    let notice = Notice::UnknownVariable {
+        name: "HEADFRAME_POOL_LISTENS".into(),
+        meant: "HEADFRAME_POOL_LISTEN".into(),
+    };
+    assert_eq!(loaded.notices, [notice]);
+    assert_eq!(
+        loaded.notices[0].to_string(),
+        "HEADFRAME_POOL_LISTENS sets nothing; did you mean HEADFRAME_POOL_LISTEN?"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let sources = Sources {
+        file: Some(Path::new("/nowhere/pool.toml")),
+        ..Sources::default()
+    };
+    let errors = load(&sources).unwrap_err();
+    assert!(
+        matches!(&errors.0[0], ConfigError::Unreadable { path, .. } if path == Path::new("/nowhere/pool.toml"))
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let large = dir.path().join("large");
+    fs::write(&large, " ".repeat(64 * 1024 + 1)).unwrap();
+    assert!(
+        load(&Sources {
+            file: Some(&large),
+            ..Sources::default()
+        })
+        .unwrap_err()
+        .to_string()
+        .contains("larger than")
+    );
+    fs::write(&large, [0xff, 0xfe]).unwrap();
+    assert!(
+        load(&Sources {
+            file: Some(&large),
+            ..Sources::default()
+        })
+        .is_err()
+    );
+}
+
+#[test]
+fn without_a_home_the_whole_path_is_asked_for() {
+    let error = load(&Sources::default()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "default: `pool.data_dir = \"~/.headframe\"` is not right: HOME is not set; write the whole path"
+    );
+}
+
+#[test]
+fn node_addresses_in_all_their_forms() {
+    for (text, host, port) in [
+        ("127.0.0.1:8332", "127.0.0.1", Some(8332)),
+        ("http://node/", "node", None),
+        ("[::1]:18443", "::1", Some(18443)),
+        ("http://[fe80::1]", "fe80::1", None),
+    ] {
+        let node = config(&format!("[node]\nurl = \"{text}\""))
+            .node
+            .address
+            .unwrap();
+        assert_eq!((node.host.as_str(), node.port), (host, port));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_file_and_no_variable_makes_it_panic(
+        text in ".{0,200}",
+        key in 0..KEYS.len(),
+        value in prop_oneof![".{0,40}", "[-+0-9.e_x:\\[\\]/@]{0,40}"],
+    ) {
+        let key = &KEYS[key];
+        let quoted = format!("[{}]\n{} = {value}", key.section, key.name);
+        for text in [&text, &quoted] {
+            drop(try_load(text, &[(&key.variable(), &value)]));
+        }
+    }
+
+    #[test]
+    fn percent_is_exact_to_the_hundredth(hundredths in 0_u16..=10_000) {
+        let text = format!("[payout]\nfee_percent = {}.{:02}\nfee_address = \"{MAINNET}\"", hundredths / 100, hundredths % 100);
+        let fee = config(&text).payout.fee.map_or(0, |fee| fee.rate.get());
+        prop_assert_eq!(fee, hundredths);
+    }
+}
