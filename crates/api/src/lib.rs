@@ -1,0 +1,47 @@
+//! What the outside sees of a pool: plain structs that serialise to the JSON of `/api/v1/`.
+//!
+//! The server fills a [`Snapshot`] about once a second and a [`History`] once a bucket; the
+//! dashboard, the JSON API and the metrics are made from these two values and from nothing else.
+//! There is no logic here, no socket, and no type of another crate: whoever reads the JSON can
+//! read this crate as its reference. Commands (things that the outside may ask of a pool) do not
+//! exist yet; everything here is read-only.
+//!
+//! # Conventions
+//!
+//! - A hashrate is an `f64` in hashes per second, and its field says `hashes_per_second`.
+//! - A difficulty is an `f64` where 1 is the target `0x1d00ffff`. A sum of difficulties is *work*,
+//!   and work of 1 is about 2^32 hashes.
+//! - A time is a `u64` in unix seconds (UTC), and its field ends in `_at`. A duration ends in
+//!   `_seconds`.
+//! - Money is a `u64` in satoshi, and its field ends in `_sats`.
+//! - A share of a whole is an `f64` in percent (50.0 is half), and its field has `percent` in it.
+//! - Hashes are 64 lower-case hex digits in the order in which people read them (zeros first).
+//! - Every `f64` is finite: JSON has no other numbers.
+//! - Enums are `snake_case` strings, or objects with a `kind` where a variant has fields.
+//! - Within version 1 fields are only added, never renamed, retyped or removed.
+//!
+//! Strings that a miner chose (worker, device) are unchecked text from a stranger. They are
+//! bounded by the server and must be shown as text, never as markup.
+
+mod alarm;
+mod block;
+mod connect;
+mod history;
+mod miner;
+mod node;
+mod shares;
+mod snapshot;
+
+pub use alarm::{Alarm, Severity};
+pub use block::{Block, BlockCounts, BlockFate};
+pub use connect::{Connect, Listener, ListenerProtocol};
+pub use history::{History, Series};
+pub use miner::{ChannelKind, Encryption, Miner, MinerCounts, MinerState, Protocol};
+pub use node::{Node, NodeKind, NodeState, TemplateSummary};
+pub use shares::{
+    BestShare, BestShares, HashrateWindows, LedgerSummary, Odds, RejectReason, ShareCounts,
+};
+pub use snapshot::{Network, Payout, PoolState, SetupStep, Snapshot, Software, Summary};
+
+/// The version in the path of the JSON API: `/api/v1/`.
+pub const API_VERSION: u32 = 1;

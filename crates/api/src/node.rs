@@ -1,0 +1,81 @@
+//! The node that gives templates and takes blocks.
+
+use serde::{Deserialize, Serialize};
+
+/// The node that gives templates and takes blocks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// How the pool speaks with it.
+    pub kind: NodeKind,
+    /// Where it is, without user or password: `http://127.0.0.1:8332`. Empty for the embedded chain.
+    pub endpoint: String,
+    /// What it says it is: `/Satoshi:31.0.0/`.
+    pub software: Option<String>,
+    /// Whether it serves.
+    pub state: NodeState,
+    /// The height of its tip.
+    pub height: Option<u64>,
+    /// The hash of its tip.
+    pub tip_hash: Option<String>,
+    /// When the pool learnt of this tip.
+    pub tip_seen_at: Option<u64>,
+    /// How many peers it has; `None` where there are none by design or it does not say.
+    pub peers: Option<u64>,
+    /// When it last answered anything.
+    pub last_answer_at: Option<u64>,
+    /// The template that is being worked on.
+    pub template: Option<TemplateSummary>,
+}
+
+/// How the pool speaks with a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeKind {
+    /// The chain inside the process.
+    #[default]
+    Embedded,
+    /// JSON-RPC.
+    Rpc,
+    /// Bitcoin Core's mining interface.
+    Ipc,
+    /// The SV2 template distribution protocol.
+    TemplateDistribution,
+}
+
+/// Whether a node serves.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum NodeState {
+    /// No answer yet.
+    #[default]
+    Connecting,
+    /// It is catching up with the chain and gives no templates.
+    Syncing {
+        /// How far it is.
+        progress_percent: f64,
+    },
+    /// It gives templates.
+    Ready,
+    /// It cannot be used.
+    Unusable {
+        /// Why, in plain words, one sentence.
+        reason: String,
+        /// Since when.
+        since_at: u64,
+    },
+}
+
+/// The template that is being worked on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateSummary {
+    /// The height of the block to be found.
+    pub height: u64,
+    /// Its transactions without the coinbase.
+    pub transactions: u64,
+    /// Their fees.
+    pub fees_sats: u64,
+    /// Subsidy and fees: what the coinbase may pay.
+    pub value_sats: u64,
+    /// When the pool received it.
+    pub received_at: u64,
+}

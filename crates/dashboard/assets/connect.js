@@ -1,0 +1,142 @@
+// What to type into a miner, in the words of that miner.
+
+import { byId, copyButton, make, setAttribute, setText } from "./dom.js";
+
+const LOOPBACK = /^(localhost|.*\.localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/i;
+
+/** What the last snapshot said; the fields are made again when it or the visitor's input changes. */
+let summary = null;
+let key = "";
+
+const field = (name, value, note) => ({ name, value, note });
+
+// Title, the protocol that it needs, and its fields in the device's own names. AxeOS takes a bare
+// host: no scheme, no port, no key in it.
+const DEVICES = [
+  ["Bitaxe (AxeOS), Stratum V2", "sv2", (at) => [
+    field("Stratum Protocol", "SV2"),
+    field("Stratum Host", at.host),
+    field("Stratum Port", at.port),
+    field("Channel Type", "Extended"),
+    field("Authority Public Key", at.key),
+    field("User", at.user),
+  ]],
+  ["Bitaxe (AxeOS), Stratum V1", "sv1", (at) => [
+    field("Stratum Host", at.host),
+    field("Stratum Port", at.port),
+    field("User", at.user),
+    field("Password", "x"),
+  ]],
+  ["Antminer, Whatsminer, Avalon, NerdMiner", "sv1", (at) => [
+    field("Pool URL", `stratum+tcp://${at.urlHost}:${at.port}`),
+    field("Worker", at.user),
+    field("Password", "x"),
+  ]],
+  ["Braiins OS, or any Stratum V2 URL", "sv2", (at) => [
+    field("Pool URL", `stratum2+tcp://${at.urlHost}:${at.port}/${at.key}`),
+    field("User", at.user),
+  ]],
+  ["SRI translator", "sv2", (at) => [
+    field("address", at.host),
+    field("port", at.port),
+    field("authority_pubkey", at.key),
+    field("user_identity", at.user),
+  ]],
+  ["Any miner, Stratum V1 with TLS", "sv1_tls", (at) => [
+    field("Pool URL", `stratum+ssl://${at.urlHost}:${at.port}`),
+    field("Worker", at.user),
+    field("Password", "x"),
+  ]],
+  ["This computer, with headframe miner", "sv2", (at) => [
+    field("Command", at.user && `headframe miner stratum2+tcp://${at.urlHost}:${at.port}/${at.key} --user ${at.user}`),
+  ]],
+];
+
+export function show(newest) {
+  summary = newest;
+  const next = JSON.stringify([summary.connect, summary.payout, summary.demo, summary.state.kind, summary.miners.connected > 0]);
+  if (next === key) return;
+  key = next;
+  place();
+  const open = summary.connect.listeners.filter((listener) => listener.open);
+  byId("connect").hidden = open.length === 0;
+  byId("connect-closed").hidden = open.length > 0;
+  const setup = summary.state.kind === "setup";
+  setText(byId("connect-closed"), setup ? "What to type into your miner shows here as soon as the pool is set up." : "No mining port is open yet.");
+  const speaks = (protocol) => open.some((listener) => listener.protocols.includes(protocol));
+  const offered = DEVICES.filter(([, protocol]) => speaks(protocol) && (protocol !== "sv2" || summary.connect.authority_key));
+  const device = byId("device");
+  const chosen = device.value;
+  device.replaceChildren(...offered.map(([title]) => make("option", {}, title)));
+  if (offered.some(([title]) => title === chosen)) device.value = chosen;
+  setAttribute(byId("address"), "placeholder", summary.connect.example_address || "bc1q…");
+  showValues();
+}
+
+/** Without miners, connecting one is what the page is for; later it is at the end. */
+function place() {
+  const section = byId("connect-section");
+  const last = byId("main").lastElementChild;
+  if (summary.miners.connected === 0) byId("chart-section").before(section);
+  else if (last !== section) last.after(section);
+}
+
+function showValues() {
+  const device = DEVICES.find(([title]) => title === byId("device").value);
+  if (!device) return;
+  const [, protocol, fields] = device;
+  const listener = summary.connect.listeners.find((one) => one.open && one.protocols.includes(protocol));
+  const [host, note] = hostFor(listener);
+  const bare = host.replace(/^\[|\]$/g, "");
+  const at = {
+    host: bare,
+    urlHost: bare.includes(":") ? `[${bare}]` : bare,
+    port: String(listener.port),
+    key: summary.connect.authority_key ?? "",
+    user: userName(),
+  };
+  byId("values").replaceChildren(...fields(at).map(valueRow));
+  const certificate = protocol === "sv1_tls" ? " The name must be the one in the pool's certificate." : "";
+  setText(byId("connect-note"), note + certificate);
+}
+
+function valueRow({ name, value }) {
+  const missing = !value;
+  const shown = make("dd", { class: "value", "data-missing": missing ? "" : null }, missing ? "enter your address above" : value);
+  const button = copyButton(name, () => value);
+  button.disabled = missing;
+  return make("div", {}, make("dt", {}, name), shown, make("dd", { class: "copy" }, button));
+}
+
+/** The host that this visitor's miners can reach, and why it is that one. */
+function hostFor({ loopback_only: loopbackOnly, port }) {
+  const { public_host: configured, lan_hosts: lan } = summary.connect;
+  const typed = location.hostname;
+  if (loopbackOnly) {
+    return ["127.0.0.1", `Only programs on this computer can connect now. To let other miners in, start headframe with --listen 0.0.0.0:${port}.`];
+  }
+  if (configured) return [configured, ""];
+  if (LOOPBACK.test(typed)) {
+    return lan.length > 0
+      ? [lan[0], others("This computer's address in your network.", lan)]
+      : [typed, "This address works on this computer only. On another device, put this computer's network address in its place."];
+  }
+  // Many small miners cannot resolve .local names.
+  if (typed.endsWith(".local") && lan.length > 0) return [lan[0], others("", lan)];
+  return [typed, ""];
+}
+
+function others(text, [, ...more]) {
+  return more.length > 0 ? `${text} It also answers to ${more.join(", ")}.`.trim() : text;
+}
+
+/** Nobody is to be paid by mistake: without an address there is nothing to copy, but in a demo. */
+function userName() {
+  const rig = byId("rig").value.trim().replace(/[^\w-]/g, "") || "rig1";
+  const address = byId("address").value.trim();
+  if (address) return `${address}.${rig}`;
+  if (summary.demo) return `${summary.connect.example_address}.${rig}`;
+  return summary.payout.plain_name_address ? rig : "";
+}
+
+for (const id of ["device", "address", "rig"]) byId(id).addEventListener("input", showValues);

@@ -1,0 +1,88 @@
+// The node, and what is worth knowing about the pool as a whole.
+
+import { byId, fact, make, setAttribute, setFacts, setText } from "./dom.js";
+import { coins, count, difficulty, duration, exact, percent, rate } from "./format.js";
+import { reasonsText } from "./miners.js";
+
+const KINDS = {
+  embedded: "chain inside this program",
+  rpc: "Bitcoin Core over RPC",
+  ipc: "Bitcoin Core over IPC",
+  template_distribution: "SV2 template provider",
+};
+
+export function show(summary) {
+  showNode(summary);
+  showPool(summary);
+}
+
+function showNode({ node, odds }) {
+  const [text, tone] = stateOf(node.state);
+  setText(byId("node-state"), text);
+  setAttribute(byId("node-state"), "data-tone", tone);
+  const { template } = node;
+  const facts = [fact("Source", KINDS[node.kind] ?? node.kind)];
+  if (node.state.kind === "unusable") facts.push(fact("Trouble", node.state.reason));
+  if (node.endpoint) facts.push(fact("At", node.endpoint));
+  if (node.software) facts.push(fact("Software", node.software));
+  if (node.height !== null) facts.push(fact("Height", count(node.height), node.tip_hash));
+  if (node.tip_seen_at !== null) facts.push(fact("Tip seen", when(node.tip_seen_at)));
+  if (node.peers !== null) facts.push(fact("Peers", count(node.peers)));
+  if (odds.network_difficulty !== null) facts.push(fact("Difficulty", difficulty(odds.network_difficulty), exact(odds.network_difficulty)));
+  if (odds.network_hashes_per_second !== null) facts.push(fact("Network", rate(odds.network_hashes_per_second)));
+  if (template) {
+    facts.push(fact("Template", `block ${count(template.height)}, ${count(template.transactions)} transactions`));
+    facts.push(fact("A block pays", `${coins(template.value_sats)}, fees ${coins(template.fees_sats)}`));
+    facts.push(fact("Received", when(template.received_at)));
+  }
+  setFacts(byId("node"), facts);
+  age(byId("node"), { "Tip seen": node.tip_seen_at, Received: template?.received_at });
+}
+
+const when = (at) => make("span", { "data-at": at });
+
+/** Keeps the list where only a time has moved on. */
+function age(list, times) {
+  for (const term of list.querySelectorAll("dt")) {
+    const span = term.nextElementSibling.querySelector("[data-at]");
+    if (span && times[term.textContent]) setAttribute(span, "data-at", times[term.textContent]);
+  }
+}
+
+function stateOf(state) {
+  switch (state.kind) {
+    case "connecting":
+      return ["Connecting", "warn"];
+    case "syncing":
+      return [`Syncing, ${percent(state.progress_percent)}`, "warn"];
+    case "ready":
+      return ["Ready", "good"];
+    case "unusable":
+      return ["Not usable", "bad"];
+    default:
+      return [state.kind, null];
+  }
+}
+
+function showPool({ shares, ledger, payout, odds, started_at, uptime_seconds }) {
+  const all = shares.accepted + shares.rejected;
+  const share = all > 0 ? ` (${percent((100 * shares.rejected) / all)})` : "";
+  const facts = [
+    fact("Accepted", `${count(shares.accepted)} shares`, `work ${exact(shares.accepted_work)}`),
+    fact("Rejected", shares.rejected > 0 ? `${count(shares.rejected)}${share}: ${reasonsText(shares)}` : "none"),
+    fact("Not yet on disk", ledger.persistent ? durability(ledger) : "everything: the ledger is in memory"),
+  ];
+  if (ledger.trouble) facts.push(fact("Ledger", ledger.trouble));
+  facts.push(fact("This round", `${percent(odds.round_effort_percent)} of the work of an average block`, `work ${exact(odds.round_work)}`));
+  facts.push(fact("Fee", payout.fee_percent > 0 ? `${percent(payout.fee_percent)} to ${payout.fee_address ?? "the operator"}` : "none: a block pays its miner in full"));
+  if (payout.plain_name_address) facts.push(fact("Plain names pay", payout.plain_name_address));
+  facts.push(fact("Running for", duration(uptime_seconds), new Date(started_at * 1000).toISOString()));
+  setFacts(byId("pool"), facts);
+}
+
+function durability({ shares_not_yet_durable: now, shares_acknowledged_early: early, shares_not_durable: never }) {
+  const parts = [`${count(now)} ${now === 1 ? "share" : "shares"}`];
+  if (early > 0) parts.push(`${count(early)} were acknowledged early since the start`);
+  if (never > 0) parts.push(`${count(never)} were acknowledged and not kept`);
+  return parts.join("; ");
+}

@@ -1,0 +1,462 @@
+//! The page in a real browser: it changes without being loaded again, shows strangers' text as
+//! text, and fits on a phone.
+
+mod chromium;
+#[path = "../sample/mod.rs"]
+mod sample;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chromium::Chromium;
+use headframe_api::{BlockFate, History, PoolState, Snapshot};
+use headframe_dashboard::{Feed, Settings, serve};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
+
+/// A dashboard on a port of its own, and the ends that the pool would hold.
+struct Dashboard {
+    address: SocketAddr,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    _histories: watch::Sender<Arc<History>>,
+    _stop: oneshot::Sender<()>,
+    runtime: Runtime,
+}
+
+impl Dashboard {
+    fn start(scene: &str) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let now = sample::now();
+        let (snapshots, snapshot) = watch::channel(Arc::new(sample::snapshot(scene, now, 0)));
+        let (histories, history) = watch::channel(Arc::new(sample::history(scene, now)));
+        let listener = runtime
+            .block_on(TcpListener::bind("127.0.0.1:0"))
+            .expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let (stop, stopped) = oneshot::channel();
+        runtime.spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            serve(
+                listener,
+                Feed { snapshot, history },
+                Settings::default(),
+                stopped,
+            )
+            .await
+        });
+        Self {
+            address,
+            snapshots,
+            _histories: histories,
+            _stop: stop,
+            runtime,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
+        let mut snapshot = Snapshot::clone(&self.snapshots.borrow());
+        snapshot.summary.sequence += 1;
+        snapshot.summary.taken_at = sample::now();
+        change(&mut snapshot);
+        self.snapshots.send_replace(Arc::new(snapshot));
+    }
+}
+
+/// Runs a test with a browser, or says why not.
+fn with_browser(test: impl FnOnce(&mut Chromium)) {
+    let Some(program) = chromium::find() else {
+        eprintln!("skipped: no chromium found; `apt install chromium` or set CHROMIUM");
+        return;
+    };
+    let profile = tempfile::tempdir().expect("a directory");
+    test(&mut Chromium::start(&program, profile.path()));
+}
+
+#[test]
+fn a_block_shows_without_reloading() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("running");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelector('#blocks li')");
+        browser.until("document.querySelector('#live-text')?.textContent === 'Live'");
+        browser.value_of("window.loadedOnce = true");
+
+        let found = sample::snapshot("block", sample::now(), 1).blocks.remove(0);
+        let (hash, height) = (found.hash.clone(), found.height);
+        assert_eq!(height, 918_000);
+        dashboard.publish(|snapshot| {
+            snapshot.blocks.insert(0, found);
+            snapshot.summary.blocks.found += 1;
+            snapshot.summary.blocks.accepted += 1;
+        });
+
+        browser.until(&format!(
+            "document.querySelector('#blocks').textContent.includes('{hash}')"
+        ));
+        browser
+            .until("document.querySelector('#found').textContent.includes('Block 918,000 found')");
+        let first = browser.value_of("document.querySelector('#blocks li .height').textContent");
+        assert_eq!(first, "918,000");
+        assert_eq!(
+            browser.value_of("window.loadedOnce"),
+            true,
+            "the page was loaded again"
+        );
+    });
+}
+
+#[test]
+fn a_refused_block_is_loud() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("running");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelector('#blocks li')");
+        dashboard.publish(|snapshot| {
+            let mut refused = sample::snapshot("refused", sample::now(), 0);
+            snapshot.summary.alarms = std::mem::take(&mut refused.summary.alarms);
+            snapshot.blocks = refused.blocks;
+        });
+        browser.until("document.querySelector('#blocks .loud:last-child')?.textContent.includes('sent again by itself')");
+        browser.until("document.querySelector('#blocks').textContent.includes('The node refused this block: bad-cb-amount.')");
+        browser.until("document.querySelector('#needs[data-urgent]')?.textContent.includes('Block 917,998 was refused')");
+    });
+}
+
+#[test]
+fn text_of_strangers_stays_text() {
+    const NAME: &str = "<img src=x onerror=\"window.broken=1\"><script>window.broken=1</script>";
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("running");
+        dashboard.publish(|snapshot| {
+            let miner = &mut snapshot.miners[0];
+            miner.worker = NAME.into();
+            miner.payout_address = None;
+            miner.device = NAME.into();
+            miner.hashes_per_second.five_minutes = 1e20;
+            snapshot.miners.truncate(1);
+            snapshot.blocks[0].worker = NAME.into();
+            snapshot.blocks[0].fate = BlockFate::Refused {
+                reason: NAME.into(),
+                file: Some(NAME.into()),
+            };
+            let best = snapshot
+                .summary
+                .best
+                .this_round
+                .as_mut()
+                .expect("the sample has one");
+            best.worker = NAME.into();
+        });
+        browser.open(&dashboard.url());
+        browser.until("document.querySelector('#miner-rows .worker button')");
+        browser.value_of("document.querySelector('#miner-rows .worker button').click()");
+        let quoted = json!(NAME).to_string();
+        for part in [
+            "#miner-rows .worker button",
+            "#miner-rows .worker",
+            "#miner-rows .detail",
+            "#blocks .who",
+            "#blocks .loud",
+        ] {
+            browser.until(&format!(
+                "document.querySelector('{part}')?.textContent.includes({quoted})"
+            ));
+        }
+        assert_eq!(
+            browser.value_of("document.querySelectorAll('main img, main script').length"),
+            0
+        );
+        assert_eq!(browser.value_of("typeof window.broken"), "undefined");
+        let markup = "try { document.body.innerHTML = '<p>'; 'taken' } catch { 'refused' }";
+        assert_eq!(
+            browser.value_of(markup),
+            "refused",
+            "the browser enforces trusted types"
+        );
+    });
+}
+
+#[test]
+fn set_up_mode_says_the_one_thing_to_do_and_gives_way_to_the_pool() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("setup");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelector('#setup:not([hidden]) h2')?.textContent.includes('No Bitcoin node was found')");
+        browser.until(
+            "document.querySelector('#setup-command').textContent.includes('bitcoind -server')",
+        );
+        browser.until("!document.querySelector('#connect-closed').hidden");
+        dashboard.publish(|snapshot| {
+            snapshot.summary.state = PoolState::Running;
+            snapshot.summary.connect.listeners[0].open = true;
+        });
+        browser.until("document.querySelector('#setup').hidden");
+        browser.until("document.querySelector('#state').textContent === 'Ready'");
+        browser.until("!document.querySelector('#connect').hidden");
+    });
+}
+
+#[test]
+fn the_fields_of_a_miner_are_bare_and_reachable() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("running");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelector('#values .value')");
+        let value = |field: &str| {
+            format!(
+                "[...document.querySelectorAll('#values dt')].find((dt) => dt.textContent === '{field}')?.nextElementSibling.textContent"
+            )
+        };
+        assert_eq!(
+            browser.value_of(&value("Stratum Host")),
+            "192.168.1.20",
+            "not the loopback address typed"
+        );
+        assert_eq!(browser.value_of(&value("Stratum Port")), "3333");
+        assert_eq!(browser.value_of(&value("User")), "enter your address above");
+        browser.value_of(
+            "(() => { const box = document.querySelector('#address'); box.value = 'bc1qmine'; box.dispatchEvent(new Event('input')); })()",
+        );
+        assert_eq!(browser.value_of(&value("User")), "bc1qmine.rig1");
+        browser.value_of(
+            "(() => { const box = document.querySelector('#device'); box.selectedIndex = 3; box.dispatchEvent(new Event('input')); })()",
+        );
+        assert_eq!(
+            browser.value_of(&value("Pool URL")),
+            "stratum2+tcp://192.168.1.20:3333/9auqWEzQDVyd2oe1JVGFLMLHZtCo2FFqZwtKA5gd9xbuEu7PH72"
+        );
+    });
+}
+
+#[test]
+fn a_field_is_copied_also_where_the_browser_keeps_its_clipboard_from_the_page() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("running");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelectorAll('#values button').length === 6");
+        // Over plain http from another computer there is no `navigator.clipboard`.
+        browser.value_of(
+            "(() => {
+                Object.defineProperty(navigator, 'clipboard', { value: undefined });
+                document.addEventListener('copy', () => {
+                    window.copied = document.activeElement.value;
+                });
+                document.querySelectorAll('#values button')[4].click();
+            })()",
+        );
+        browser.until("document.querySelectorAll('#values button')[4].textContent === 'Copied'");
+        let key = "9auqWEzQDVyd2oe1JVGFLMLHZtCo2FFqZwtKA5gd9xbuEu7PH72";
+        assert_eq!(browser.value_of("window.copied"), key);
+    });
+}
+
+#[test]
+fn a_farm_is_searched_sorted_and_paged() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("farm");
+        browser.open(&dashboard.url());
+        let rows = "[...document.querySelectorAll('#miner-rows tr')]";
+        browser.until(&format!("{rows}.length === 25"));
+        browser.value_of("document.querySelector('#next').click()");
+        browser.until("document.querySelector('#pager-text').textContent === '26–50 of 2,000'");
+        let set = |field: &str, value: &str, event: &str| {
+            format!(
+                "(() => {{ const field = document.querySelector('{field}'); field.value = '{value}'; field.dispatchEvent(new Event('{event}')); }})()"
+            )
+        };
+        browser.value_of(&set("#filter", "quiet", "change"));
+        browser.until(&format!(
+            "{rows}.length === 20 && {rows}.every((row) => row.dataset.state === 'quiet')"
+        ));
+        browser.value_of("document.querySelectorAll('#miner-heads button')[0].click()");
+        browser.until(&format!(
+            "{rows}[0].textContent.startsWith('row00.rack04.s21-0097')"
+        ));
+        assert_eq!(
+            browser.value_of("document.querySelector('#miner-heads th').ariaSort"),
+            "ascending"
+        );
+        browser.value_of(&set("#filter", "", "change"));
+        browser.value_of(&set("#search", "s21-0042", "input"));
+        browser.until(&format!(
+            "{rows}.length === 1 && {rows}[0].textContent.includes('s21-0042')"
+        ));
+        browser.value_of(&set("#search", "nobody", "input"));
+        browser
+            .until("document.querySelector('#miners-empty').textContent === 'No miner matches.'");
+    });
+}
+
+#[test]
+fn a_lost_pool_is_said_and_found_again() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("running");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelector('#live-text')?.textContent === 'Live'");
+        browser.value_of("window.loadedOnce = true");
+        let Dashboard {
+            address, runtime, ..
+        } = dashboard;
+        runtime.shutdown_timeout(Duration::from_secs(60));
+        browser.until("!document.querySelector('#lost').hidden");
+        let again = restart_on(address);
+        browser.until("document.querySelector('#lost').hidden && document.querySelector('#live-text').textContent === 'Live'");
+        assert_eq!(browser.value_of("window.loadedOnce"), true);
+        drop(again);
+    });
+}
+
+fn restart_on(address: SocketAddr) -> Dashboard {
+    let runtime = Runtime::new().expect("a runtime");
+    let now = sample::now();
+    let (snapshots, snapshot) = watch::channel(Arc::new(sample::snapshot("running", now, 9)));
+    let (histories, history) = watch::channel(Arc::new(sample::history("running", now)));
+    let listener = runtime
+        .block_on(TcpListener::bind(address))
+        .expect("the port is free again");
+    let (stop, stopped) = oneshot::channel();
+    runtime.spawn(async move {
+        let stopped = async { drop(stopped.await) };
+        serve(
+            listener,
+            Feed { snapshot, history },
+            Settings::default(),
+            stopped,
+        )
+        .await
+    });
+    Dashboard {
+        address,
+        snapshots,
+        _histories: histories,
+        _stop: stop,
+        runtime,
+    }
+}
+
+/// The first answers are on a phone's first screen, nothing is wider than it, and a farm of 2,000
+/// is a page of rows.
+#[test]
+fn a_phone_shows_the_four_answers_at_once() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("farm");
+        show_as(browser, 390, 844, "light");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelectorAll('#miner-rows tr').length === 25");
+        assert_eq!(
+            browser.value_of("document.documentElement.scrollWidth"),
+            390
+        );
+        let running = Dashboard::start("running");
+        browser.open(&running.url());
+        browser.until("document.querySelectorAll('#miner-rows tr').length === 4");
+        let lowest =
+            browser.value_of("document.querySelector('#overview').getBoundingClientRect().bottom");
+        assert!(
+            lowest.as_f64().expect("a length") <= 844.0,
+            "the four answers end at {lowest}"
+        );
+        assert_eq!(
+            browser.value_of("document.documentElement.scrollWidth"),
+            390
+        );
+    });
+}
+
+fn show_as(browser: &mut Chromium, width: u32, height: u32, scheme: &str) {
+    let screen =
+        json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+    browser.call("Emulation.setDeviceMetricsOverride", screen);
+    let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+    browser.call("Emulation.setEmulatedMedia", scheme);
+}
+
+/// Takes pictures of every state into the directory `PICTURES`:
+/// `PICTURES=/tmp/p cargo test -p headframe-dashboard --test browser -- --ignored`.
+#[test]
+#[ignore = "makes pictures for people"]
+fn pictures() {
+    let directory = std::env::var("PICTURES").expect("PICTURES names a directory");
+    let only = std::env::var("SCENE").ok();
+    with_browser(|browser| {
+        for scene in sample::SCENES {
+            if only.as_ref().is_some_and(|only| only != scene) {
+                continue;
+            }
+            let dashboard = Dashboard::start(scene);
+            for (name, width, height) in [("phone", 390, 844), ("desktop", 1280, 900)] {
+                for scheme in ["light", "dark"] {
+                    show_as(browser, width, height, scheme);
+                    browser.open(&dashboard.url());
+                    browser.until("document.querySelector('#main:not([hidden])')");
+                    browser.until("document.querySelector('#chart').childElementCount > 0 || document.querySelector('#chart-section').hidden");
+                    browser.until("document.querySelector('#miner-rows tr') || !document.querySelector('#miners-empty').hidden");
+                    let path = Path::new(&directory).join(format!("{scene}-{name}-{scheme}.png"));
+                    std::fs::write(path, picture(browser)).expect("the directory can be written");
+                }
+            }
+        }
+    });
+}
+
+/// The page when its pool has gone, and with the details of a miner open.
+#[test]
+#[ignore = "makes pictures for people"]
+fn more_pictures() {
+    let directory = std::env::var("PICTURES").expect("PICTURES names a directory");
+    let save = |name: &str, picture: Vec<u8>| {
+        let path = Path::new(&directory).join(name);
+        std::fs::write(path, picture).expect("the directory can be written");
+    };
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("running");
+        show_as(browser, 1280, 900, "light");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelector('#miner-rows .worker button')");
+        browser.value_of("document.querySelector('#miner-rows .worker button').click()");
+        browser.value_of("document.querySelector('#miners-section').scrollIntoView()");
+        save("detail-desktop-light.png", picture(browser));
+        dashboard.runtime.shutdown_background();
+        browser.until("!document.querySelector('#lost').hidden");
+        browser.value_of("scrollTo(0, 0)");
+        save("lost-desktop-light.png", picture(browser));
+    });
+}
+
+fn picture(browser: &mut Chromium) -> Vec<u8> {
+    let whole = std::env::var("WHOLE").is_ok();
+    let answer = browser.call(
+        "Page.captureScreenshot",
+        json!({ "format": "png", "captureBeyondViewport": whole }),
+    );
+    from_base64(answer["data"].as_str().expect("a picture"))
+}
+
+fn from_base64(text: &str) -> Vec<u8> {
+    let value = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let bits = text.bytes().filter(|c| *c != b'=');
+    let (mut bytes, mut held, mut count) = (Vec::new(), 0_u32, 0);
+    for c in bits {
+        held = held << 6 | u32::from(value(c));
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((held >> count) as u8);
+        }
+    }
+    bytes
+}
