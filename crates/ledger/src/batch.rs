@@ -85,7 +85,7 @@ impl ShareBatch {
         for (worker, news) in &other.workers {
             let sums = self.worker(worker, news.first_seen);
             sums.merge(news);
-            sums.sighting = news.sighting.clone().or(sums.sighting.take());
+            sums.sighting = news.sighting.clone().or_else(|| sums.sighting.take());
         }
         for ranked in other.best.shares() {
             self.best.offer(&ranked.worker, ranked.share);

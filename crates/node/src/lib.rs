@@ -9,7 +9,6 @@
 //! crate is refused by the node for no reason that lies in the template.
 
 mod answer;
-mod block_hex;
 mod commitment;
 pub mod embedded;
 mod error;
@@ -20,7 +19,6 @@ mod subsidy;
 mod window;
 
 pub use answer::{BlockFate, CheckAnswer, SubmitAnswer};
-pub use block_hex::BlockBody;
 pub use error::{ErrorKind, Fault, NodeError};
 pub use port::{
     BlockCheck, BlockSink, BoxFuture, Cause, Node, TemplateSource, TemplateUpdate,

@@ -52,8 +52,8 @@ pub trait TemplateSource: Send {
 pub trait BlockSink: Send {
     /// Gives a block to the node and says what became of it.
     ///
-    /// `block_hex` is the consensus serialisation of the whole block, coinbase with witness, as
-    /// hexadecimal digits (see [`BlockBody`](crate::BlockBody)).
+    /// `block_hex` is the consensus serialisation of the whole block, coinbase with witness, in
+    /// hexadecimal digits.
     ///
     /// There is no error apart from the answer: whatever stands between the block and the node is
     /// [`SubmitAnswer::Retry`].

@@ -20,7 +20,7 @@ use bitcoin::{
 use headframe_node::embedded::{
     ChainError, ChainSettings, Difficulty, EmbeddedChain, PREMINE, StoreError,
 };
-use headframe_node::{BlockBody, BlockFate, Cause, CheckAnswer, SubmitAnswer};
+use headframe_node::{BlockFate, Cause, CheckAnswer, SubmitAnswer};
 use headframe_work::UnixTime;
 
 pub(crate) const REGTEST: ChainSettings = ChainSettings {
@@ -415,36 +415,6 @@ fn no_header_of_a_stranger_does_harm() {
             assert!(matches!(answer, SubmitAnswer::Refused(_)), "{answer:?}");
         }
     }
-}
-
-#[test]
-fn a_body_made_ahead_gives_the_block_s_bytes() {
-    let template = chain().template_at(NOW);
-    let mut block = unsolved(&template);
-    let header: [u8; 80] = bitcoin::consensus::serialize(&block.header)
-        .try_into()
-        .unwrap();
-    let coinbase = bitcoin::consensus::serialize(&block.txdata[0]);
-    assert_eq!(
-        BlockBody::of(&template).block_hex(&header, &coinbase),
-        hex(&block)
-    );
-    block.txdata.truncate(1);
-    assert_eq!(
-        BlockBody::empty().block_hex(&header, &coinbase),
-        hex(&block)
-    );
-    // From 253 transactions on their number takes three bytes.
-    let mut long = template;
-    long.transactions = vec![long.transactions[0].clone(); 252];
-    let block = unsolved(&long);
-    let header: [u8; 80] = bitcoin::consensus::serialize(&block.header)
-        .try_into()
-        .unwrap();
-    assert_eq!(
-        BlockBody::of(&long).block_hex(&header, &coinbase),
-        hex(&block)
-    );
 }
 
 #[test]
