@@ -1,0 +1,100 @@
+//! `cargo xtask ci`: what `.ci/run` does after the tests, and with `--full` what is done before an
+//! issue is closed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::run::{self, cargo, step};
+use crate::{Result, bench, tidy};
+
+/// How long each fuzz target runs in a full pass, in seconds.
+const FUZZ_SECONDS: u32 = 120;
+
+/// Asks the conformance tests for every pairing rather than one per protocol.
+const EVERY_PAIRING: &str = "HEADFRAME_CONFORMANCE";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Usual,
+    Full,
+}
+
+pub(crate) fn run(root: &Path, extent: Extent) -> Result {
+    step("format", || format(root))?;
+    step("lints", || {
+        let clippy = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        run::run(cargo(&clippy).current_dir(root))
+    })?;
+    step("docs", || {
+        let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
+        run::run(doc.env("RUSTDOCFLAGS", "-D warnings").current_dir(root))
+    })?;
+    step("tidy", || tidy::run(root))?;
+    step("conformance", || conformance(root, extent))?;
+    if extent == Extent::Full {
+        step("fuzzing", || fuzz(root))?;
+        step("benches", || bench::run(root))?;
+    }
+    Ok(())
+}
+
+/// The workspace, and the two that stand beside it.
+fn format(root: &Path) -> Result {
+    run::run(cargo(&["fmt", "--all", "--check"]).current_dir(root))?;
+    for folder in ["fuzz", "conformance"] {
+        let folder = root.join(folder);
+        if folder.join("Cargo.toml").exists() {
+            run::run(cargo(&["fmt", "--all", "--check"]).current_dir(folder))?;
+        }
+    }
+    Ok(())
+}
+
+fn conformance(root: &Path, extent: Extent) -> Result {
+    let manifest = root.join("conformance/Cargo.toml");
+    if !manifest.exists() {
+        println!("there are no conformance tests yet");
+        return Ok(());
+    }
+    if std::env::var_os("BITCOIND").is_none() {
+        return Err("BITCOIND is not set; `cargo xtask bitcoin-core` builds one".to_owned());
+    }
+    let mut test = cargo(&["test", "--manifest-path"]);
+    test.arg(manifest).current_dir(root);
+    if extent == Extent::Full {
+        test.env(EVERY_PAIRING, "full");
+    }
+    run::run(&mut test)
+}
+
+/// Every target for a while, on the nightly compiler that the sanitizers need. Finds land in
+/// fuzz/artifacts; the committed corpus is only read.
+fn fuzz(root: &Path) -> Result {
+    let folder = root.join("fuzz/fuzz_targets");
+    let entries = fs::read_dir(&folder).map_err(|error| format!("fuzz/fuzz_targets: {error}"))?;
+    let mut targets: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.path().file_stem()?.to_str().map(str::to_owned))
+        .collect();
+    targets.sort();
+    let limit = format!("-max_total_time={FUZZ_SECONDS}");
+    for target in targets {
+        println!("{target}: {FUZZ_SECONDS} s");
+        let grown = root.join("fuzz/target/corpus").join(&target);
+        fs::create_dir_all(&grown).map_err(|error| format!("{}: {error}", grown.display()))?;
+        let mut fuzz = Command::new("cargo");
+        fuzz.args(["+nightly", "fuzz", "run", &target]).arg(grown);
+        fuzz.arg(root.join("fuzz/corpus").join(&target));
+        fuzz.args(["--", &limit, "-verbosity=0"]).current_dir(root);
+        // A cargo started by cargo inherits which toolchain to use.
+        run::run(fuzz.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO"))?;
+    }
+    Ok(())
+}
