@@ -37,24 +37,26 @@ export function showBlocks(newest) {
   if (newest.map((block) => block.hash).join() !== known) draw();
 }
 
-const span = (one) => one.bucket_seconds * one.hashes_per_second.length;
+/** What the pool's series cover once they are full. A young pool's are shorter. */
+const RANGES = new Map([[5, "1 hour"], [60, "24 hours"], [600, "7 days"]]);
+/** With fewer points than this a line says nothing. */
+const LEAST_POINTS = 60;
 
-function filled(one) {
-  const values = one.hashes_per_second;
-  return values.filter((value) => value !== null).length / Math.max(1, values.length);
-}
+const label = (one) => RANGES.get(one.bucket_seconds) ?? duration(one.bucket_seconds * one.hashes_per_second.length);
 
-/** The longest range that is reasonably full, unless the visitor chose one. */
+const known = (one) => one.hashes_per_second.filter((value) => value !== null).length;
+
+/** The longest range up to a day that has something to show, unless the visitor chose one. */
 function current() {
   const wanted = series.find((one) => one.bucket_seconds === chosen);
-  return wanted ?? series.findLast((one) => filled(one) > 0.5 && span(one) <= 90_000) ?? series[0];
+  return wanted ?? series.findLast((one) => known(one) >= LEAST_POINTS && one.bucket_seconds <= 60) ?? series[0];
 }
 
 function showRanges() {
   const now = current();
   const buttons = series.map((one) => {
     const pressed = one === now;
-    const button = make("button", { type: "button", "aria-pressed": String(pressed) }, duration(span(one)).replace(/^1 day$/, "24 hours"));
+    const button = make("button", { type: "button", "aria-pressed": String(pressed) }, label(one));
     button.addEventListener("click", () => {
       chosen = one.bucket_seconds;
       showRanges();
@@ -79,10 +81,10 @@ function trimmed({ bucket_seconds: step, first_at: first, hashes_per_second: val
 
 function draw() {
   const one = current();
-  const known = one?.hashes_per_second.some((value) => value !== null);
-  byId("ranges").hidden = !known;
-  setAttribute(box, "data-empty", !known && "");
-  if (!known) {
+  const isEmpty = !one || known(one) === 0;
+  byId("ranges").hidden = isEmpty;
+  setAttribute(box, "data-empty", isEmpty && "");
+  if (isEmpty) {
     box.replaceChildren(make("p", { class: "nothing" }, "The hashrate shows here once a miner has sent shares."));
     return;
   }

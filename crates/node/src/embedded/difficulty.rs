@@ -166,18 +166,19 @@ impl Difficulty {
             [] => easiest,
             [only] => work_of(only.bits).clamp(easiest, HARDEST),
             [first, rest @ .., last] => {
-                let work: u128 = rest
-                    .iter()
-                    .chain([last])
-                    .map(|block| u128::from(work_of(block.bits)))
-                    .sum();
-                let seconds = last
-                    .time
-                    .as_secs()
-                    .saturating_sub(first.time.as_secs())
-                    .max(1);
-                let wanted = work * u128::from(self.interval_seconds()) / u128::from(seconds);
                 let before = work_of(last.bits);
+                let interval = u64::from(self.interval_seconds());
+                // A young chain's missing blocks count as well paced ones, so that the first few,
+                // which chance spreads widely, do not throw the work about.
+                let missing = WINDOW.saturating_sub(rest.len() + 1) as u64;
+                let done = rest.iter().chain([last]).map(|block| work_of(block.bits));
+                let work: u128 = done
+                    .chain((0..missing).map(|_| before))
+                    .map(u128::from)
+                    .sum();
+                let passed = last.time.as_secs().saturating_sub(first.time.as_secs());
+                let seconds = (u64::from(passed) + missing * interval).max(1);
+                let wanted = work * u128::from(interval) / u128::from(seconds);
                 u64::try_from(wanted)
                     .unwrap_or(HARDEST)
                     .clamp(before / MAX_CHANGE, before.saturating_mul(MAX_CHANGE))
