@@ -2,7 +2,8 @@
 
 use bitcoin::{BlockHash, CompactTarget, hashes::Hash};
 
-use crate::{UnixTime, sha256d};
+use crate::UnixTime;
+use crate::sha256d::sha256d_of_header;
 
 /// A block header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +41,6 @@ impl Header {
     /// The hash that proves work and names the block.
     #[inline]
     pub fn hash(&self) -> BlockHash {
-        BlockHash::from_byte_array(sha256d(&self.to_bytes()))
+        BlockHash::from_byte_array(sha256d_of_header(&self.to_bytes()))
     }
 }

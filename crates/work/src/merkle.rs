@@ -1,6 +1,6 @@
 //! The merkle tree of a block, seen from its first leaf.
 
-use crate::sha256d;
+use crate::sha256d::sha256d_of_pair;
 
 /// The hashes that lead from the coinbase, the first leaf, to the root: deepest first, as the hash
 /// function gives them. `leaves` are the txids of the other transactions in block order.
@@ -14,7 +14,7 @@ pub fn merkle_path(leaves: impl IntoIterator<Item = [u8; 32]>) -> Vec<[u8; 32]> 
         path.push(sibling);
         level = rest
             .chunks(2)
-            .map(|pair| node(&pair[0], pair.last().unwrap_or(&pair[0])))
+            .map(|pair| sha256d_of_pair(&pair[0], pair.last().unwrap_or(&pair[0])))
             .collect();
     }
     path
@@ -23,15 +23,8 @@ pub fn merkle_path(leaves: impl IntoIterator<Item = [u8; 32]>) -> Vec<[u8; 32]> 
 /// The root that `path` gives to the leaf `leaf`, the first of the tree.
 #[inline]
 pub fn merkle_root(leaf: [u8; 32], path: &[[u8; 32]]) -> [u8; 32] {
-    path.iter().fold(leaf, |left, right| node(&left, right))
-}
-
-#[inline]
-fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
-    let mut pair = [0; 64];
-    pair[..32].copy_from_slice(left);
-    pair[32..].copy_from_slice(right);
-    sha256d(&pair)
+    path.iter()
+        .fold(leaf, |left, right| sha256d_of_pair(&left, right))
 }
 
 #[cfg(test)]
