@@ -1,0 +1,74 @@
+//! Numbers that name channels and jobs.
+
+use core::fmt;
+use core::num::NonZeroU32;
+
+/// Names a channel, or a group of channels, within one connection. Never used again in it after
+/// the channel is closed (MP-15).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelId(u32);
+
+impl ChannelId {
+    /// The id that is `id` on the wire.
+    pub const fn new(id: u32) -> Self {
+        Self(id)
+    }
+
+    /// The id on the wire.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names a job: one number per fan-out event, pool-wide, never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(NonZeroU32);
+
+impl JobId {
+    /// The id with the given number; `None` for 0.
+    pub const fn new(id: u32) -> Option<Self> {
+        match NonZeroU32::new(id) {
+            Some(id) => Some(Self(id)),
+            None => None,
+        }
+    }
+
+    /// The number, as on the wire of SV2.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The id after this one; after the last comes 1.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(match self.0.checked_add(1) {
+            Some(id) => id,
+            None => NonZeroU32::MIN,
+        })
+    }
+}
+
+impl fmt::Display for JobId {
+    /// Writes the number in hexadecimal, as it stands in SV1's `mining.notify`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn job_ids_wrap_around_zero() {
+        let last = JobId::new(u32::MAX).unwrap();
+        assert_eq!(last.next(), JobId::new(1).unwrap());
+        assert_eq!(JobId::new(0), None);
+    }
+}

@@ -1,0 +1,284 @@
+//! The jobs that a channel knows, each with the target it was given.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bitcoin::BlockHash;
+use bitcoin::hashes::Hash;
+use headframe_work::{Job, Rung, UnixTime};
+
+use crate::JobId;
+
+/// Jobs that a channel remembers, whatever their age. Each holds on to its template, which is up to
+/// 4 MB; all channels of a pool hold the same ones.
+const KEPT_JOBS: usize = 16;
+/// Jobs that were replaced less than this ago are remembered too: longer than any device takes to
+/// submit what it found, and than a proxy's miners take to follow.
+const KEPT_FOR: Duration = Duration::from_secs(120);
+/// More jobs than this are not remembered, however young: twice what a channel gets in
+/// [`KEPT_FOR`] at one job per second.
+const MAX_JOBS: usize = 256;
+/// Shares that one job can hold before it is retired. A device that finds 20 a minute gets
+/// nowhere near; it bounds a flood to about 2 MB per job.
+const MAX_SHARES_PER_JOB: usize = 1 << 16;
+/// Shares that the jobs before the newest can hold together. The oldest is retired above it.
+const MAX_OLD_SHARES: usize = 1 << 16;
+/// How far a header time may run ahead of the network's time. Consensus says 7,200 s; a minute is
+/// kept for the clocks of other nodes.
+const MAX_TIME_AHEAD: Duration = Duration::from_secs(7_200 - 60);
+
+/// A job as one channel was given it.
+#[derive(Debug)]
+pub struct ChannelJob {
+    id: JobId,
+    job: Arc<Job>,
+    /// The target's rung, frozen when the job was sent (MP-122).
+    rung: Rung,
+    /// The earliest header time that is accepted.
+    min_time: UnixTime,
+    max_time: Option<UnixTime>,
+    clock: NetworkClock,
+    /// The merkle root, where the miner cannot change it: on a standard channel.
+    merkle_root: Option<[u8; 32]>,
+    sent: Instant,
+    /// Shares that were credited; freed when the job is retired, since none is credited then.
+    seen: Seen,
+    /// Blocks, which are found on a retired job too.
+    blocks: Seen,
+    state: JobState,
+}
+
+/// Hashes of shares, cut to the sixteen bytes that proof of work does not make zero.
+type Seen = HashSet<u128, BuildHasherDefault<Uniform>>;
+
+/// Hashes a hash by taking eight of its bytes, which are uniform as they are.
+///
+/// A miner may grind shares that fall into one bucket. It has to grind each, and meets the end of
+/// the job's memory after [`MAX_SHARES_PER_JOB`].
+#[derive(Debug, Default)]
+struct Uniform(u64);
+
+impl Hasher for Uniform {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
+    }
+}
+
+/// What a share of a job can still earn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JobState {
+    /// For the current tip.
+    Live,
+    /// For an older tip, or retired: not credited any more, but still tested for a block.
+    Stale,
+}
+
+/// The network's idea of time, carried on by a monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkClock {
+    time: UnixTime,
+    at: Instant,
+}
+
+impl NetworkClock {
+    /// It was `time` on the network at the instant `at`.
+    pub const fn new(time: UnixTime, at: Instant) -> Self {
+        Self { time, at }
+    }
+
+    /// The network's time at `now`.
+    pub fn at(&self, now: Instant) -> UnixTime {
+        self.time
+            .saturating_add(now.saturating_duration_since(self.at))
+    }
+}
+
+/// What a job is sent with.
+#[derive(Debug, Clone, Copy)]
+pub struct JobTerms {
+    /// The id that shares name.
+    pub id: JobId,
+    /// The rung that shares must meet.
+    pub rung: Rung,
+    /// The earliest header time that is accepted.
+    pub min_time: UnixTime,
+    /// The latest header time that the template's bits hold for, where there is one (testnet4).
+    pub max_time: Option<UnixTime>,
+    /// The network's time.
+    pub clock: NetworkClock,
+    /// When the job is sent.
+    pub sent: Instant,
+}
+
+impl ChannelJob {
+    pub(crate) fn new(terms: JobTerms, job: Arc<Job>, merkle_root: Option<[u8; 32]>) -> Self {
+        let JobTerms {
+            id,
+            rung,
+            min_time,
+            max_time,
+            clock,
+            sent,
+        } = terms;
+        Self {
+            id,
+            job,
+            rung,
+            min_time,
+            max_time,
+            clock,
+            merkle_root,
+            sent,
+            seen: Seen::default(),
+            blocks: Seen::default(),
+            state: JobState::Live,
+        }
+    }
+
+    /// The id that shares name.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// The job.
+    pub fn job(&self) -> &Arc<Job> {
+        &self.job
+    }
+
+    /// The rung that its shares must meet.
+    pub fn rung(&self) -> Rung {
+        self.rung
+    }
+
+    /// The earliest header time that is accepted.
+    pub fn min_time(&self) -> UnixTime {
+        self.min_time
+    }
+
+    /// The merkle root, on a standard channel.
+    pub fn merkle_root(&self) -> Option<[u8; 32]> {
+        self.merkle_root
+    }
+
+    /// When it was sent.
+    pub fn sent(&self) -> Instant {
+        self.sent
+    }
+
+    /// The block that it builds on.
+    pub fn tip(&self) -> BlockHash {
+        self.job.prepared().template().prev_hash
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        self.state == JobState::Stale
+    }
+
+    /// The latest header time that is accepted at `now`.
+    #[inline]
+    pub(crate) fn max_time(&self, now: Instant) -> UnixTime {
+        let ahead = self.clock.at(now).saturating_add(MAX_TIME_AHEAD);
+        self.max_time.map_or(ahead, |latest| latest.min(ahead))
+    }
+
+    /// Remembers a share; false when it was known.
+    #[inline]
+    pub(crate) fn remember_share(&mut self, hash: &BlockHash) -> bool {
+        self.seen.insert(key(hash))
+    }
+
+    /// Remembers a block; false when it was known. One that there is no room for is taken for a new
+    /// one: a node that gets a block twice says so, one that does not get it cannot.
+    pub(crate) fn remember_block(&mut self, hash: &BlockHash) -> bool {
+        match self.blocks.len() < MAX_SHARES_PER_JOB {
+            true => self.blocks.insert(key(hash)),
+            false => !self.blocks.contains(&key(hash)),
+        }
+    }
+
+    /// Whether the job has taken all the shares that it can remember.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.seen.len() + self.blocks.len() >= MAX_SHARES_PER_JOB
+    }
+
+    pub(crate) fn retire(&mut self) {
+        self.state = JobState::Stale;
+        self.seen = Seen::default();
+    }
+}
+
+fn key(hash: &BlockHash) -> u128 {
+    let (low, _) = hash.as_byte_array().split_at(16);
+    u128::from_le_bytes(low.try_into().expect("split at 16"))
+}
+
+/// The jobs of one channel, newest last.
+#[derive(Debug, Default)]
+pub(crate) struct JobTable {
+    jobs: VecDeque<ChannelJob>,
+}
+
+impl JobTable {
+    /// Adds a job. One for another tip makes those before it stale, and drops those that were for
+    /// an older tip already: the last tip's jobs are kept, since a share that comes late for them
+    /// may be a block.
+    pub(crate) fn insert(&mut self, job: ChannelJob) {
+        let (new_tip, now) = (job.tip(), job.sent);
+        if let Some(last_tip) = self.newest().map(ChannelJob::tip)
+            && last_tip != new_tip
+        {
+            self.jobs.retain(|job| job.tip() == last_tip);
+            self.jobs.iter_mut().for_each(ChannelJob::retire);
+        }
+        self.jobs.retain(|old| old.id != job.id);
+        self.jobs.push_back(job);
+        while self.has_too_many(now) {
+            self.jobs.pop_front();
+        }
+        self.bound_old_shares();
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, id: JobId) -> Option<&ChannelJob> {
+        self.jobs.iter().rev().find(|job| job.id == id)
+    }
+
+    #[inline]
+    pub(crate) fn find_mut(&mut self, id: JobId) -> Option<&mut ChannelJob> {
+        self.jobs.iter_mut().rev().find(|job| job.id == id)
+    }
+
+    pub(crate) fn newest(&self) -> Option<&ChannelJob> {
+        self.jobs.back()
+    }
+
+    /// Whether the oldest job is to be forgotten at `now`.
+    fn has_too_many(&self, now: Instant) -> bool {
+        let replaced = self.jobs.get(1).map_or(now, |job| job.sent);
+        let is_old = now.saturating_duration_since(replaced) >= KEPT_FOR;
+        self.jobs.len() > MAX_JOBS || (self.jobs.len() > KEPT_JOBS && is_old)
+    }
+
+    fn bound_old_shares(&mut self) {
+        let mut shares = 0;
+        for job in self.jobs.iter_mut().rev().skip(1) {
+            shares += job.seen.len();
+            if shares > MAX_OLD_SHARES {
+                job.retire();
+            }
+        }
+    }
+}

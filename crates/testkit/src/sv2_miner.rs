@@ -1,0 +1,452 @@
+//! A Stratum V2 client that speaks frames, and minds what deployed firmware minds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use bitcoin::Target;
+use headframe_sv2_wire::common::{CommonMessage, SetupConnection};
+use headframe_sv2_wire::mining::{
+    CloseChannel, MiningMessage, NewExtendedMiningJob, NewMiningJob, OpenExtendedMiningChannel,
+    OpenStandardMiningChannel, SetNewPrevHash, SubmitSharesError, SubmitSharesExtended,
+    SubmitSharesStandard, SubmitSharesSuccess, UpdateChannel,
+};
+use headframe_sv2_wire::tlv::TlvTail;
+use headframe_sv2_wire::{
+    Bytes32, Frame, Incoming, Message, Protocol, Str255, U256, codes, try_write_frame,
+};
+
+use crate::pool::Device;
+use crate::{MinerJob, Nonce, RootSource};
+
+/// The client's end of a connection.
+#[derive(Debug, Default)]
+pub struct Sv2Miner {
+    /// The channels by id.
+    pub channels: BTreeMap<u32, MinerChannel>,
+    /// The channels in the order in which they were opened.
+    pub opened: Vec<u32>,
+    /// The names of all messages that came, in order, each with its channel.
+    pub transcript: Vec<String>,
+    /// Shares that were acknowledged.
+    pub acknowledged: Vec<(u32, u32, u32, u64)>,
+    /// Shares that were rejected: channel, sequence number, code.
+    pub rejected: Vec<(u32, u32, String)>,
+    /// The answer to `SetupConnection`: used version and flags, or flags and code.
+    pub setup: Option<Result<(u16, u32), (u32, String)>>,
+    /// Refused channels: request id and code.
+    pub refused: Vec<(u32, String)>,
+    /// Codes of `UpdateChannel.Error`.
+    pub update_errors: Vec<(u32, String)>,
+    output: Vec<Vec<u8>>,
+    next_sequence: u32,
+    next_request: u32,
+}
+
+/// A channel as the client sees it.
+#[derive(Debug)]
+pub struct MinerChannel {
+    /// The channel's id.
+    pub id: u32,
+    /// The group it belongs to.
+    pub group: u32,
+    /// Whether the client rolls the extranonce.
+    pub is_extended: bool,
+    /// The pool's part of the extranonce.
+    pub extranonce_prefix: Vec<u8>,
+    /// Bytes that the client rolls.
+    pub extranonce_size: usize,
+    /// The target for jobs that come now.
+    pub target: Target,
+    /// All jobs that were ever active, in order.
+    pub jobs: Vec<MinerJob>,
+    /// Jobs that wait for a `SetNewPrevHash`.
+    pub future: Vec<MinerJob>,
+    /// All job ids that ever came.
+    pub job_ids: BTreeSet<u32>,
+    tip: Option<([u8; 32], u32, u32)>,
+}
+
+impl MinerChannel {
+    /// The job to work on.
+    pub fn job(&self) -> &MinerJob {
+        self.jobs.last().expect("the channel has no job")
+    }
+}
+
+impl Sv2Miner {
+    /// Introduces itself with `flags`.
+    pub fn set_up(&mut self, flags: u32) {
+        self.set_up_as(Protocol::MINING, 2, 2, flags);
+    }
+
+    /// Introduces itself with whatever a client may say.
+    pub fn set_up_as(
+        &mut self,
+        protocol: Protocol,
+        min_version: u16,
+        max_version: u16,
+        flags: u32,
+    ) {
+        let word = |word| Str255::new(word).expect("short");
+        self.send(&SetupConnection {
+            protocol,
+            min_version,
+            max_version,
+            flags,
+            endpoint_host: word("pool"),
+            endpoint_port: 34254,
+            vendor: word("scripted"),
+            hardware_version: word("testkit"),
+            firmware: word(""),
+            device_id: word(""),
+        });
+    }
+
+    /// Opens a standard channel.
+    pub fn open_standard(&mut self, user: &str, nominal_hash_rate: f32, max_target: U256) -> u32 {
+        let request_id = self.next_request();
+        self.send(&OpenStandardMiningChannel {
+            request_id,
+            user_identity: Str255::new(user).expect("at most 255 bytes"),
+            nominal_hash_rate,
+            max_target,
+        });
+        request_id
+    }
+
+    /// Opens an extended channel.
+    pub fn open_extended(
+        &mut self,
+        user: &str,
+        nominal_hash_rate: f32,
+        max_target: U256,
+        min_extranonce_size: u16,
+    ) -> u32 {
+        let request_id = self.next_request();
+        self.send(&OpenExtendedMiningChannel {
+            request_id,
+            user_identity: Str255::new(user).expect("at most 255 bytes"),
+            nominal_hash_rate,
+            max_target,
+            min_extranonce_size,
+        });
+        request_id
+    }
+
+    /// Declares another hashrate or target.
+    pub fn update(&mut self, channel_id: u32, nominal_hash_rate: f32, maximum_target: U256) {
+        self.send(&UpdateChannel {
+            channel_id,
+            nominal_hash_rate,
+            maximum_target,
+        });
+    }
+
+    /// Closes a channel or group.
+    pub fn close(&mut self, channel_id: u32) {
+        self.send(&CloseChannel {
+            channel_id,
+            reason_code: codes::Code::new("done").expect("printable"),
+        });
+    }
+
+    /// Submits `nonce` on a channel of its own, and says under which sequence number.
+    pub fn submit(&mut self, channel_id: u32, nonce: &Nonce) -> u32 {
+        let is_extended = self.channels[&channel_id].is_extended;
+        self.submit_as(channel_id, is_extended, nonce)
+    }
+
+    /// Submits `nonce` in the message for extended or for standard channels.
+    pub fn submit_as(&mut self, channel_id: u32, is_extended: bool, nonce: &Nonce) -> u32 {
+        let sequence_number = self.next_sequence;
+        self.next_sequence = self.next_sequence.wrapping_add(1);
+        let (job_id, version) = (nonce.job_id, nonce.version());
+        let (ntime, nonce_bits) = (nonce.header.time, nonce.header.nonce);
+        match is_extended {
+            true => self.send(&SubmitSharesExtended {
+                channel_id,
+                sequence_number,
+                job_id,
+                nonce: nonce_bits,
+                ntime,
+                version,
+                extranonce: Bytes32::new(&nonce.extranonce).expect("at most 32 bytes"),
+                tlvs: TlvTail::EMPTY,
+            }),
+            false => self.send(&SubmitSharesStandard {
+                channel_id,
+                sequence_number,
+                job_id,
+                nonce: nonce_bits,
+                ntime,
+                version,
+            }),
+        }
+        sequence_number
+    }
+
+    /// Begins the sequence numbers anew from `number`.
+    pub fn count_from(&mut self, number: u32) {
+        self.next_sequence = number;
+    }
+
+    /// Sends any message.
+    pub fn send<'a>(&mut self, message: &impl Message<'a>) {
+        let mut frame = Vec::new();
+        try_write_frame(message, &mut frame).expect("fits a frame");
+        self.output.push(frame);
+    }
+
+    /// The code that share `sequence` was rejected with.
+    pub fn rejection(&self, sequence: u32) -> Option<&str> {
+        let rejected = self
+            .rejected
+            .iter()
+            .find(|(_, number, _)| *number == sequence);
+        rejected.map(|(_, _, code)| code.as_str())
+    }
+
+    fn next_request(&mut self) -> u32 {
+        self.next_request += 1;
+        self.next_request
+    }
+
+    fn note(&mut self, name: &str, channel: u32) {
+        self.transcript.push(format!("{name} {channel}"));
+    }
+
+    fn handle_common(&mut self, message: &CommonMessage<'_>) {
+        match message {
+            CommonMessage::SetupConnectionSuccess(success) => {
+                self.setup = Some(Ok((success.used_version, success.flags)));
+                self.transcript.push("SetupConnection.Success".to_owned());
+            }
+            CommonMessage::SetupConnectionError(error) => {
+                self.setup = Some(Err((error.flags, error.error_code.to_string())));
+                self.transcript.push("SetupConnection.Error".to_owned());
+            }
+            other => panic!("the pool sent {}", other.info().name),
+        }
+    }
+
+    fn handle_mining(&mut self, message: MiningMessage<'_>) {
+        match message {
+            MiningMessage::OpenStandardMiningChannelSuccess(open) => self.handle_opened(
+                MinerChannel::new(open.channel_id, open.group_channel_id, open.target),
+                open.extranonce_prefix.as_bytes(),
+                None,
+            ),
+            MiningMessage::OpenExtendedMiningChannelSuccess(open) => self.handle_opened(
+                MinerChannel::new(open.channel_id, open.group_channel_id, open.target),
+                open.extranonce_prefix.as_bytes(),
+                Some(open.extranonce_size.into()),
+            ),
+            MiningMessage::OpenMiningChannelError(error) => {
+                self.note("OpenMiningChannel.Error", error.request_id);
+                let code = error.error_code.to_string();
+                self.refused.push((error.request_id, code));
+            }
+            MiningMessage::NewMiningJob(job) => self.handle_standard_job(&job),
+            MiningMessage::NewExtendedMiningJob(job) => self.handle_extended_job(&job),
+            MiningMessage::SetNewPrevHash(tip) => self.handle_tip(&tip),
+            MiningMessage::SetTarget(target) => {
+                self.note("SetTarget", target.channel_id);
+                let channel = self.channel(target.channel_id);
+                channel.target = Target::from_le_bytes(target.maximum_target.to_le_bytes());
+                let new = channel.target;
+                // MP-121: it holds for future jobs that came already.
+                channel.future.iter_mut().for_each(|job| job.target = new);
+            }
+            MiningMessage::SubmitSharesSuccess(success) => self.handle_success(&success),
+            MiningMessage::SubmitSharesError(error) => self.handle_error(&error),
+            MiningMessage::UpdateChannelError(error) => {
+                let code = error.error_code.to_string();
+                self.update_errors.push((error.channel_id, code));
+            }
+            other => panic!("the pool sent {}", other.info().name),
+        }
+    }
+
+    fn handle_opened(&mut self, mut channel: MinerChannel, prefix: &[u8], size: Option<usize>) {
+        let name = match size {
+            Some(_) => "OpenExtendedMiningChannel.Success",
+            None => "OpenStandardMiningChannel.Success",
+        };
+        self.note(name, channel.id);
+        channel.is_extended = size.is_some();
+        channel.extranonce_size = size.unwrap_or(0);
+        channel.extranonce_prefix = prefix.to_vec();
+        assert!(prefix.len() + channel.extranonce_size <= 32, "MP-41");
+        assert_ne!(channel.id, channel.group, "MP-16");
+        let is_new = self
+            .channels
+            .values()
+            .all(|other| other.group != channel.id);
+        assert!(is_new && !self.opened.contains(&channel.id), "MP-14, MP-16");
+        self.opened.push(channel.id);
+        self.channels.insert(channel.id, channel);
+    }
+
+    fn handle_standard_job(&mut self, job: &NewMiningJob) {
+        self.note(job_name("NewMiningJob", job.min_ntime), job.channel_id);
+        let root = RootSource::Given(job.merkle_root.to_le_bytes());
+        let channel = self.channel(job.channel_id);
+        assert!(
+            !channel.is_extended,
+            "MP-4: a standard job on an extended channel"
+        );
+        channel.take_job(job.job_id, job.version, job.min_ntime, root);
+    }
+
+    fn handle_extended_job(&mut self, job: &NewExtendedMiningJob<'_>) {
+        self.note(
+            job_name("NewExtendedMiningJob", job.min_ntime),
+            job.channel_id,
+        );
+        assert!(
+            job.version_rolling_allowed,
+            "SRI's translator leaves such a pool"
+        );
+        let channel = self.channel(job.channel_id);
+        assert!(
+            channel.is_extended,
+            "MP-5: an extended job on a standard channel"
+        );
+        let root = RootSource::Coinbase {
+            prefix: job.coinbase_tx_prefix.as_bytes().to_vec(),
+            extranonce_prefix: channel.extranonce_prefix.clone(),
+            rolled_len: channel.extranonce_size,
+            suffix: job.coinbase_tx_suffix.as_bytes().to_vec(),
+            path: job
+                .merkle_path
+                .iter()
+                .map(|hash| hash.to_le_bytes())
+                .collect(),
+        };
+        channel.take_job(job.job_id, job.version, job.min_ntime, root);
+        let rolled = vec![0; channel.extranonce_size];
+        let newest = channel.future.last().or_else(|| channel.jobs.last());
+        let coinbase = newest.and_then(|job| job.coinbase(&rolled));
+        assert!(coinbase.is_some_and(|tx| tx.is_coinbase()), "MP-99");
+    }
+
+    fn handle_tip(&mut self, tip: &SetNewPrevHash) {
+        self.note("SetNewPrevHash", tip.channel_id);
+        assert_ne!(tip.min_ntime, 0, "ESP takes 0 for a future job");
+        let channel = self.channel(tip.channel_id);
+        let prev_hash = tip.prev_hash.to_le_bytes();
+        channel.tip = Some((prev_hash, tip.nbits, tip.min_ntime));
+        let position = channel.future.iter().position(|job| job.id == tip.job_id);
+        let position = position.expect("SetNewPrevHash names no future job of this channel");
+        let mut job = channel.future.remove(position);
+        (job.prev_hash, job.bits, job.time) = (prev_hash, tip.nbits, tip.min_ntime);
+        channel.future.clear();
+        channel.jobs.push(job);
+    }
+
+    fn handle_success(&mut self, success: &SubmitSharesSuccess) {
+        self.note("SubmitShares.Success", success.channel_id);
+        assert!(self.channels.contains_key(&success.channel_id), "MP-51");
+        self.acknowledged.push((
+            success.channel_id,
+            success.last_sequence_number,
+            success.new_submits_accepted_count,
+            success.new_shares_sum,
+        ));
+    }
+
+    fn handle_error(&mut self, error: &SubmitSharesError<'_>) {
+        self.note("SubmitShares.Error", error.channel_id);
+        let code = error.error_code.to_string();
+        self.rejected
+            .push((error.channel_id, error.sequence_number, code));
+    }
+
+    fn channel(&mut self, id: u32) -> &mut MinerChannel {
+        let channel = self.channels.get_mut(&id);
+        channel.unwrap_or_else(|| panic!("the pool addressed {id}, which is no open channel"))
+    }
+}
+
+impl MinerChannel {
+    fn new(id: u32, group: u32, target: U256) -> Self {
+        Self {
+            id,
+            group,
+            is_extended: false,
+            extranonce_prefix: Vec::new(),
+            extranonce_size: 0,
+            target: Target::from_le_bytes(target.to_le_bytes()),
+            jobs: Vec::new(),
+            future: Vec::new(),
+            job_ids: BTreeSet::new(),
+            tip: None,
+        }
+    }
+
+    fn take_job(&mut self, id: u32, version: u32, min_ntime: Option<u32>, root: RootSource) {
+        assert!(self.job_ids.insert(id), "job id {id} came twice");
+        assert_ne!(id, 0, "0 is no job id");
+        let job = |(prev_hash, bits, _): ([u8; 32], u32, u32), time| MinerJob {
+            id,
+            version,
+            prev_hash,
+            bits,
+            time,
+            root,
+            target: self.target,
+        };
+        match (min_ntime, self.tip) {
+            (None, _) => {
+                assert!(self.future.is_empty(), "MP-88: two future jobs wait");
+                self.future.push(job(([0; 32], 0, 0), 0));
+            }
+            (Some(_), None) => panic!("a job that begins at once, before any SetNewPrevHash"),
+            (Some(time), Some(tip)) => {
+                assert!(time >= tip.2, "SRI's translator leaves such a pool");
+                self.jobs.push(job(tip, time));
+            }
+        }
+    }
+}
+
+impl Device for Sv2Miner {
+    fn receive(&mut self, _now: Instant, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some((frame, after)) = Frame::split(rest) {
+            match Incoming::<MiningMessage<'_>>::decode(frame).expect("the pool's frame is broken")
+            {
+                Incoming::Common(message) => self.handle_common(&message),
+                Incoming::Protocol(message) => self.handle_mining(message),
+                other => panic!("the pool sent {other:?}"),
+            }
+            rest = after;
+        }
+        assert!(rest.is_empty(), "half a frame");
+    }
+
+    fn take_output(&mut self) -> Vec<Vec<u8>> {
+        core::mem::take(&mut self.output)
+    }
+
+    fn forget(&mut self, input: &[u8]) {
+        // After CloseChannel nothing may come for the channel (MP-51).
+        let Some((frame, _)) = Frame::split(input) else {
+            return;
+        };
+        if let Ok(Some(MiningMessage::CloseChannel(close))) = MiningMessage::decode(frame) {
+            let id = close.channel_id;
+            self.channels
+                .retain(|_, channel| channel.id != id && channel.group != id);
+        }
+    }
+}
+
+fn job_name(name: &'static str, min_ntime: Option<u32>) -> &'static str {
+    assert_ne!(min_ntime, Some(0), "ESP takes 0 for a future job");
+    match (name, min_ntime) {
+        ("NewMiningJob", None) => "NewMiningJob(future)",
+        ("NewExtendedMiningJob", None) => "NewExtendedMiningJob(future)",
+        (name, _) => name,
+    }
+}
