@@ -1,0 +1,122 @@
+//! What a session tells the pool.
+
+use bitcoin::BlockHash;
+use headframe_channels::{ChannelId, ChannelKind, Credit, ExtranoncePrefix, RejectReason};
+use headframe_work::{Block, CoinbaseError, Miner, Rung};
+
+/// Something that the rest of the pool is to know.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// A miner has a seat.
+    Joined(Box<Joined>),
+    /// A miner's name was refused.
+    NameRefused {
+        /// The name as it was given, printable.
+        user: String,
+        /// Why, in words for the miner's owner.
+        reason: String,
+    },
+    /// A share is a block. Comes before everything else about that share.
+    Block(Box<FoundBlock>),
+    /// A share was judged.
+    Share(ShareEvent),
+    /// Shares were acknowledged before the ledger had them.
+    NotDurable {
+        /// The seat.
+        seat: ChannelId,
+        /// How many.
+        shares: u32,
+    },
+    /// A seat's difficulty changed.
+    Difficulty {
+        /// The seat.
+        seat: ChannelId,
+        /// The rung of its next job.
+        rung: Rung,
+    },
+    /// No job could be made for a seat; it goes on with its old one. The operator's to mend.
+    NoJob {
+        /// The seat.
+        seat: ChannelId,
+        /// Why.
+        error: CoinbaseError,
+    },
+    /// A seat is empty again.
+    Left {
+        /// The seat.
+        seat: ChannelId,
+    },
+    /// A prefix is not used any more and goes back to the hub.
+    PrefixReturned(ExtranoncePrefix),
+}
+
+/// The protocol of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Stratum V1.
+    Sv1,
+    /// Stratum V2.
+    Sv2,
+}
+
+/// What a device says of itself. Not to be trusted, but free of control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Device(String);
+
+impl Device {
+    /// The longest text that is kept, in characters.
+    const MAX_CHARS: usize = 128;
+
+    /// The device that calls itself `text`.
+    pub fn new(text: &str) -> Self {
+        let printable = text.chars().filter(|c| !c.is_control());
+        Self(printable.take(Self::MAX_CHARS).collect())
+    }
+
+    /// The text, printable.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A miner that has a seat.
+#[derive(Debug, Clone)]
+pub struct Joined {
+    /// Names the seat within the session. For SV2 it is the channel; an SV1 connection has a seat
+    /// for each of its workers.
+    pub seat: ChannelId,
+    /// Who it is, and whom its blocks pay.
+    pub miner: Miner,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// What the miner may change.
+    pub kind: ChannelKind,
+    /// What the device says of itself.
+    pub device: Device,
+    /// The rung of its first job.
+    pub rung: Rung,
+}
+
+/// A share and what was said to it.
+#[derive(Debug, Clone, Copy)]
+pub struct ShareEvent {
+    /// The seat.
+    pub seat: ChannelId,
+    /// The rung that was asked for.
+    pub rung: Rung,
+    /// Credit, or why there is none.
+    pub outcome: Result<Credit, RejectReason>,
+    /// For an accepted share: its number. The session waits for the ledger to commit it.
+    pub sequence: u64,
+}
+
+/// A block that a miner found.
+#[derive(Debug)]
+pub struct FoundBlock {
+    /// The seat.
+    pub seat: ChannelId,
+    /// The block.
+    pub block: Block,
+    /// Its hash.
+    pub hash: BlockHash,
+}

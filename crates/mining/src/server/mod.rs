@@ -1,0 +1,30 @@
+//! The pool's end of the mining protocol.
+//!
+//! A [`Hub`] turns templates into [`PoolWork`] and hands out extranonce prefixes. Each connection
+//! has a session of its own, [`Sv2Session`] or [`Sv1Session`], which takes messages, work, commits
+//! and the passing of time, and gives messages and [`SessionEvent`]s. Sessions and hub share
+//! nothing but immutable values.
+//!
+//! What calls a session in which order:
+//!
+//! * `wants_prefix` before each message: while it is true, lease one from the hub and `add_prefix`.
+//! * `handle_*` for what happens: a message, new work, a ledger commit, time.
+//! * `poll_event` until it is empty, then `drain_output`. Blocks are events, so they leave before
+//!   any reply does.
+//! * `poll_timeout` for when `handle_timeout` is due.
+
+mod desk;
+mod event;
+mod fuzz;
+mod hub;
+mod rules;
+mod seat;
+mod sv1;
+mod sv2;
+
+pub use event::{Device, FoundBlock, Joined, Protocol, SessionEvent, ShareEvent};
+pub use fuzz::{fuzz_sv1_session, fuzz_sv2_session};
+pub use hub::{Hub, NewTemplate, PoolWork};
+pub use rules::{JobIds, PoolRules};
+pub use sv1::{Sv1Fault, Sv1Session};
+pub use sv2::{Sv2Fault, Sv2Session};

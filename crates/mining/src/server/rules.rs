@@ -1,0 +1,55 @@
+//! What all sessions of a pool have in common.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use headframe_channels::{DifficultySettings, JobId};
+use headframe_work::{PayoutPolicy, PoolTag, UniqueBytes};
+
+/// The pool's rules, as a session goes by them. Immutable: a change of rules is another value,
+/// and touches only jobs that are still to be made.
+#[derive(Debug)]
+pub struct PoolRules {
+    /// Whom a user name pays.
+    pub payouts: PayoutPolicy,
+    /// The pool's name in the coinbase.
+    pub tag: PoolTag,
+    /// Four random bytes of this process.
+    pub process: [u8; 4],
+    /// How hard shares are made.
+    pub difficulty: DifficultySettings,
+    /// The numbers of jobs.
+    pub job_ids: JobIds,
+}
+
+impl PoolRules {
+    pub(crate) fn unique_bytes(&self, id: JobId) -> UniqueBytes {
+        UniqueBytes {
+            process: self.process,
+            job: id.get(),
+        }
+    }
+}
+
+/// Numbers jobs: one number per fan-out event, pool-wide, from a random start.
+///
+/// The number also stands in the coinbase of the job, so that no two jobs of a process hash the
+/// same headers.
+#[derive(Debug)]
+pub struct JobIds(AtomicU32);
+
+impl JobIds {
+    /// Numbers from `start` on; a random start tells restarts apart.
+    pub fn new(start: u32) -> Self {
+        Self(AtomicU32::new(start))
+    }
+
+    /// The next number.
+    pub fn next(&self) -> JobId {
+        loop {
+            let id = self.0.fetch_add(1, Ordering::Relaxed);
+            if let Some(id) = JobId::new(id) {
+                return id;
+            }
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! A connection of a Stratum V1 miner.
+//!
+//! Inside it is one extended channel, so that a share takes the same road as one of SV2. The plain
+//! protocol only: the quirks of single devices, resumed sessions and difficulty wishes in
+//! passwords have no code here yet.
+
+mod replies;
+mod submit;
+mod work;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bitcoin::hex::DisplayHex;
+use headframe_channels::{
+    Channel, ChannelId, ChannelKind, DifficultyControl, ExtranoncePrefix, SV1_VERSION_MASK,
+};
+use headframe_sv1_wire::{
+    Answer, Authorize, Configure, ErrorCode, Extranonce, Fault, Id, LineError, Method, Refusal,
+    Reply, Request, Subscribe, Subscribed, VersionRollingAnswer,
+};
+use headframe_work::{Difficulty, Hashrate, Miner, Rung};
+
+use self::replies::Replies;
+use super::desk::Desk;
+use super::seat::Seat;
+use super::{Device, Joined, PoolRules, PoolWork, Protocol, SessionEvent};
+
+/// A client that is connected subscribes and authorizes within this time.
+const AUTHORIZED_WITHIN: Duration = Duration::from_secs(60);
+/// A client's first work waits this long for the difficulty that it suggests: most send the
+/// suggestion right after they are authorized.
+const SUGGESTION_WITHIN: Duration = Duration::from_millis(50);
+/// Workers of one address on a connection.
+const MAX_WORKERS: usize = 256;
+const POOL_IS_FULL: &str = "the pool is full";
+/// Lines that cannot be read before the connection is ended.
+const MAX_UNREADABLE: u32 = 10;
+
+/// The server's end of a Stratum V1 connection.
+#[derive(Debug)]
+pub struct Sv1Session {
+    desk: Desk,
+    device: Device,
+    /// The version bits that the client may roll (BIP310).
+    version_mask: u32,
+    /// What the client is told at `mining.subscribe`.
+    prefix: Option<ExtranoncePrefix>,
+    is_subscribed: bool,
+    /// The names that may submit. The first fixed the payout.
+    workers: Vec<Worker>,
+    seat: Option<Seat>,
+    suggested: Option<Rung>,
+    work: WorkFlow,
+    patience: Option<Instant>,
+    unreadable: u32,
+    replies: Replies,
+}
+
+/// Whether the client is sent work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WorkFlow {
+    /// It did not subscribe, or not authorize.
+    NotReady,
+    /// The first work waits for a suggestion, at most until this time.
+    HeldUntil(Instant),
+    /// It has its first work.
+    Flowing,
+}
+
+#[derive(Debug)]
+struct Worker {
+    name: String,
+    seat: ChannelId,
+}
+
+/// Why a connection has to end. The client's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Sv1Fault {
+    /// Too many lines that are no Stratum.
+    #[error("sent {MAX_UNREADABLE} lines that cannot be read, the last one: {0}")]
+    Unreadable(Fault),
+    /// The client did not say who it is.
+    #[error("did not subscribe and authorize within {} s", AUTHORIZED_WITHIN.as_secs())]
+    Silent,
+}
+
+impl Sv1Session {
+    /// A session for a client that connected at `now`.
+    pub fn new(rules: Arc<PoolRules>, work: Arc<PoolWork>, now: Instant) -> Self {
+        Self {
+            desk: Desk::new(rules, work),
+            device: Device::default(),
+            version_mask: SV1_VERSION_MASK,
+            prefix: None,
+            is_subscribed: false,
+            workers: Vec::new(),
+            seat: None,
+            suggested: None,
+            work: WorkFlow::NotReady,
+            patience: Some(now + AUTHORIZED_WITHIN),
+            unreadable: 0,
+            replies: Replies::default(),
+        }
+    }
+
+    /// Whether the session needs a prefix from the hub before it takes the next line.
+    pub fn wants_prefix(&self) -> bool {
+        self.prefix.is_none() && self.desk.wants_prefix()
+    }
+
+    /// Gives the session a prefix.
+    pub fn add_prefix(&mut self, prefix: ExtranoncePrefix) {
+        self.desk.add_prefix(prefix);
+    }
+
+    /// Takes a line, with or without its end.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has to end. What is to be written before that is in the output.
+    pub fn handle_line(&mut self, now: Instant, line: &[u8]) -> Result<(), Sv1Fault> {
+        let taken = match Request::parse(line) {
+            Ok(request) => {
+                self.handle_request(now, request);
+                Ok(())
+            }
+            Err(error) => self.handle_unreadable(&error),
+        };
+        if self.replies.is_full() {
+            let shares = self.replies.release_all();
+            self.tell_not_durable(shares);
+        }
+        taken
+    }
+
+    /// The pool has other work. What the session has already is not sent again.
+    pub fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>) {
+        let is_other = self.desk.handle_work(work);
+        if is_other && self.work == WorkFlow::Flowing {
+            self.send_pool_job(now);
+        }
+    }
+
+    /// The ledger has committed all shares up to number `sequence`.
+    pub fn handle_committed(&mut self, sequence: u64) {
+        self.replies.release(sequence);
+    }
+
+    /// Does what is due at `now`.
+    ///
+    /// # Errors
+    ///
+    /// When the client has been silent for too long.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Sv1Fault> {
+        if self.patience.is_some_and(|end| now >= end) {
+            return Err(Sv1Fault::Silent);
+        }
+        let shares = self.replies.release_overdue(now);
+        self.tell_not_durable(shares);
+        match self.work {
+            WorkFlow::HeldUntil(end) if now >= end => self.send_first_job(now),
+            WorkFlow::NotReady | WorkFlow::HeldUntil(_) => {}
+            WorkFlow::Flowing => {
+                if let Some(seat) = &mut self.seat {
+                    seat.handle_timeout(now);
+                }
+                self.send_own_job(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let seat = self.seat.as_ref();
+        let work = match self.work {
+            WorkFlow::NotReady => None,
+            WorkFlow::HeldUntil(end) => Some(end),
+            WorkFlow::Flowing => seat.map(|seat| seat.poll_timeout(&self.desk.work)),
+        };
+        [work, self.patience, self.replies.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The next thing that the pool is to know.
+    pub fn poll_event(&mut self) -> Option<SessionEvent> {
+        self.desk.poll_event()
+    }
+
+    /// Hands out what is to be sent: whole lines, in order.
+    pub fn drain_output(&mut self, send: impl FnOnce(&[u8])) {
+        self.replies.drain_output(send);
+    }
+
+    /// The connection is gone: the prefix goes back, every seat is empty.
+    pub fn handle_closed(&mut self) {
+        for worker in self.workers.drain(..) {
+            self.desk.tell(SessionEvent::Left { seat: worker.seat });
+        }
+        let prefixes = [self.prefix.take(), self.desk.take_prefix()];
+        for prefix in prefixes.into_iter().flatten() {
+            self.desk.tell(SessionEvent::PrefixReturned(prefix));
+        }
+    }
+
+    fn handle_request(&mut self, now: Instant, request: Request<'_>) {
+        let Request { id, method } = request;
+        let reply = match method {
+            Method::Subscribe(subscribe) => {
+                return self.handle_subscribe(now, id, &subscribe);
+            }
+            Method::Authorize(authorize) => return self.handle_authorize(now, id, &authorize),
+            Method::Configure(configure) => self.configure(id, &configure),
+            Method::Submit(submit) => return self.handle_submit(now, id, &submit),
+            Method::SuggestDifficulty(difficulty) => {
+                return self.handle_suggestion(now, id, Difficulty::from_f64(difficulty.as_f64()));
+            }
+            Method::SuggestTarget(target) => {
+                let target = headframe_work::Target::from_be_bytes(target);
+                let difficulty = Difficulty::of_target(target);
+                return self.handle_suggestion(now, id, Some(difficulty));
+            }
+            Method::ExtranonceSubscribe => Reply::yes(id),
+            Method::Ping => answer(id, Answer::Text("pong".into())),
+            Method::GetVersion => {
+                let version = concat!("headframe/", env!("CARGO_PKG_VERSION"));
+                answer(id, Answer::Text(version.into()))
+            }
+            Method::Unknown { .. } if id.is_null() => return,
+            Method::Unknown { .. } => Reply::unknown_method(id),
+        };
+        self.replies.push(&reply);
+    }
+
+    fn handle_unreadable(&mut self, error: &LineError<'_>) -> Result<(), Sv1Fault> {
+        if matches!(error.fault, Fault::Blank | Fault::NoMethod) {
+            return Ok(());
+        }
+        self.replies.push(&error.reply());
+        if !error.fault.is_undecodable() {
+            return Ok(());
+        }
+        self.unreadable += 1;
+        match self.unreadable {
+            MAX_UNREADABLE.. => Err(Sv1Fault::Unreadable(error.fault)),
+            _ => Ok(()),
+        }
+    }
+
+    fn handle_subscribe(&mut self, now: Instant, id: Id<'_>, subscribe: &Subscribe<'_>) {
+        let reply = self.subscribe(id, subscribe);
+        self.replies.push(&reply);
+        self.start_work(now);
+    }
+
+    /// A client that subscribes again is told the same as before.
+    fn subscribe<'a>(&mut self, id: Id<'a>, subscribe: &Subscribe<'_>) -> Reply<'a> {
+        let Some(prefix) = self.prefix() else {
+            let full = Refusal::with_message(ErrorCode::OTHER, POOL_IS_FULL);
+            return Reply::refused(id, full);
+        };
+        self.is_subscribed = true;
+        self.device = Device::new(&subscribe.user_agent);
+        let extranonce1 = Extranonce::new(prefix.as_bytes());
+        answer(
+            id,
+            Answer::Subscribed(Subscribed {
+                session_id: Cow::Owned(prefix.as_bytes().to_lower_hex_string()),
+                extranonce1: extranonce1.expect("a prefix has 4 bytes"),
+                extranonce2_size: Channel::ROLLED_LEN as u8,
+            }),
+        )
+    }
+
+    fn prefix(&mut self) -> Option<ExtranoncePrefix> {
+        if self.prefix.is_none() {
+            self.prefix = self.desk.take_prefix();
+        }
+        self.prefix
+    }
+
+    /// A client that has subscribed and is authorized, in whatever order, gets work.
+    fn start_work(&mut self, now: Instant) {
+        if self.work != WorkFlow::NotReady || !self.is_subscribed || self.seat.is_none() {
+            return;
+        }
+        self.patience = None;
+        self.work = WorkFlow::HeldUntil(match self.suggested {
+            Some(_) => now,
+            None => now + SUGGESTION_WITHIN,
+        });
+    }
+
+    fn configure<'a>(&mut self, id: Id<'a>, configure: &Configure<'a>) -> Reply<'a> {
+        let configured = configure.answer(SV1_VERSION_MASK);
+        if let Some(VersionRollingAnswer::Granted { mask }) = configured.version_rolling {
+            self.version_mask = mask;
+            if let Some(seat) = &mut self.seat {
+                seat.channel.set_version_mask(mask);
+            }
+        }
+        answer(id, Answer::Configured(configured))
+    }
+
+    fn handle_authorize(&mut self, now: Instant, id: Id<'_>, authorize: &Authorize<'_>) {
+        match self.authorize(now, &authorize.worker) {
+            Ok(()) => self.replies.push(&Reply::yes(id)),
+            Err(reason) => {
+                let refusal = Refusal::with_message(ErrorCode::UNAUTHORIZED, reason);
+                self.replies.push(&Reply::refused(id, refusal));
+            }
+        }
+        self.start_work(now);
+    }
+
+    fn authorize(&mut self, now: Instant, name: &str) -> Result<(), String> {
+        if self.workers.iter().any(|worker| worker.name == name) {
+            return Ok(());
+        }
+        let miner = self.desk.rules.payouts.miner(name).map_err(|error| {
+            let reason = error.to_string();
+            let user = Device::new(name).as_str().to_owned();
+            self.desk.tell(SessionEvent::NameRefused { user, reason });
+            error.to_string()
+        })?;
+        self.check_worker(&miner)?;
+        let prefix = self.prefix().ok_or(POOL_IS_FULL)?;
+        let seat_id = ChannelId::new(self.workers.len() as u32 + 1);
+        if self.seat.is_none() {
+            self.seat = Some(self.take_seat(now, seat_id, miner.clone(), prefix));
+        }
+        let name = name.to_owned();
+        self.workers.push(Worker {
+            name,
+            seat: seat_id,
+        });
+        self.tell_joined(seat_id, miner);
+        Ok(())
+    }
+
+    /// One connection, one payout.
+    fn check_worker(&self, miner: &Miner) -> Result<(), String> {
+        match &self.seat {
+            Some(seat) if seat.miner.payout != miner.payout => Err(format!(
+                "this connection mines for {}; use another connection for another address",
+                seat.miner.address
+            )),
+            Some(_) if self.workers.len() >= MAX_WORKERS => Err(format!(
+                "a connection can have {MAX_WORKERS} workers; use another one for more"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn take_seat(
+        &self,
+        now: Instant,
+        id: ChannelId,
+        miner: Miner,
+        prefix: ExtranoncePrefix,
+    ) -> Seat {
+        let payout = miner.payout.clone();
+        let mut channel = Channel::new(ChannelKind::Extended, prefix, payout);
+        channel.set_version_mask(self.version_mask);
+        let settings = self.desk.rules.difficulty;
+        let mut control = DifficultyControl::new(settings, Hashrate::ZERO, Rung::EASIEST, now);
+        if let Some(rung) = self.suggested {
+            control.handle_suggestion(now, rung);
+        }
+        Seat::new(id, miner, channel, control, &self.desk.work, now)
+    }
+
+    fn tell_joined(&mut self, seat_id: ChannelId, miner: Miner) {
+        let rung = self.seat.as_ref().map_or(Rung::ONE, Seat::announced);
+        self.desk.tell(SessionEvent::Joined(Box::new(Joined {
+            seat: seat_id,
+            miner,
+            protocol: Protocol::Sv1,
+            kind: ChannelKind::Extended,
+            device: self.device.clone(),
+            rung,
+        })));
+    }
+
+    /// The same suggestion again is a keep-alive, and changes nothing.
+    fn handle_suggestion(&mut self, now: Instant, id: Id<'_>, difficulty: Option<Difficulty>) {
+        self.replies.push(&Reply::yes(id));
+        let Some(rung) = difficulty.map(Rung::at_most) else {
+            return;
+        };
+        if self.suggested.replace(rung) == Some(rung) {
+            return;
+        }
+        if let Some(seat) = &mut self.seat {
+            seat.control.handle_suggestion(now, rung);
+        }
+        if let WorkFlow::HeldUntil(end) = &mut self.work {
+            *end = now.min(*end);
+        }
+    }
+
+    fn tell_not_durable(&mut self, shares: u32) {
+        if let Some(seat) = self.seat.as_ref().filter(|_| shares > 0) {
+            let seat = seat.id;
+            self.desk.tell(SessionEvent::NotDurable { seat, shares });
+        }
+    }
+}
+
+fn answer<'a>(id: Id<'a>, answer: Answer<'a>) -> Reply<'a> {
+    Reply { id, answer }
+}

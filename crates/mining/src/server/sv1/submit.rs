@@ -1,0 +1,76 @@
+//! Shares come in: `mining.submit`.
+
+use std::time::Instant;
+
+use headframe_channels::{Channel, JobId, RejectReason, Share};
+use headframe_sv1_wire::{ErrorCode, Id, Refusal, Reply, Submit};
+use headframe_work::UnixTime;
+
+use super::Sv1Session;
+use crate::server::desk::Accepted;
+
+impl Sv1Session {
+    pub(super) fn handle_submit(&mut self, now: Instant, id: Id<'_>, submit: &Submit<'_>) {
+        match self.judge(now, submit) {
+            Ok(accepted) => self.replies.push_accepted(id, accepted),
+            Err(refusal) => self.replies.push(&Reply::refused(id, refusal)),
+        }
+    }
+
+    fn judge(&mut self, now: Instant, submit: &Submit<'_>) -> Result<Accepted, Refusal<'static>> {
+        if !self.is_subscribed {
+            return Err(Refusal::new(ErrorCode::NOT_SUBSCRIBED));
+        }
+        let worker = self
+            .workers
+            .iter()
+            .find(|worker| worker.name == submit.worker);
+        let (Some(worker), Some(seat)) = (worker, &mut self.seat) else {
+            return Err(Refusal::new(ErrorCode::UNAUTHORIZED));
+        };
+        let job_id = u32::from_str_radix(&submit.job_id, 16)
+            .ok()
+            .and_then(JobId::new);
+        let job_id = job_id.ok_or(Refusal::new(ErrorCode::JOB_NOT_FOUND))?;
+        let share = Share {
+            job_id,
+            version: version(&seat.channel, job_id, submit.version_bits),
+            time: UnixTime::from_secs(submit.ntime),
+            nonce: submit.nonce,
+            extranonce: submit.extranonce2.as_bytes(),
+        };
+        let verdict = seat.judge(now, &share);
+        self.desk
+            .record(now, seat, worker.seat, verdict)
+            .map_err(refusal)
+    }
+}
+
+/// The header version of a share: rolled bits replace those of the job within the mask (BIP310).
+/// Bits outside it are kept as they are sent, for the channel to judge.
+fn version(channel: &Channel, job_id: JobId, rolled: Option<u32>) -> u32 {
+    let job = channel.job(job_id);
+    let version = job.map_or(0, |job| job.job().prepared().template().version);
+    match rolled {
+        Some(bits) => version & !(channel.version_mask() | bits) | bits,
+        None => version,
+    }
+}
+
+/// What a rejection is called on the wire: ckpool's codes, which miners know by name.
+fn refusal(reason: RejectReason) -> Refusal<'static> {
+    match reason {
+        RejectReason::UnknownJob => Refusal::new(ErrorCode::JOB_NOT_FOUND),
+        RejectReason::Stale => Refusal::with_message(ErrorCode::JOB_NOT_FOUND, "Stale"),
+        RejectReason::Duplicate => Refusal::new(ErrorCode::DUPLICATE),
+        RejectReason::LowDifficulty => Refusal::new(ErrorCode::LOW_DIFFICULTY),
+        RejectReason::BadExtranonceSize => {
+            Refusal::with_message(ErrorCode::OTHER, "Invalid nonce2 length")
+        }
+        RejectReason::BadVersionBits => {
+            Refusal::with_message(ErrorCode::OTHER, "Invalid version mask")
+        }
+        RejectReason::TimeTooOld => Refusal::with_message(ErrorCode::OTHER, "Ntime too old"),
+        RejectReason::TimeTooNew => Refusal::with_message(ErrorCode::OTHER, "Ntime too new"),
+    }
+}

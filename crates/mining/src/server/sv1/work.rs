@@ -1,0 +1,101 @@
+//! Jobs and difficulties go out: `mining.notify`, `mining.set_difficulty`.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use bitcoin::hashes::Hash;
+use headframe_channels::{ChannelJob, JobId};
+use headframe_sv1_wire::{Difficulty, Notification, Notify};
+use headframe_work::{Rung, UnixTime};
+
+use super::{Sv1Session, WorkFlow};
+use crate::server::SessionEvent;
+
+impl Sv1Session {
+    /// The first work of a connection, with its difficulty before it.
+    pub(super) fn send_first_job(&mut self, now: Instant) {
+        self.work = WorkFlow::Flowing;
+        self.announce();
+        if let Some(seat) = &mut self.seat {
+            seat.control.handle_first_job(now);
+            self.replies.notify(&set_difficulty(seat.announced()));
+        }
+        self.send_pool_job(now);
+    }
+
+    /// The pool's present work.
+    pub(super) fn send_pool_job(&mut self, now: Instant) {
+        let job_id = self.desk.work.job_id;
+        self.send_job(now, job_id);
+    }
+
+    /// A job of the miner's own, if it needs one.
+    pub(super) fn send_own_job(&mut self, now: Instant) {
+        let work = &self.desk.work;
+        if !self
+            .seat
+            .as_ref()
+            .is_some_and(|seat| seat.wants_job(now, work))
+        {
+            return;
+        }
+        let job_id = self.desk.rules.job_ids.next();
+        let is_made = self.send_job(now, job_id);
+        if let Some(seat) = &mut self.seat {
+            seat.note_own_job(now, is_made);
+        }
+    }
+
+    /// Sends the present work under `job_id`, after the difficulty if that is another one. False
+    /// when no job could be made. On another tip the miner is told to drop what it has.
+    fn send_job(&mut self, now: Instant, job_id: JobId) -> bool {
+        let Some(seat) = &self.seat else { return false };
+        let job = match job_id == self.desk.work.job_id {
+            true => self.desk.pool_job(seat),
+            false => self.desk.make_job(seat, job_id),
+        };
+        let Some(job) = job else { return false };
+        if let Some(rung) = self.announce() {
+            self.replies.notify(&set_difficulty(rung));
+        }
+        let work = &self.desk.work;
+        let Some(seat) = &mut self.seat else {
+            return false;
+        };
+        let clean_jobs = !seat.is_on_tip_of(work);
+        // SV1 names no earliest time, so that a miner may take any that consensus allows.
+        let sent = seat.send_job(now, job_id, work, job, work.earliest);
+        let notify = notify(sent, work.time(now), clean_jobs);
+        self.replies.notify(&Notification::Notify(notify));
+        true
+    }
+
+    fn announce(&mut self) -> Option<Rung> {
+        let seat = self.seat.as_mut()?;
+        let rung = seat.announce(&self.desk.work)?;
+        let seat = seat.id;
+        self.desk.tell(SessionEvent::Difficulty { seat, rung });
+        Some(rung)
+    }
+}
+
+fn set_difficulty(rung: Rung) -> Notification<'static> {
+    let difficulty = Difficulty::new(rung.difficulty().as_f64());
+    Notification::SetDifficulty(difficulty.expect("a rung's difficulty is positive and finite"))
+}
+
+fn notify(sent: &ChannelJob, time: UnixTime, clean_jobs: bool) -> Notify<'_> {
+    let job = sent.job();
+    let template = job.prepared().template();
+    Notify {
+        job_id: Cow::Owned(sent.id().to_string()),
+        prev_hash: template.prev_hash.to_byte_array(),
+        coinbase1: job.coinbase().prefix().into(),
+        coinbase2: job.coinbase().suffix().into(),
+        merkle_branch: job.prepared().merkle_path().into(),
+        version: template.version,
+        bits: template.bits.to_consensus(),
+        ntime: time.as_secs(),
+        clean_jobs,
+    }
+}

@@ -1,0 +1,97 @@
+//! The client introduces itself (spec §3.6, §5.3.1).
+
+use std::time::Instant;
+
+use headframe_sv2_wire::common::{
+    CommonMessage, SetupConnection, SetupConnectionError, SetupConnectionSuccess,
+};
+use headframe_sv2_wire::flags::{MiningRequestFlags, MiningSuccessFlags};
+use headframe_sv2_wire::{Protocol, codes, write_frame};
+
+use super::{CHANNEL_WITHIN, Sv2Fault, Sv2Session};
+use crate::server::Device;
+
+/// The one version of the protocol there is.
+const VERSION: u16 = 2;
+/// What a client may require of this server.
+const SUPPORTED: MiningRequestFlags = MiningRequestFlags::from_bits(
+    MiningRequestFlags::REQUIRES_STANDARD_JOBS.bits()
+        | MiningRequestFlags::REQUIRES_VERSION_ROLLING.bits(),
+);
+
+/// What a client said of itself.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) device: Device,
+    pub(super) flags: MiningRequestFlags,
+}
+
+impl Setup {
+    pub(super) fn requires_standard_jobs(&self) -> bool {
+        self.flags
+            .contains(MiningRequestFlags::REQUIRES_STANDARD_JOBS)
+    }
+}
+
+impl Sv2Session {
+    pub(super) fn handle_common(
+        &mut self,
+        now: Instant,
+        message: &CommonMessage<'_>,
+    ) -> Result<(), Sv2Fault> {
+        match message {
+            CommonMessage::SetupConnection(_) if self.setup.is_some() => Err(Sv2Fault::SetUpTwice),
+            CommonMessage::SetupConnection(setup) => {
+                self.handle_setup(now, setup);
+                Ok(())
+            }
+            server_message => Err(Sv2Fault::Misplaced(server_message.info().name)),
+        }
+    }
+
+    fn handle_setup(&mut self, now: Instant, setup: &SetupConnection<'_>) {
+        let flags = MiningRequestFlags::from_bits(setup.flags);
+        let unsupported = flags.without(SUPPORTED);
+        match () {
+            () if setup.protocol != Protocol::MINING => {
+                self.refuse_setup(0, codes::UNSUPPORTED_PROTOCOL);
+            }
+            () if !(setup.min_version..=setup.max_version).contains(&VERSION) => {
+                self.refuse_setup(0, codes::PROTOCOL_VERSION_MISMATCH);
+            }
+            () if unsupported != MiningRequestFlags::NONE => {
+                self.refuse_setup(unsupported.bits(), codes::UNSUPPORTED_FEATURE_FLAGS);
+            }
+            () => self.accept_setup(now, setup, flags),
+        }
+    }
+
+    fn accept_setup(
+        &mut self,
+        now: Instant,
+        setup: &SetupConnection<'_>,
+        flags: MiningRequestFlags,
+    ) {
+        let words = [setup.vendor, setup.hardware_version, setup.firmware];
+        let words = words.map(|word| String::from_utf8_lossy(word.as_bytes()).into_owned());
+        self.setup = Some(Setup {
+            device: Device::new(words.join(" ").trim()),
+            flags,
+        });
+        self.patience = Some(now + CHANNEL_WITHIN);
+        // The server's own policy, never an echo of the client's flags (MP-30).
+        let success = SetupConnectionSuccess {
+            used_version: VERSION,
+            flags: MiningSuccessFlags::NONE.bits(),
+        };
+        write_frame(&success, &mut self.output);
+    }
+
+    fn refuse_setup(&mut self, flags: u32, error_code: codes::Code<'static>) {
+        write_frame(
+            &SetupConnectionError { flags, error_code },
+            &mut self.output,
+        );
+        self.is_finished = true;
+    }
+}

@@ -1,0 +1,105 @@
+//! Shares come in (spec §5.3.11–5.3.14).
+
+use std::time::Instant;
+
+use headframe_channels::{ChannelId, ChannelKind, JobId, RejectReason, Share};
+use headframe_sv2_wire::codes::Code;
+use headframe_sv2_wire::mining::{SubmitSharesError, SubmitSharesExtended, SubmitSharesStandard};
+use headframe_sv2_wire::{codes, write_frame};
+use headframe_work::UnixTime;
+
+use super::Sv2Session;
+
+/// A share of either kind of channel.
+pub(super) struct Submitted<'a> {
+    kind: ChannelKind,
+    channel_id: u32,
+    sequence_number: u32,
+    job_id: u32,
+    nonce: u32,
+    ntime: u32,
+    version: u32,
+    extranonce: &'a [u8],
+}
+
+impl<'a> Submitted<'a> {
+    pub(super) fn standard(submit: &SubmitSharesStandard) -> Self {
+        Self {
+            kind: ChannelKind::Standard,
+            channel_id: submit.channel_id,
+            sequence_number: submit.sequence_number,
+            job_id: submit.job_id,
+            nonce: submit.nonce,
+            ntime: submit.ntime,
+            version: submit.version,
+            extranonce: &[],
+        }
+    }
+
+    pub(super) fn extended(submit: &SubmitSharesExtended<'a>) -> Self {
+        Self {
+            kind: ChannelKind::Extended,
+            channel_id: submit.channel_id,
+            sequence_number: submit.sequence_number,
+            job_id: submit.job_id,
+            nonce: submit.nonce,
+            ntime: submit.ntime,
+            version: submit.version,
+            extranonce: submit.extranonce.as_bytes(),
+        }
+    }
+
+    fn share(&self) -> Option<Share<'a>> {
+        Some(Share {
+            job_id: JobId::new(self.job_id)?,
+            version: self.version,
+            time: UnixTime::from_secs(self.ntime),
+            nonce: self.nonce,
+            extranonce: self.extranonce,
+        })
+    }
+}
+
+impl Sv2Session {
+    /// An error goes out at once; an acceptance waits for the ledger.
+    pub(super) fn handle_submit(&mut self, now: Instant, submitted: &Submitted<'_>) {
+        if let Err(error_code) = self.judge(now, submitted) {
+            let error = SubmitSharesError {
+                channel_id: submitted.channel_id,
+                sequence_number: submitted.sequence_number,
+                error_code,
+            };
+            write_frame(&error, &mut self.output);
+        }
+        if self.acks.is_full() {
+            let released = self.acks.release_all(&mut self.output);
+            self.tell_not_durable(released);
+        }
+    }
+
+    fn judge(&mut self, now: Instant, submitted: &Submitted<'_>) -> Result<(), Code<'static>> {
+        let id = ChannelId::new(submitted.channel_id);
+        let seat = self.seats.get_mut(&id);
+        let seat = seat.filter(|seat| seat.channel.kind() == submitted.kind);
+        let seat = seat.ok_or(codes::INVALID_CHANNEL_ID)?;
+        let share = submitted.share().ok_or(codes::INVALID_JOB_ID)?;
+        let verdict = seat.judge(now, &share);
+        self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
+        let accepted = self.desk.record(now, seat, id, verdict).map_err(code)?;
+        self.acks.push(id, submitted.sequence_number, accepted);
+        Ok(())
+    }
+}
+
+/// What a rejection is called on the wire.
+fn code(reason: RejectReason) -> Code<'static> {
+    match reason {
+        RejectReason::UnknownJob => codes::INVALID_JOB_ID,
+        RejectReason::Stale => codes::STALE_SHARE,
+        RejectReason::Duplicate => codes::DUPLICATE_SHARE,
+        RejectReason::LowDifficulty => codes::DIFFICULTY_TOO_LOW,
+        RejectReason::BadExtranonceSize => codes::BAD_EXTRANONCE_SIZE,
+        RejectReason::BadVersionBits => codes::INVALID_NON_ROLLABLE_VERSION_BIT,
+        RejectReason::TimeTooOld | RejectReason::TimeTooNew => codes::INVALID_SHARE,
+    }
+}

@@ -1,0 +1,123 @@
+//! Difficulty follows the miner, and jobs come as often as they are used up.
+
+use std::time::Duration;
+
+use headframe_channels::DifficultySettings;
+use headframe_sv2_wire::U256;
+use headframe_testkit::{Chance, Pool, PoolSettings, address};
+use headframe_work::Rung;
+
+use crate::{MILLISECOND, STANDARD_JOBS, with_sv1};
+
+fn pool(shares_per_minute: f64) -> Pool {
+    Pool::new(&PoolSettings {
+        difficulty: DifficultySettings {
+            shares_per_minute,
+            start: Rung::from_exponent(-24),
+            min: Rung::EASIEST,
+            max: Rung::HARDEST,
+        },
+        bits: 0x1b00_ffff,
+        ..PoolSettings::default()
+    })
+}
+
+/// R-21, MP-124: a device that floods gets a harder target, and a job with it, at most one a second,
+/// while replies wait for the ledger without a pause.
+#[test]
+fn a_flood_is_answered_with_a_harder_target_and_a_job() {
+    let mut pool = pool(12.0);
+    let (link, user) = with_sv1(&mut pool, 1);
+    pool.commit_after = Some(100 * MILLISECOND);
+    let easy = pool.sv1[link].miner.difficulty.unwrap();
+    let mut chance = Chance::new(1);
+    for _ in 0..60 {
+        let job = pool.sv1[link].miner.job();
+        let nonce = job.mine(&mut chance, job.target);
+        pool.sv1[link].miner.submit(&user, &nonce);
+        pool.advance(50 * MILLISECOND);
+    }
+    assert!(pool.sv1[link].miner.difficulty.unwrap() > easy);
+    let miner = &pool.sv1[link].miner;
+    assert!(miner.jobs.len() > 1);
+    assert!(
+        miner
+            .job_times
+            .windows(2)
+            .all(|pair| pair[1] - pair[0] >= Duration::from_secs(1))
+    );
+}
+
+/// ESP-Miner declares 1 TH/s whatever it is. A device that finds nothing is eased in steps of
+/// 16 until it does.
+#[test]
+fn a_silent_device_is_eased() {
+    let mut pool = pool(12.0);
+    let link = pool.connect_sv2();
+    pool.sv2[link].miner.set_up(STANDARD_JOBS);
+    pool.sv2[link]
+        .miner
+        .open_standard(&address(1).to_string(), 1e12, U256::MAX);
+    pool.pump();
+    let difficulty = |pool: &Pool| {
+        pool.sv2[link].miner.channels[&1]
+            .job()
+            .target
+            .difficulty_float()
+    };
+    let first = difficulty(&pool);
+    pool.advance(Duration::from_secs(16));
+    assert_eq!(difficulty(&pool), first / 16.0);
+    pool.advance(Duration::from_secs(60));
+    assert_eq!(difficulty(&pool), first / 16f64.powi(5));
+}
+
+/// R-21, MP-126: easing ends at what the client takes.
+#[test]
+fn easing_ends_at_the_client_s_max_target() {
+    let mut pool = pool(12.0);
+    let link = pool.connect_sv2();
+    pool.sv2[link].miner.set_up(0);
+    let mut max_target = [0xff; 32];
+    max_target[29..].fill(0);
+    pool.sv2[link].miner.open_extended(
+        &address(1).to_string(),
+        1e12,
+        U256::from_le_bytes(max_target),
+        2,
+    );
+    pool.advance(Duration::from_secs(3600));
+    let channel = &pool.sv2[link].miner.channels[&1];
+    let max = bitcoin::Target::from_le_bytes(max_target);
+    assert!(channel.target <= max);
+    assert!(channel.target.difficulty_float() <= 2.1 * max.difficulty_float());
+}
+
+/// R-15, MP-3: a standard job is replaced before a device has hashed all of it, at most one a
+/// second, and after 30 s at the latest. An extended one is not: its miner rolls the extranonce.
+#[test]
+fn standard_jobs_are_replaced_before_they_are_used_up() {
+    for (rate, at_least, at_most) in [(1e15, 8, 11), (2e13, 1, 3), (1.0, 0, 0)] {
+        let mut pool = pool(12.0);
+        let link = pool.connect_sv2();
+        pool.sv2[link].miner.set_up(0);
+        let user = address(1).to_string();
+        pool.sv2[link].miner.open_standard(&user, rate, U256::MAX);
+        pool.sv2[link]
+            .miner
+            .open_extended(&user, rate, U256::MAX, 2);
+        pool.advance(Duration::from_secs(10));
+        let jobs = |id: u32| {
+            pool.sv2[link].miner.channels[&pool.sv2[link].miner.opened[id as usize]]
+                .jobs
+                .len()
+                - 1
+        };
+        assert!(
+            (at_least..=at_most).contains(&jobs(0)),
+            "{rate}: {}",
+            jobs(0)
+        );
+        assert_eq!(jobs(1), 0, "{rate}");
+    }
+}
