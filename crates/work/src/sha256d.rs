@@ -46,7 +46,7 @@ pub(crate) fn sha256d_of_header(header: &[u8; 80]) -> [u8; 32] {
 
 /// Ends a hash that was fed piece by piece, and hashes it once more.
 pub(crate) fn finish(first: Sha256) -> [u8; 32] {
-    Sha256::digest(first.finalize()).into()
+    hash(&[padding(&first.finalize(), 32)])
 }
 
 /// Hashes whole blocks, padding included, and hashes the hash.
