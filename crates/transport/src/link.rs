@@ -96,6 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         if self.outbox.pending().is_empty() {
             return Poll::Ready(Ok(()));
         }
+        self.outbox.end_burst();
         while !self.outbox.pending().is_empty() {
             let len = ready!(Pin::new(&mut self.socket).poll_write(cx, self.outbox.pending()))?;
             if len == 0 {

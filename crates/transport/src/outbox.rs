@@ -8,14 +8,24 @@ use crate::error::TransportError;
 /// pile up has not read for minutes.
 pub const OUTBOX_LIMIT: usize = 256 * 1024;
 
+/// What one event may queue, whatever the limit: new jobs for the thousands of channels of a proxy
+/// come at once, before a byte of them can be written. Ten thousand need some 10 MB.
+const BURST_LIMIT: usize = 32 * 1024 * 1024;
+
 /// Capacity that is kept when everything is written.
 const KEPT: usize = 16 * 1024;
 
 /// Bytes that wait to be written.
+///
+/// A peer is slow when bytes pile up over several events, not when one event has many. So what may
+/// wait is the limit, or twice the largest burst since the buffer was last empty; a burst is what is
+/// queued between two attempts to write.
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
     written: usize,
     limit: usize,
+    burst: usize,
+    largest_burst: usize,
 }
 
 impl Outbox {
@@ -24,6 +34,8 @@ impl Outbox {
             bytes: Vec::new(),
             written: 0,
             limit,
+            burst: 0,
+            largest_burst: 0,
         }
     }
 
@@ -32,12 +44,13 @@ impl Outbox {
     /// Errors when they would not fit, and then nothing may be appended.
     pub(crate) fn append(&mut self, len: usize) -> Result<&mut Vec<u8>, TransportError> {
         let queued = self.pending().len().saturating_add(len);
-        if queued > self.limit {
-            return Err(TransportError::SlowReader {
-                queued,
-                limit: self.limit,
-            });
+        let burst = self.burst.saturating_add(len);
+        let largest_burst = self.largest_burst.max(burst).min(BURST_LIMIT);
+        let limit = self.limit.max(2 * largest_burst);
+        if queued > limit || burst > self.limit.max(BURST_LIMIT) {
+            return Err(TransportError::SlowReader { queued, limit });
         }
+        (self.burst, self.largest_burst) = (burst, largest_burst);
         if self.written > self.bytes.len() / 2 {
             self.bytes.drain(..self.written);
             self.written = 0;
@@ -49,12 +62,18 @@ impl Outbox {
         &self.bytes[self.written..]
     }
 
+    /// An attempt to write is made: what is queued from now on is another burst.
+    pub(crate) fn end_burst(&mut self) {
+        self.burst = 0;
+    }
+
     pub(crate) fn wrote(&mut self, len: usize) {
         self.written += len;
         if self.pending().is_empty() {
             self.bytes.clear();
             self.bytes.shrink_to(KEPT);
             self.written = 0;
+            self.largest_burst = 0;
         }
     }
 }
@@ -88,9 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_counts_what_was_not_written() {
+    fn what_piles_up_over_several_events_is_limited() {
         let mut outbox = Outbox::new(10);
-        outbox.append(10).unwrap().extend_from_slice(&[0; 10]);
+        for _ in 0..10 {
+            outbox.append(1).unwrap().push(0);
+            outbox.end_burst();
+        }
         let refused = outbox.append(1).map(|_| ());
         assert!(matches!(
             refused,
@@ -101,5 +123,39 @@ mod tests {
         ));
         outbox.wrote(4);
         assert!(outbox.append(4).is_ok());
+    }
+
+    #[test]
+    fn one_event_of_any_size_is_taken_and_another_like_it() {
+        let mut outbox = Outbox::new(10);
+        for event in 0..2 {
+            for _ in 0..100 {
+                let taken = outbox
+                    .append(10)
+                    .map(|bytes| bytes.extend_from_slice(&[0; 10]));
+                assert!(taken.is_ok(), "event {event}");
+            }
+            outbox.end_burst();
+        }
+        assert!(
+            outbox.append(1).is_err(),
+            "the peer has read nothing of two"
+        );
+        outbox.wrote(2_000);
+        for _ in 0..10 {
+            outbox.append(1).unwrap().push(0);
+            outbox.end_burst();
+        }
+        assert!(
+            outbox.append(1).is_err(),
+            "an empty buffer forgets large events"
+        );
+    }
+
+    #[test]
+    fn an_event_beyond_all_measure_is_refused() {
+        let mut outbox = Outbox::new(10);
+        assert!(outbox.append(BURST_LIMIT).is_ok());
+        assert!(outbox.append(1).is_err());
     }
 }

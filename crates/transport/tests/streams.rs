@@ -260,13 +260,20 @@ async fn a_line_without_an_end_is_refused_at_the_limit_and_stays_refused() {
 async fn a_peer_that_does_not_read_is_given_up_and_one_that_reads_gets_everything() {
     let (near, mut far) = duplex(64);
     let mut stream = FrameStream::plain(near, 1_000, 1_000);
-    let queued = (0..).find(|_| stream.queue_frame(&frame(1, &[0; 94])).is_err());
-    assert_eq!(queued, Some(10));
+    // An event a frame: each is followed by an attempt to write, of which 64 bytes succeed.
+    for _ in 0..10 {
+        stream.queue_frame(&frame(1, &[0; 94])).unwrap();
+        assert!(
+            tokio::time::timeout(Duration::ZERO, stream.flush())
+                .await
+                .is_err()
+        );
+    }
     let refused = stream.queue_frame(&frame(1, &[0; 94])).unwrap_err();
     assert!(matches!(
         refused,
         TransportError::SlowReader {
-            queued: 1_100,
+            queued: 1_036,
             limit: 1_000
         }
     ));
