@@ -1,0 +1,104 @@
+//! Programs of the Stratum V2 Reference Implementation, as clients of our pool.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::bitcoind::free_address;
+use crate::pool::Pool;
+use crate::process::Process;
+use crate::program;
+
+/// Microseconds that the device waits between calls of its hash loop: a few blocks a second on
+/// regtest.
+const HANDICAP: &str = "100000";
+
+/// Starts its CPU miner, one standard channel. `None`, with a word on the terminal, where there is
+/// none.
+pub fn mining_device(pool: &Pool, user: &str) -> Option<Process> {
+    let mut command = Command::new(program::peer("mining_device")?);
+    command
+        .args(["--address-pool", &pool.listen().to_string()])
+        .args(["--pubkey-pool", &pool.authority_key()])
+        .args(["--id-user", user])
+        .args(["--handicap", HANDICAP, "--nonces-per-call", "1"])
+        .args(["--cores", "1"]);
+    Some(Process::start("mining_device", &mut command))
+}
+
+/// Its translator from Stratum V1 to V2, between V1 miners and our pool.
+#[derive(Debug)]
+pub struct Translator {
+    /// Where V1 miners connect.
+    pub listen: SocketAddr,
+    process: Process,
+    _directory: TempDir,
+}
+
+impl Translator {
+    /// Starts it, with one channel for all its miners or one for each. `None`, with a word on the
+    /// terminal, where there is none.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn start(pool: &Pool, user: &str, aggregate: bool) -> Option<Self> {
+        let program = program::peer("translator_sv2")?;
+        let directory = TempDir::new().expect("a temporary directory can be made");
+        let (listen, monitoring) = (free_address(), free_address());
+        let file = directory.path().join("translator.toml");
+        let config = config(pool, user, aggregate, listen, monitoring);
+        fs::write(&file, config).expect("a temporary file can be written");
+        let mut command = Command::new(program);
+        command.arg("--config").arg(file);
+        Some(Self {
+            listen,
+            process: Process::start("translator_sv2", &mut command),
+            _directory: directory,
+        })
+    }
+
+    /// What it prints.
+    pub fn log(&self) -> &Process {
+        &self.process
+    }
+}
+
+fn config(
+    pool: &Pool,
+    user: &str,
+    aggregate: bool,
+    listen: SocketAddr,
+    monitoring: SocketAddr,
+) -> String {
+    let (port, upstream, key) = (listen.port(), pool.listen().port(), pool.authority_key());
+    format!(
+        r#"
+downstream_address = "127.0.0.1"
+downstream_port = {port}
+max_supported_version = 2
+min_supported_version = 2
+downstream_extranonce2_size = 4
+verify_payout = false
+aggregate_channels = {aggregate}
+supported_extensions = [0x0002]
+required_extensions = []
+monitoring_address = "{monitoring}"
+monitoring_cache_refresh_secs = 2
+
+[downstream_difficulty_config]
+min_individual_miner_hashrate = 50.0
+shares_per_minute = 60.0
+enable_vardiff = true
+job_keepalive_interval_secs = 60
+
+[[upstreams]]
+address = "127.0.0.1"
+port = {upstream}
+authority_pubkey = "{key}"
+user_identity = "{user}"
+"#
+    )
+}

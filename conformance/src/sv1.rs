@@ -1,0 +1,260 @@
+//! A Stratum V1 miner by hand, line by line, for what a real one would not do.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use bitcoin::block::{Header, Version};
+use bitcoin::hashes::{Hash as _, sha256d};
+use bitcoin::hex::{DisplayHex as _, FromHex as _};
+use bitcoin::{BlockHash, CompactTarget, TxMerkleNode};
+use serde_json::{Value, json};
+
+use crate::wait::LIMIT;
+
+/// A connection.
+#[derive(Debug)]
+pub struct Client {
+    lines: BufReader<TcpStream>,
+    next_id: u64,
+    notifications: VecDeque<Value>,
+    extranonce1: Vec<u8>,
+    extranonce2_len: usize,
+    user: String,
+}
+
+/// The work of a `mining.notify`.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name.
+    pub id: String,
+    /// The block that it builds on, as people read hashes.
+    pub prev_hash: BlockHash,
+    /// Whether all older work is void.
+    pub clean: bool,
+    coinbase: [Vec<u8>; 2],
+    branches: Vec<Vec<u8>>,
+    version: u32,
+    bits: u32,
+    time: u32,
+}
+
+/// A header that meets its target, and what is submitted for it.
+#[derive(Debug)]
+pub struct Solution {
+    /// The block's hash.
+    pub hash: BlockHash,
+    job: String,
+    extranonce2: Vec<u8>,
+    time: u32,
+    nonce: u32,
+}
+
+impl Client {
+    /// Connects and does no more.
+    ///
+    /// # Panics
+    ///
+    /// When nobody listens.
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the pool listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("it is not 0");
+        Self {
+            lines: BufReader::new(stream),
+            next_id: 1,
+            notifications: VecDeque::new(),
+            extranonce1: Vec::new(),
+            extranonce2_len: 0,
+            user: String::new(),
+        }
+    }
+
+    /// Connects, subscribes and is authorised.
+    ///
+    /// # Panics
+    ///
+    /// When one of these fails.
+    pub fn mining(address: SocketAddr, user: &str) -> Self {
+        let mut client = Self::connect(address);
+        client.subscribe();
+        let answer = client.authorize(user);
+        assert_eq!(answer["result"], true, "{user} is authorised: {answer}");
+        client
+    }
+
+    /// Sends `mining.subscribe` and keeps its answer.
+    ///
+    /// # Panics
+    ///
+    /// When the answer is not one.
+    pub fn subscribe(&mut self) {
+        let answer = self.call("mining.subscribe", json!(["conformance"]));
+        let extranonce1 = answer["result"][1].as_str().expect("an extranonce1");
+        self.extranonce1 = bytes(extranonce1);
+        let len = answer["result"][2].as_u64().expect("a size");
+        self.extranonce2_len = usize::try_from(len).expect("a small size");
+    }
+
+    /// Sends `mining.authorize` and gives the answer.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn authorize(&mut self, user: &str) -> Value {
+        self.user = user.to_owned();
+        self.call("mining.authorize", json!([user, "x"]))
+    }
+
+    /// Sends a request and gives the answer; what comes in between is kept.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn call(&mut self, method: &str, params: Value) -> Value {
+        let id = self.next_id;
+        self.next_id += 1;
+        let request = json!({ "id": id, "method": method, "params": params });
+        let sent = writeln!(self.lines.get_mut(), "{request}");
+        sent.expect("the connection is open");
+        loop {
+            let line = self.line().expect("the pool answers");
+            if line["id"] == id {
+                return line;
+            }
+            self.notifications.push_back(line);
+        }
+    }
+
+    /// The next work.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn job(&mut self) -> Job {
+        loop {
+            let kept = self.notifications.pop_front();
+            let line = kept.unwrap_or_else(|| self.line().expect("the pool sends work"));
+            if line["method"] == "mining.notify" {
+                return Job::read(&line["params"]).expect("a job can be read");
+            }
+        }
+    }
+
+    /// The work that comes within a moment, if any: for a pool that may rightly send none.
+    pub fn job_within(&mut self, moment: Duration) -> Option<Job> {
+        let stream = self.lines.get_ref();
+        stream.set_read_timeout(Some(moment)).expect("it is not 0");
+        let job = loop {
+            let line = match self.notifications.pop_front() {
+                Some(kept) => Ok(kept),
+                None => self.line(),
+            };
+            match line {
+                Ok(line) if line["method"] == "mining.notify" => break Job::read(&line["params"]),
+                Ok(_) => {}
+                Err(_) => break None,
+            }
+        };
+        let stream = self.lines.get_ref();
+        stream.set_read_timeout(Some(LIMIT)).expect("it is not 0");
+        job
+    }
+
+    /// Searches until a header meets the network's target. For regtest.
+    ///
+    /// # Panics
+    ///
+    /// When no nonce does.
+    pub fn solve(&self, job: &Job) -> Solution {
+        let extranonce2 = vec![7; self.extranonce2_len];
+        let mut header = Header {
+            version: Version::from_consensus(job.version.cast_signed()),
+            prev_blockhash: job.prev_hash,
+            merkle_root: self.merkle_root(job, &extranonce2),
+            time: job.time,
+            bits: CompactTarget::from_consensus(job.bits),
+            nonce: 0,
+        };
+        let target = header.target();
+        let nonce = (0..u32::MAX).find(|nonce| {
+            header.nonce = *nonce;
+            target.is_met_by(header.block_hash())
+        });
+        Solution {
+            hash: header.block_hash(),
+            job: job.id.clone(),
+            extranonce2,
+            time: job.time,
+            nonce: nonce.expect("on regtest every second hash is a block"),
+        }
+    }
+
+    /// Submits it and gives the answer.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn submit(&mut self, solution: &Solution) -> Value {
+        let params = json!([
+            self.user,
+            solution.job,
+            solution.extranonce2.to_lower_hex_string(),
+            format!("{:08x}", solution.time),
+            format!("{:08x}", solution.nonce),
+        ]);
+        self.call("mining.submit", params)
+    }
+
+    fn merkle_root(&self, job: &Job, extranonce2: &[u8]) -> TxMerkleNode {
+        let [before, after] = &job.coinbase;
+        let coinbase = [before, &self.extranonce1, extranonce2, after].concat();
+        let coinbase = sha256d::Hash::hash(&coinbase);
+        let branches = job.branches.iter();
+        let root = branches.fold(coinbase, |root, branch| {
+            sha256d::Hash::hash(&[&root.to_byte_array()[..], branch].concat())
+        });
+        TxMerkleNode::from_raw_hash(root)
+    }
+
+    fn line(&mut self) -> io::Result<Value> {
+        let mut line = String::new();
+        match self.lines.read_line(&mut line)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(serde_json::from_str(&line)?),
+        }
+    }
+}
+
+impl Job {
+    fn read(params: &Value) -> Option<Self> {
+        let text = |index: usize| params[index].as_str();
+        let number = |index: usize| u32::from_str_radix(text(index)?, 16).ok();
+        let branches = params[4].as_array()?.iter();
+        Some(Self {
+            id: text(0)?.to_owned(),
+            prev_hash: prev_hash(text(1)?),
+            coinbase: [bytes(text(2)?), bytes(text(3)?)],
+            branches: branches
+                .map(|branch| branch.as_str().map(bytes))
+                .collect::<Option<_>>()?,
+            version: number(5)?,
+            bits: number(6)?,
+            time: number(7)?,
+            clean: params[8].as_bool()?,
+        })
+    }
+}
+
+/// Stratum V1 writes it in eight words of four bytes, each with its bytes turned round.
+fn prev_hash(digits: &str) -> BlockHash {
+    let mut bytes = bytes(digits);
+    for word in bytes.chunks_exact_mut(4) {
+        word.reverse();
+    }
+    BlockHash::from_slice(&bytes).expect("a hash has 32 bytes")
+}
+
+fn bytes(digits: &str) -> Vec<u8> {
+    Vec::from_hex(digits).expect("the pool sends hexadecimal digits")
+}

@@ -1,0 +1,103 @@
+//! A block for each protocol, with the version rolled and not, paid to each kind of address.
+//!
+//! The usual run takes one pairing per protocol, chosen so that every kind of address and both
+//! versions occur; `HEADFRAME_CONFORMANCE=full` takes all eighteen. The chain begins at its first
+//! block, so that the heights whose BIP34 form is an opcode are among them.
+
+use headframe_conformance::wait::until_true;
+use headframe_conformance::wallet::Kind;
+use headframe_conformance::{Bitcoind, Chain, FoundBlock, Key, Miner, Pool, Protocol, program};
+use serde_json::json;
+
+/// Hashes a second: enough for some blocks a second, few enough to stop in time.
+const THROTTLE: &str = "20";
+
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    protocol: Protocol,
+    rolls: bool,
+    kind: Kind,
+}
+
+#[test]
+fn sv2_standard_finds_blocks_that_pay_the_miner() {
+    find_blocks(Protocol::Sv2Standard, true, Kind::P2wpkh);
+}
+
+#[test]
+fn sv2_extended_finds_blocks_that_pay_the_miner() {
+    find_blocks(Protocol::Sv2Extended, false, Kind::P2tr);
+}
+
+#[test]
+fn sv1_finds_blocks_that_pay_the_miner() {
+    find_blocks(Protocol::Sv1, true, Kind::P2pkh);
+}
+
+fn find_blocks(protocol: Protocol, rolls: bool, kind: Kind) {
+    let Some(node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    let pool = Pool::on(&node);
+    let usual = Case {
+        protocol,
+        rolls,
+        kind,
+    };
+    for case in cases(usual) {
+        find_block(&node, &pool, case);
+    }
+}
+
+fn cases(usual: Case) -> Vec<Case> {
+    if !program::is_full() {
+        return vec![usual];
+    }
+    let of = |rolls| {
+        Kind::ALL.map(|kind| Case {
+            rolls,
+            kind,
+            ..usual
+        })
+    };
+    [of(true), of(false)].concat()
+}
+
+fn find_block(node: &Bitcoind, pool: &Pool, case: Case) {
+    let address = Key::number(1).address(case.kind, node.chain().network());
+    let (before, version) = (node.height(), template_version(node));
+    let mut options = vec!["--throttle", THROTTLE];
+    options.extend((!case.rolls).then_some("--fixed-version"));
+    let mut miner = Miner::start(pool, case.protocol, &format!("{address}.rig"), &options);
+    until_true("a block", || node.height() > before);
+    let counts = miner.stop();
+    assert_eq!(rejected_but_stale(&counts), 0, "{case:?}: {counts}");
+
+    for height in before + 1..=node.height() {
+        let found = FoundBlock::at(node, height);
+        let expected = [(address.script_pubkey(), found.value())];
+        assert_eq!(found.payouts(), expected, "{case:?} at height {height}");
+        let rolled = found.version_bits() ^ version;
+        assert_eq!(rolled & !case.protocol.version_mask(), 0, "{case:?}");
+        assert_eq!(rolled != 0, case.rolls, "{case:?}: {rolled:08x}");
+    }
+}
+
+fn template_version(node: &Bitcoind) -> u32 {
+    let template = node.call("getblocktemplate", json!([{ "rules": ["segwit"] }]));
+    let version = template["version"].as_u64();
+    version
+        .and_then(|version| version.try_into().ok())
+        .expect("a template has a version")
+}
+
+/// On regtest a miner always has a solution on its way when its block becomes the tip.
+fn rejected_but_stale(counts: &serde_json::Value) -> u64 {
+    let reasons = counts["shares_rejected"].as_object().expect("an object");
+    let reasons = reasons.iter().filter(|(code, _)| !is_stale(code));
+    reasons.filter_map(|(_, count)| count.as_u64()).sum()
+}
+
+fn is_stale(code: &str) -> bool {
+    code.contains("stale") || code == "21"
+}

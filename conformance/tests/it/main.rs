@@ -1,0 +1,14 @@
+//! The built program against a real Bitcoin Core and other people's clients.
+
+mod addresses;
+mod blocks;
+mod demo;
+mod fee;
+mod full_template;
+mod hostile;
+mod node_down;
+mod node_unfit;
+mod peers;
+mod restart;
+mod shares;
+mod start;

@@ -1,0 +1,165 @@
+//! The node dies and comes back: what miners see meanwhile, and what becomes of blocks.
+
+use bitcoin::Address;
+use headframe_conformance::sv1::Client;
+use headframe_conformance::wait::{until, until_true};
+use headframe_conformance::wallet::Kind;
+use headframe_conformance::{Bitcoind, Chain, Key, Miner, Pool, Protocol};
+use serde_json::Value;
+
+/// What the pool prints when the node is gone, and when it is back.
+const GONE: &str = "the node gives no templates";
+const BACK: &str = "the node gives templates again";
+
+fn address_of(number: u8, node: &Bitcoind) -> Address {
+    Key::number(number).address(Kind::P2wpkh, node.chain().network())
+}
+
+/// The chain moves on while the pool cannot see it. What is handed out once the node is back builds
+/// on its tip, to those who stayed and to those who come.
+#[test]
+fn no_stale_work_is_handed_out_once_the_node_is_back() {
+    let Some(mut node) = Bitcoind::start(Chain::OpenSignet) else {
+        return;
+    };
+    let address = address_of(1, &node);
+    let pool = Pool::configured(&node, &[("DIFFICULTY_START", "0.0000152587890625")]);
+    let mut miners = Protocol::ALL.map(|protocol| {
+        let user = format!("{address}.{protocol:?}");
+        Miner::start(&pool, protocol, &user, &["--throttle", "100000"])
+    });
+    for miner in &miners {
+        miner.log().line("share accepted");
+    }
+    let mut stayed = Client::mining(pool.listen(), &address.to_string());
+    let first = stayed.job();
+
+    node.flush();
+    node.kill();
+    pool.log().line(GONE);
+    let told = pool.wait_for_state("node_unusable");
+    let reason = told["state"]["reason"].as_str().unwrap_or_default();
+    assert!(!reason.is_empty(), "the dashboard says why: {told}");
+
+    node.aside(|node| node.mine(1, &address));
+    node.restart();
+    pool.log().line(BACK);
+    let tip = node.tip();
+    assert_ne!(tip, first.prev_hash.to_string());
+
+    let next = until("work on the new tip", || {
+        let job = stayed.job();
+        (job.prev_hash != first.prev_hash).then_some(job)
+    });
+    assert_eq!(next.prev_hash.to_string(), node.tip());
+    assert!(next.clean, "all older work is void");
+    let mut came = Client::mining(pool.listen(), &address.to_string());
+    assert_eq!(came.job().prev_hash.to_string(), node.tip());
+    pool.wait_for_state("running");
+
+    for miner in &miners {
+        miner
+            .log()
+            .line_after(miner.log().printed(), "share accepted");
+    }
+    for miner in &mut miners {
+        let counts = miner.stop();
+        let (accepted, rejected) = (counted(&counts), rejected(&counts));
+        assert!(
+            rejected <= 2 && rejected < accepted,
+            "only what was on its way: {counts}"
+        );
+    }
+}
+
+fn counted(counts: &Value) -> u64 {
+    counts["shares_accepted"].as_u64().expect("a number")
+}
+
+fn rejected(counts: &Value) -> u64 {
+    let reasons = counts["shares_rejected"].as_object().expect("an object");
+    reasons.values().filter_map(Value::as_u64).sum()
+}
+
+#[test]
+fn a_block_found_while_the_node_is_down_is_submitted_when_it_returns() {
+    let Some(mut node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    node.mine(1, &address_of(2, &node));
+    let pool = Pool::on(&node);
+    let hash = find_block_without_node(&mut node, &pool);
+    node.restart();
+    until_true("the block in the chain", || node.has_in_chain(&hash));
+    pool.log().line("accepted by");
+}
+
+#[test]
+fn a_block_found_while_the_node_is_down_outlives_the_pool() {
+    let Some(mut node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    node.mine(1, &address_of(2, &node));
+    let mut pool = Pool::on(&node);
+    let hash = find_block_without_node(&mut node, &pool);
+    pool.kill();
+    node.restart();
+    assert!(!node.has_in_chain(&hash));
+    pool.restart();
+    until_true("the block in the chain", || node.has_in_chain(&hash));
+    until_true("the block's fate on the dashboard", || {
+        let blocks = pool.api("blocks");
+        let mut blocks = blocks["blocks"].as_array().into_iter().flatten();
+        let block = blocks.find(|block| block["hash"] == hash.as_str());
+        block.is_some_and(|block| block["fate"]["kind"] == "accepted")
+    });
+
+    // It is not submitted a third time.
+    pool.stop();
+    pool.restart();
+    let again = pool.log().lines().join("\n");
+    assert!(!again.contains("submitted again"), "{again}");
+}
+
+/// A miner that had its work before the node was killed finds a block; gives its hash, once it is in
+/// the journal and the node was found to be gone.
+fn find_block_without_node(node: &mut Bitcoind, pool: &Pool) -> String {
+    let user = address_of(1, node).to_string();
+    let mut miner = Client::mining(pool.listen(), &user);
+    let job = miner.job();
+    assert_eq!(job.prev_hash.to_string(), node.tip());
+    node.flush();
+    node.kill();
+    let solution = miner.solve(&job);
+    let answer = miner.submit(&solution);
+    assert_eq!(answer["result"], true, "the share is accepted: {answer}");
+    let hash = solution.hash.to_string();
+    pool.log().line("is not delivered yet");
+    until_true("the block in the journal", || {
+        pool.journal().iter().any(|file| file.contains(&hash))
+    });
+    hash
+}
+
+/// A node that is killed forgets the blocks that it had not written down; nobody else has them when
+/// it has no peers. The pool has.
+#[test]
+#[ignore = "the pool sees that the node has forgotten the block and does not submit it again"]
+fn a_block_that_the_node_has_forgotten_is_submitted_again() {
+    let Some(mut node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    node.mine(1, &address_of(2, &node));
+    node.flush();
+    let pool = Pool::on(&node);
+    let user = address_of(1, &node).to_string();
+    let mut miner = Client::mining(pool.listen(), &user);
+    let job = miner.job();
+    let solution = miner.solve(&job);
+    assert_eq!(miner.submit(&solution)["result"], true);
+    let hash = solution.hash.to_string();
+    until_true("the block in the chain", || node.has_in_chain(&hash));
+    node.kill();
+    node.restart();
+    until_true("the block in the chain again", || node.has_in_chain(&hash));
+}

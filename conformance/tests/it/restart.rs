@@ -1,0 +1,199 @@
+//! What a restart keeps, in order and by `kill -9`.
+
+use headframe_conformance::wait::{until_equal, until_true};
+use headframe_conformance::wallet::Kind;
+use headframe_conformance::{Bitcoind, Chain, Key, Miner, Pool, Protocol};
+use serde_json::Value;
+
+/// What the dashboard shows that is not of this moment.
+#[derive(Debug, PartialEq)]
+struct Totals {
+    shares: Value,
+    blocks: Value,
+    best: Value,
+    found: Vec<Value>,
+    workers: Vec<(String, Value)>,
+}
+
+fn totals(pool: &Pool) -> Totals {
+    let snapshot = pool.api("snapshot");
+    let list = |what: &str| snapshot[what].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let found = list("blocks").iter().map(facts).collect();
+    let miners = list("miners");
+    let mut workers: Vec<_> = miners
+        .iter()
+        .map(|miner| (text(&miner["worker"]), miner["shares"].clone()))
+        .collect();
+    workers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Totals {
+        shares: snapshot["summary"]["shares"].clone(),
+        blocks: snapshot["summary"]["blocks"]["found"].clone(),
+        best: snapshot["summary"]["best"]["ever"].clone(),
+        found,
+        workers,
+    }
+}
+
+/// What is true of a block for ever, but for how hard it was to find.
+fn facts(block: &Value) -> Value {
+    let mut block = block.clone();
+    if let Some(block) = block.as_object_mut() {
+        block["fate"] = block["fate"]["kind"].clone();
+        block.retain(|key, _| key != "network_difficulty" && key != "effort_percent");
+    }
+    block
+}
+
+/// How hard each block was to find, newest first.
+fn efforts(pool: &Pool) -> Vec<[Value; 2]> {
+    let blocks = pool.api("blocks");
+    let blocks = blocks["blocks"].as_array().into_iter().flatten();
+    let effort =
+        |block: &Value| ["network_difficulty", "effort_percent"].map(|key| block[key].clone());
+    blocks.map(effort).collect()
+}
+
+fn accepted(counts: &Value) -> u64 {
+    counts["shares_accepted"].as_u64().expect("a number")
+}
+
+/// Three miners find a block each and leave; gives the shares that they know to be accepted.
+fn mine(node: &Bitcoind, pool: &Pool) -> u64 {
+    let network = node.chain().network();
+    let shares = Protocol::ALL.map(|protocol| {
+        let address = Key::number(1).address(Kind::P2wpkh, network);
+        let before = node.height();
+        let user = format!("{address}.{protocol:?}");
+        let mut miner = Miner::start(pool, protocol, &user, &["--throttle", "20"]);
+        until_true("a block", || node.height() > before);
+        accepted(&miner.stop())
+    });
+    shares.iter().sum()
+}
+
+/// Waits until the miners are gone and their blocks settled.
+fn wait_for_quiet(pool: &Pool) {
+    until_true("quiet on the dashboard", || {
+        let summary = pool.api("summary");
+        summary["miners"]["connected"] == 0 && summary["blocks"]["pending"] == 0
+    });
+}
+
+#[test]
+#[ignore = "the ledger does not keep a block's network difficulty and effort"]
+fn a_restart_keeps_how_hard_a_block_was_to_find() {
+    let Some(node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    let mut pool = Pool::on(&node);
+    let shares = mine(&node, &pool);
+    pool.wait_for_shares(shares);
+    wait_for_quiet(&pool);
+    let before = efforts(&pool);
+    pool.stop();
+    pool.restart();
+    until_equal("how hard blocks were to find", &before, || efforts(&pool));
+}
+
+#[test]
+fn a_restart_keeps_what_the_dashboard_shows() {
+    let Some(node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    let mut pool = Pool::on(&node);
+    let shares = mine(&node, &pool);
+    pool.wait_for_shares(shares);
+    wait_for_quiet(&pool);
+    let before = totals(&pool);
+    assert_eq!(before.workers.len(), 3, "{before:?}");
+    pool.stop();
+    pool.restart();
+    until_equal("what the dashboard shows", &before, || totals(&pool));
+}
+
+/// Kills a pool while a miner finds block after block, and starts it again. Gives the shares that
+/// the miner knows to be accepted, and the blocks of the chain that are in the journal.
+fn kill_while_mining(node: &Bitcoind, pool: &mut Pool) -> (u64, Vec<String>) {
+    let address = Key::number(1).address(Kind::P2wpkh, node.chain().network());
+    let options = ["--throttle", "200"];
+    let mut miner = Miner::start(pool, Protocol::Sv1, &address.to_string(), &options);
+    until_true("ten blocks", || node.height() >= 10);
+    pool.kill();
+    let acknowledged = accepted(&miner.stop());
+    let journal = pool.journal();
+    pool.restart();
+    let in_chain: Vec<String> = (1..=node.height())
+        .map(|height| node.hash_at(height))
+        .collect();
+    let is_written = |hash: &String| journal.iter().any(|file| file.contains(hash.as_str()));
+    let written: Vec<String> = in_chain
+        .iter()
+        .filter(|hash| is_written(hash))
+        .cloned()
+        .collect();
+    // One may have been on its way to the disk and the node at once.
+    assert!(
+        written.len() + 1 >= in_chain.len(),
+        "{written:?} of {in_chain:?}"
+    );
+    (acknowledged, written)
+}
+
+/// What a miner was told is accepted is on disk.
+#[test]
+fn no_acknowledged_share_is_lost_by_a_kill() {
+    let Some(node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    let mut pool = Pool::on(&node);
+    let (acknowledged, _) = kill_while_mining(&node, &mut pool);
+    assert!(acknowledged > 0);
+    pool.wait_for_shares(acknowledged);
+}
+
+#[test]
+#[ignore = "the journal's answer may be on disk before the ledger's record of the block"]
+fn no_block_vanishes_from_the_dashboard_by_a_kill() {
+    let Some(node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    let mut pool = Pool::on(&node);
+    let (_, blocks) = kill_while_mining(&node, &mut pool);
+    for hash in &blocks {
+        until_true(
+            &format!("the fate of block {hash} on the dashboard"),
+            || {
+                let shown = pool.api("blocks");
+                let mut shown = shown["blocks"].as_array().into_iter().flatten();
+                let block = shown.find(|block| block["hash"] == hash.as_str());
+                block.is_some_and(|block| block["fate"]["kind"] == "accepted")
+            },
+        );
+    }
+}
+
+#[test]
+fn miners_come_back_by_themselves_after_a_restart() {
+    let Some(node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    let mut pool = Pool::on(&node);
+    let address = Key::number(1).address(Kind::P2tr, node.chain().network());
+    let mut miners = Protocol::ALL.map(|protocol| {
+        let user = format!("{address}.{protocol:?}");
+        Miner::start(&pool, protocol, &user, &["--throttle", "2"])
+    });
+    for miner in &miners {
+        miner.log().line("share accepted");
+    }
+    pool.kill();
+    let printed = miners.each_ref().map(|miner| miner.log().printed());
+    pool.restart();
+    for (miner, printed) in miners.iter().zip(printed) {
+        miner.log().line_after(printed, "share accepted");
+    }
+    for miner in &mut miners {
+        miner.stop();
+    }
+}
