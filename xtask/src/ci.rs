@@ -67,8 +67,10 @@ fn conformance(root: &Path, extent: Extent) -> Result {
     if std::env::var_os("BITCOIND").is_none() {
         return Err("BITCOIND is not set; `cargo xtask bitcoin-core` builds one".to_owned());
     }
+    run::run(cargo(&["build", "--release"]).current_dir(root))?;
     let mut test = cargo(&["test", "--manifest-path"]);
     test.arg(manifest).current_dir(root);
+    test.env("HEADFRAME", root.join("target/release/headframe"));
     if extent == Extent::Full {
         test.env(EVERY_PAIRING, "full");
     }

@@ -144,7 +144,6 @@ fn find_block_without_node(node: &mut Bitcoind, pool: &Pool) -> String {
 /// A node that is killed forgets the blocks that it had not written down; nobody else has them when
 /// it has no peers. The pool has.
 #[test]
-#[ignore = "the pool sees that the node has forgotten the block and does not submit it again"]
 fn a_block_that_the_node_has_forgotten_is_submitted_again() {
     let Some(mut node) = Bitcoind::start(Chain::Regtest) else {
         return;

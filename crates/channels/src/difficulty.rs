@@ -1,7 +1,7 @@
 //! Difficulty control: how hard a miner's shares are made.
 //!
-//! Timer-driven, on the ladder of [`Rung`]s. What a device remembers of its past, per-listener
-//! rates and device floors are not here yet.
+//! Timer-driven, on the ladder of [`Rung`]s. What a device remembers of its past and per-listener
+//! rates are not here yet.
 
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,14 @@ const UNSEEN_AT_MOST: Duration = Duration::from_secs(30);
 /// a million intervals so long.
 const SILENT_STEPS: i32 = 2;
 const SILENT_INTERVALS: u32 = 14;
+/// The easiest rung of a device that was seen to be fast: difficulty 256.
+const FAST_FLOOR: i32 = 8;
+/// A device is fast from this measured rate on, in hashes per second, and until it is measured at
+/// half of it: what chance does to a measurement is less, so that no device goes to and fro.
+const FAST: f64 = 100e9;
+const NO_LONGER_FAST: f64 = FAST / 2.0;
+/// How long a device of [`FAST`] takes for a share of [`FAST_FLOOR`].
+const FAST_FLOOR_INTERVAL: Duration = Duration::from_secs(11);
 
 /// What the operator wants of difficulty.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,6 +76,8 @@ pub struct DifficultyControl {
     rung: Rung,
     window: Window,
     seen_share: bool,
+    /// Whether the last measured rate was that of a fast device.
+    is_fast: bool,
 }
 
 /// What was found since the rung was last looked at.
@@ -89,6 +99,7 @@ impl DifficultyControl {
             rung: settings.start,
             window: Window::new(now, interval(settings)),
             seen_share: false,
+            is_fast: false,
         };
         control.handle_declared(now, nominal, floor);
         control
@@ -153,6 +164,7 @@ impl DifficultyControl {
             } else {
                 UNSEEN_STEPS
             };
+            self.measure(now);
             self.move_to(now, self.rung.easier(steps));
             self.restart(now);
         } else if now >= self.window.next_look {
@@ -167,7 +179,7 @@ impl DifficultyControl {
 
     /// When the miner has been silent for too long.
     fn silent_at(&self) -> Instant {
-        let interval = interval(self.settings);
+        let interval = self.interval();
         let wait = match self.seen_share {
             true => interval * SILENT_INTERVALS,
             false => (interval * UNSEEN_INTERVALS).min(UNSEEN_AT_MOST),
@@ -176,29 +188,47 @@ impl DifficultyControl {
     }
 
     fn look(&mut self, now: Instant) {
-        let end = self.window.since + interval(self.settings) * WINDOW;
-        if !(TOO_FEW..TOO_MANY).contains(&self.ratio(now)) {
+        let end = self.window.since + self.interval() * WINDOW;
+        let too_few = TOO_FEW * interval(self.settings).div_duration_f64(self.interval());
+        if !(too_few..TOO_MANY).contains(&self.ratio(now)) {
             self.follow_measured(now);
         } else if now < end {
             self.window.next_look = end;
         } else {
+            self.measure(now);
+            self.move_to(now, self.rung);
             self.restart(now);
         }
     }
 
     fn follow_measured(&mut self, now: Instant) {
-        let rate = Hashrate::of_work(self.window.work, self.window.seconds(now));
+        let rate = self.measure(now);
         let measured = Rung::for_hashrate(rate, self.settings.shares_per_minute);
         self.move_to(now, measured);
         self.restart(now);
     }
 
+    /// The rate of the window, and whether it is that of a fast device.
+    fn measure(&mut self, now: Instant) -> Hashrate {
+        let rate = Hashrate::of_work(self.window.work, self.window.seconds(now));
+        self.is_fast = match self.is_fast {
+            true => rate.as_f64() >= NO_LONGER_FAST,
+            false => rate.as_f64() >= FAST,
+        };
+        rate
+    }
+
     fn restart(&mut self, now: Instant) {
-        self.window = Window::new(now, interval(self.settings));
+        self.window = Window::new(now, self.interval());
     }
 
     fn move_to(&mut self, now: Instant, wanted: Rung) {
-        let easiest = self.settings.min.min(self.settings.max).max(self.floor);
+        let device = match self.is_fast {
+            true => Rung::from_exponent(FAST_FLOOR),
+            false => Rung::EASIEST,
+        };
+        let easiest = self.settings.min.max(device).min(self.settings.max);
+        let easiest = easiest.max(self.floor);
         let rung = wanted.min(self.settings.max).max(easiest);
         if rung != self.rung {
             self.rung = rung;
@@ -215,6 +245,16 @@ impl DifficultyControl {
     fn ratio(&self, now: Instant) -> f64 {
         let expected = self.window.seconds(now) / interval(self.settings).as_secs_f64();
         self.shares() / expected
+    }
+
+    /// The time between two shares that is expected: what is aimed for, or what a device that is
+    /// held at the floor takes, whose few shares are no reason to ease it.
+    fn interval(&self) -> Duration {
+        let wanted = interval(self.settings);
+        match self.is_fast && self.rung == Rung::from_exponent(FAST_FLOOR) {
+            true => wanted.max(FAST_FLOOR_INTERVAL),
+            false => wanted,
+        }
     }
 }
 
@@ -323,8 +363,10 @@ mod tests {
                 miner.run(Duration::from_secs(300));
                 miner.run(Duration::from_secs(12 * 3600));
                 let per_minute = f64::from(miner.shares) / (12.0 * 60.0);
+                // 100 GH/s find five shares of difficulty 256 a minute.
+                let at_least = if exponent == 11 { 5.0 } else { 7.2 };
                 assert!(
-                    (7.2..=36.0).contains(&per_minute),
+                    (at_least..=36.0).contains(&per_minute),
                     "1e{exponent} H/s, seed {seed}: {per_minute} shares a minute"
                 );
                 assert!(
@@ -375,5 +417,85 @@ mod tests {
         assert_eq!(control.rung(), Rung::from_exponent(8));
         control.handle_declared(now, Hashrate::ZERO, Rung::from_exponent(12));
         assert_eq!(control.rung(), Rung::from_exponent(12));
+    }
+
+    fn floor() -> Rung {
+        Rung::from_exponent(FAST_FLOOR)
+    }
+
+    fn settled(rate: f64, seed: u64) -> Simulation {
+        let mut miner = Simulation::new(1e12, rate, seed);
+        miner.run(Duration::from_secs(1800));
+        miner
+    }
+
+    /// what is measured counts, not what is declared; half of what makes a device fast leaves
+    /// it alone.
+    #[test]
+    fn a_fast_device_has_a_floor_of_256() {
+        for seed in 1..=8 {
+            for rate in [1.3e11, 2e11, 4e11] {
+                assert!(settled(rate, seed).control.rung() >= floor(), "{rate}");
+            }
+            for rate in [1e6, 1e9, 4e10, 5e10] {
+                assert!(settled(rate, seed).control.rung() < floor(), "{rate}");
+            }
+        }
+        let rate = Hashrate::from_hashes_per_second(1.5e11).unwrap();
+        let control = DifficultyControl::new(SETTINGS, rate, Rung::EASIEST, Instant::now());
+        assert!(control.rung() < floor(), "declared only");
+    }
+
+    /// at whatever rate about the limit, chance does not move a device to and fro.
+    #[test]
+    fn a_device_at_the_limit_stays_where_it_is() {
+        for rate in [0.6e11, 0.8e11, 1e11, 1.2e11, 2e11, 4e11] {
+            for seed in 1..=8 {
+                let mut miner = settled(rate, seed);
+                miner.run(Duration::from_secs(12 * 3600));
+                assert!(miner.changes <= 6, "{rate}, {seed}: {}", miner.changes);
+            }
+        }
+    }
+
+    /// a device that slows down, or falls silent, loses the floor.
+    #[test]
+    fn a_device_that_slows_down_loses_its_floor() {
+        for (rate, time) in [(1e10, 1200), (1e7, 1200), (1e-9, 3600)] {
+            for seed in 1..=8 {
+                let mut miner = settled(2e11, seed);
+                assert_eq!(miner.control.rung(), floor());
+                miner.rate = Hashrate::from_hashes_per_second(rate).unwrap();
+                miner.run(Duration::from_secs(time));
+                let wanted = Rung::for_hashrate(miner.rate, SETTINGS.shares_per_minute);
+                let rung = miner.control.rung();
+                assert!(rung < floor() && rung <= wanted.harder(4), "{rate}: {rung}");
+            }
+        }
+    }
+
+    /// A suggestion or another hashrate does not undercut the floor; the operator's hardest rung
+    /// does, and the client's easiest one is above it if it is harder.
+    #[test]
+    fn the_floor_is_the_device_s_easiest_rung() {
+        let mut miner = settled(2e11, 1);
+        let now = miner.now;
+        miner.control.handle_suggestion(now, Rung::ONE);
+        assert_eq!(miner.control.rung(), floor());
+        let slow = Hashrate::from_hashes_per_second(1e6).unwrap();
+        let choosy = Rung::from_exponent(12);
+        miner.control.handle_declared(now, slow, choosy);
+        assert_eq!(miner.control.rung(), choosy);
+        miner.control.handle_declared(now, slow, Rung::EASIEST);
+        assert_eq!(miner.control.rung(), floor());
+        miner.control.settings.max = Rung::from_exponent(4);
+        miner.control.handle_declared(now, slow, Rung::EASIEST);
+        assert_eq!(miner.control.rung(), Rung::from_exponent(4));
+    }
+
+    #[test]
+    fn the_floor_s_interval_is_that_of_the_slowest_fast_device() {
+        let found = Hashrate::of_work(Work::of_rung(floor()), FAST_FLOOR_INTERVAL.as_secs_f64());
+        assert!((0.99..1.01).contains(&(found.as_f64() / FAST)), "{found}");
     }
 }

@@ -63,7 +63,7 @@ macro_rules! keys {
 keys! {
     pool {
         data_dir: Text = r#""~/.headframe""#, "keys, ledger, found blocks";
-        listen: List = r#"["0.0.0.0:3333"]"#, "miners, SV1 and SV2 on each; \"[::]:3333\": IPv6 too";
+        listen: List = r#"["0.0.0.0:3333"]"#, "miners, SV1 and SV2 on each; add \"[::]:3333\" for IPv6";
         plaintext_sv2: Switch = "false", "SV2 without Noise; needs private addresses in listen";
         public_host: Text = r#""""#, "what miners are told to dial; empty: as in the browser";
         max_connections: Number = "10000", "miners beyond it are turned away";

@@ -21,7 +21,7 @@ use crate::connection::{Connection, Woke};
 use crate::crew::Crew;
 use crate::slot::Assignment;
 use crate::worker::Found;
-use crate::{Channel, MinerError, MinerEvent, MinerReport, MinerSettings, Protocol};
+use crate::{Channel, MinerError, MinerEvent, MinerReport, MinerSettings};
 
 #[cfg(test)]
 mod tests;
@@ -105,23 +105,23 @@ impl Shift {
         let mut shutdown = pin!(shutdown);
         let mut guard = ReconnectGuard::default();
         let mut failures = 0;
-        let home = self.settings.url.endpoint().clone();
-        let mut endpoint = home.clone();
+        let home = self.settings.url.clone();
+        let mut url = home.clone();
         loop {
-            let ending = self.connect_and_mine(&endpoint, &mut shutdown).await;
+            let ending = self.connect_and_mine(&url, &mut shutdown).await;
             let was_mining = self.lay_down();
             let (reason, wait) = match ending {
                 Ending::Shutdown => return Ok(()),
                 Ending::Redirected(demand) => {
                     let wait = demand.wait.min(LONGEST_DEMANDED_WAIT);
-                    endpoint = self.redirect(&endpoint, &demand);
-                    let reason = format!("the pool asks to connect to {endpoint}");
+                    url = self.redirect(&url, &demand);
+                    let reason = format!("the pool asks to connect to {}", url.endpoint());
                     (reason, wait.max(guard.pause(Instant::now())))
                 }
                 Ending::Failed(error) if error.is_final() && !self.served => return Err(error),
                 Ending::Failed(error) => {
                     failures = if was_mining { 1 } else { failures + 1 };
-                    endpoint = home.clone();
+                    url = home.clone();
                     match self.settings.backoff.wait(failures, chance()) {
                         Some(wait) => (error.to_string(), wait),
                         None => {
@@ -155,33 +155,33 @@ impl Shift {
 
     async fn connect_and_mine(
         &mut self,
-        endpoint: &Endpoint,
+        url: &PoolUrl,
         shutdown: &mut (impl Future<Output = ()> + Unpin),
     ) -> Ending {
         let connected = tokio::select! {
             () = &mut *shutdown => return Ending::Shutdown,
-            connected = self.connect(endpoint) => connected,
+            connected = self.connect(url) => connected,
         };
         match connected {
-            Ok(connection) => self.mine(endpoint, connection, shutdown).await,
+            Ok(connection) => self.mine(url.endpoint(), connection, shutdown).await,
             Err(error) => Ending::Failed(error),
         }
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, MinerError> {
+    async fn connect(&self, url: &PoolUrl) -> Result<Connection, MinerError> {
         let settings = DialSettings {
             frame_limit: FRAME_LIMIT,
             line_limit: LINE_LIMIT,
             ..DialSettings::default()
         };
         let dialer = Dialer::new(settings, CurvePool::new());
-        Ok(match self.settings.url {
-            PoolUrl::Sv1(_) => {
+        Ok(match url {
+            PoolUrl::Sv1(endpoint) => {
                 let stream = dialer.sv1(endpoint).await?;
                 Connection::Sv1(stream, Box::new(self.sv1_session()?))
             }
-            PoolUrl::Sv2(_, trust) => {
-                let stream = dialer.sv2(endpoint, trust).await?;
+            PoolUrl::Sv2(endpoint, trust) => {
+                let stream = dialer.sv2(endpoint, *trust).await?;
                 Connection::Sv2(stream, Box::new(self.sv2_session(endpoint)?))
             }
         })
@@ -354,18 +354,13 @@ impl Shift {
         core::mem::take(&mut self.report.mining)
     }
 
-    /// Where to go when the pool at `from` sends us away. A Stratum V1 pool cannot prove that it is the
-    /// one that we know, and anybody on the way can write this line: it may only name another port.
-    fn redirect(&mut self, from: &Endpoint, demand: &Reconnect) -> Endpoint {
-        let host = demand.host.as_deref().unwrap_or_else(|| from.host());
-        let port = demand.port.unwrap_or_else(|| from.port());
-        if host != from.host() && self.report.protocol == Protocol::Sv1 {
+    fn redirect(&mut self, from: &PoolUrl, demand: &Reconnect) -> PoolUrl {
+        redirected(from, demand).unwrap_or_else(|host| {
             self.tell(MinerEvent::Notice(format!(
                 "not following the pool to another host, {host}"
             )));
-            return from.clone();
-        }
-        Endpoint::new(host, port).unwrap_or_else(|_| from.clone())
+            from.clone()
+        })
     }
 
     /// Tells the observer, if he listens, and publishes the counts.
@@ -391,6 +386,24 @@ impl Shift {
             self.measured = (now, hashes);
         }
         self.publish();
+    }
+}
+
+/// Where to go when the pool at `from` sends us away, or the host that we do not follow it to.
+///
+/// A Stratum V1 pool cannot prove that it is the one that we know, and anybody on the way can write
+/// this line: it may only name another port. A Stratum V2 pool may name any host, which has to
+/// prove itself by the same authority as the pool did (FR-37, FR-38).
+fn redirected<'a>(from: &PoolUrl, demand: &'a Reconnect) -> Result<PoolUrl, &'a str> {
+    let present = from.endpoint();
+    let host = demand.host.as_deref();
+    let port = demand.port.unwrap_or_else(|| present.port());
+    let endpoint = Endpoint::new(host.unwrap_or_else(|| present.host()), port);
+    let endpoint = endpoint.unwrap_or_else(|_| present.clone());
+    match (from, host) {
+        (PoolUrl::Sv1(_), Some(host)) if host != present.host() => Err(host),
+        (PoolUrl::Sv1(_), _) => Ok(PoolUrl::Sv1(endpoint)),
+        (PoolUrl::Sv2(_, trust), _) => Ok(PoolUrl::Sv2(endpoint, *trust)),
     }
 }
 

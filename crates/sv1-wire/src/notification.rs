@@ -45,11 +45,13 @@ pub enum Notification<'a> {
     },
 }
 
-/// The parameters of `client.reconnect`; where none is given, the client connects to where it was.
+/// The parameters of `client.reconnect`; what is not given is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reconnect<'a> {
-    /// Host and port. Clients are wary of another domain, and ESP-Miner ignores both.
-    pub to: Option<(Cow<'a, str>, u16)>,
+    /// The host. Clients are wary of another domain, and ESP-Miner ignores host and port.
+    pub host: Option<Cow<'a, str>>,
+    /// The port.
+    pub port: Option<u16>,
     /// Seconds to wait before.
     pub wait: u32,
 }
@@ -149,25 +151,25 @@ impl<'a> Reconnect<'a> {
         let host = params.text_cut(MAX_HOST_LEN);
         let port = params.optional();
         let wait = params.optional().and_then(|wait| wait.as_i64());
-        let to = match port {
-            None => None,
-            Some(port) => Some((host, parse_port(&port)?)),
-        };
         Ok(Self {
-            to: to.filter(|(host, _)| !host.is_empty()),
+            host: (!host.is_empty()).then_some(host),
+            port: port.map(|port| parse_port(&port)).transpose()?,
             wait: wait.and_then(|wait| u32::try_from(wait).ok()).unwrap_or(0),
         })
     }
 
     fn push_params(&self, out: &mut Vec<u8>) {
-        match &self.to {
-            Some((host, port)) => {
-                json::push_str(out, host);
-                out.push(b',');
-                json::push_display(out, port);
-            }
-            None if self.wait == 0 => return,
-            None => out.extend_from_slice(b"null,null"),
+        if *self == Self::default() {
+            return;
+        }
+        match &self.host {
+            Some(host) => json::push_str(out, host),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.push(b',');
+        match &self.port {
+            Some(port) => json::push_display(out, port),
+            None => out.extend_from_slice(b"null"),
         }
         out.push(b',');
         json::push_display(out, self.wait);

@@ -172,7 +172,9 @@ fn notify() -> impl Strategy<Value = Notify<'static>> {
 }
 
 fn notification() -> impl Strategy<Value = Notification<'static>> {
-    let to = prop::option::of((text(63), any::<u16>()));
+    let host =
+        prop::option::of(text(63).prop_filter("an empty host is none", |host| !host.is_empty()));
+    let port = prop::option::of(any::<u16>());
     prop_oneof![
         notify().prop_map(Notification::Notify),
         difficulty().prop_map(Notification::SetDifficulty),
@@ -184,9 +186,10 @@ fn notification() -> impl Strategy<Value = Notification<'static>> {
         }),
         any::<u32>().prop_map(Notification::SetVersionMask),
         text(256).prop_map(|text| Notification::ShowMessage(text.into())),
-        (to, any::<u32>()).prop_map(|(to, wait)| {
+        (host, port, any::<u32>()).prop_map(|(host, port, wait)| {
             Notification::Reconnect(Reconnect {
-                to: to.map(|(host, port)| (host.into(), port)),
+                host: host.map(Into::into),
+                port,
                 wait,
             })
         }),

@@ -506,10 +506,18 @@ fn the_smaller_notifications() {
         ),
         (
             Notification::Reconnect(Reconnect {
-                to: Some(("pool.example".into(), 3333)),
+                host: Some("pool.example".into()),
+                port: Some(3333),
                 wait: 5,
             }),
             "\"client.reconnect\",\"params\":[\"pool.example\",3333,5]",
+        ),
+        (
+            Notification::Reconnect(Reconnect {
+                port: Some(3334),
+                ..Reconnect::default()
+            }),
+            "\"client.reconnect\",\"params\":[null,3334,0]",
         ),
     ];
     for (notification, rest) in cases {
@@ -532,8 +540,26 @@ fn a_question_from_a_server_keeps_its_id() {
     assert_eq!(
         notification(line),
         Notification::Reconnect(Reconnect {
-            to: Some(("pool.example".into(), 3334)),
+            host: Some("pool.example".into()),
+            port: Some(3334),
             wait: 0
         })
     );
+}
+
+/// What a pool leaves out stays as it was, and takes nothing else with it.
+#[test]
+fn a_reconnect_may_name_the_host_or_the_port_alone() {
+    let host = || Some("pool.example".into());
+    for (params, host, port, wait) in [
+        ("[]", None, None, 0),
+        (r#"["",3334]"#, None, Some(3334), 0),
+        (r#"[null,"3334",5]"#, None, Some(3334), 5),
+        (r#"["pool.example"]"#, host(), None, 0),
+        (r#"["pool.example",null,5]"#, host(), None, 5),
+    ] {
+        let line = format!(r#"{{"id":null,"method":"client.reconnect","params":{params}}}"#);
+        let demand = Reconnect { host, port, wait };
+        assert_eq!(notification(&line), Notification::Reconnect(demand));
+    }
 }

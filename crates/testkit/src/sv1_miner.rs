@@ -53,9 +53,7 @@ impl Sv1Miner {
 
     /// Submits `nonce`, and says under which id.
     pub fn submit(&mut self, user: &str, nonce: &Nonce) -> String {
-        let job = self.jobs.iter().find(|job| job.id == nonce.job_id);
-        let version = job.map_or(0, |job| job.version);
-        let rolled = (nonce.version() ^ version) & 0x1fff_e000 | nonce.version() & 0x1fff_e000;
+        let rolled = nonce.version() & 0x1fff_e000;
         self.next_id += 1;
         let id = self.next_id.to_string();
         let extranonce: String = nonce

@@ -306,3 +306,37 @@ async fn a_block_is_sent_once_whatever_the_share_target() {
     let report = against(Channel::Standard, script).await;
     assert_eq!(report.block_candidates, 3);
 }
+
+/// FR-37, FR-38: wherever a Stratum V2 pool sends the miner, the new host is asked for the same
+/// proof as the old one, and never spoken to in clear. A Stratum V1 pool names another port only.
+#[test]
+fn a_redirected_miner_demands_the_same_authority() {
+    let key = "9bXiEd8boQVhq7WddEcERUL5tyyJVFYdU8th3HfbNXK3Yw6GRXh";
+    let go = |from: &str, host: &str, port: u16| {
+        let demand = Reconnect {
+            host: (!host.is_empty()).then(|| host.to_owned()),
+            port: (port != 0).then_some(port),
+            wait: Duration::ZERO,
+        };
+        let url = PoolUrl::parse(from, true).unwrap();
+        redirected(&url, &demand)
+            .map(|url| url.to_string())
+            .map_err(str::to_owned)
+    };
+    let sealed = format!("stratum2+tcp://a.example:1/{key}");
+    for (host, port, place) in [
+        ("", 0, "a.example:1"),
+        ("b.example", 0, "b.example:1"),
+        ("", 2, "a.example:2"),
+        ("::1", 2, "[::1]:2"),
+        ("no host", 2, "a.example:1"),
+    ] {
+        let expected = format!("stratum2+tcp://{place}/{key}");
+        assert_eq!(go(&sealed, host, port), Ok(expected));
+    }
+    let clear = "stratum+tcp://a.example:1";
+    let moved = Ok("stratum+tcp://a.example:2".to_owned());
+    assert_eq!(go(clear, "", 2), moved);
+    assert_eq!(go(clear, "a.example", 2), moved);
+    assert_eq!(go(clear, "b.example", 2), Err("b.example".to_owned()));
+}

@@ -4,7 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headframe_channels::{ChannelId, ExtranoncePrefix, JobId, RejectReason, ShareVerdict};
+use headframe_channels::{
+    ChannelId, ChannelJob, ExtranoncePrefix, JobId, RejectReason, ShareVerdict,
+};
 use headframe_work::{Job, Payout, Work};
 
 use super::seat::Seat;
@@ -116,13 +118,14 @@ impl Desk {
         }
     }
 
-    /// Tells the pool of a judged share, under the name of `worker`: the block first, then the
-    /// share.
+    /// Tells the pool of a judged share of job `job`, under the name of `worker`: the block first,
+    /// then the share.
     pub(crate) fn record(
         &mut self,
         now: Instant,
         seat: &Seat,
         worker: ChannelId,
+        job: JobId,
         verdict: ShareVerdict,
     ) -> Result<Accepted, RejectReason> {
         let outcome = verdict.credit();
@@ -136,7 +139,10 @@ impl Desk {
         let sequence = self.next_sequence;
         self.tell(SessionEvent::Share(ShareEvent {
             seat: worker,
-            rung: outcome.map_or_else(|_| seat.announced(), |credit| credit.rung),
+            rung: seat
+                .channel
+                .job(job)
+                .map_or_else(|| seat.announced(), ChannelJob::rung),
             outcome,
             sequence,
         }));

@@ -102,7 +102,7 @@ pub struct Joined {
 pub struct ShareEvent {
     /// The seat.
     pub seat: ChannelId,
-    /// The rung that was asked for.
+    /// The rung that its job asks for; of a job that is not known, the one that was told last.
     pub rung: Rung,
     /// Credit, or why there is none.
     pub outcome: Result<Credit, RejectReason>,

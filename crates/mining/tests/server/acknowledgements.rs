@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headframe_mining::server::SessionEvent;
 use headframe_testkit::{Pool, PoolSettings};
 
 use crate::{MILLISECOND, open, pool, share, with_channel, with_sv1};
@@ -117,4 +118,37 @@ fn replies_that_wait_are_bounded() {
     pool.pump();
     assert!(pool.sv1[link].sent_bytes > before + 4_094 * 20);
     assert_eq!(pool.sv1[link].not_durable(), 1);
+}
+
+/// each of the workers of a connection is told of its own shares that were not durable.
+#[test]
+fn shares_that_are_not_durable_are_their_worker_s() {
+    let mut pool = Pool::new(&PoolSettings {
+        commit_after: None,
+        ..PoolSettings::default()
+    });
+    let (link, first) = with_sv1(&mut pool, 1);
+    let [second, third] = ["b", "c"].map(|worker| format!("{first}.{worker}"));
+    pool.sv1[link].miner.authorize("b", &second);
+    pool.sv1[link].miner.authorize("c", &third);
+    pool.pump();
+    let job = pool.sv1[link].miner.job().clone();
+    for (seed, worker) in [&third, &second, &third, &first, &third].iter().enumerate() {
+        let nonce = job.mine(&mut headframe_testkit::Chance::new(seed as u64), job.target);
+        pool.sv1[link].miner.submit(worker, &nonce);
+    }
+    pool.advance(100 * MILLISECOND);
+    let seats = |wanted: fn(&SessionEvent) -> Option<(u32, u32)>| -> Vec<(u32, u32)> {
+        pool.sv1[link].events.iter().filter_map(wanted).collect()
+    };
+    let not_durable = seats(|event| match event {
+        SessionEvent::NotDurable { seat, shares } => Some((seat.get(), *shares)),
+        _ => None,
+    });
+    assert_eq!(not_durable, [(1, 1), (2, 1), (3, 3)]);
+    let shares = seats(|event| match event {
+        SessionEvent::Share(share) => Some((share.seat.get(), 1)),
+        _ => None,
+    });
+    assert_eq!(shares, [3, 2, 3, 1, 3].map(|seat| (seat, 1)));
 }

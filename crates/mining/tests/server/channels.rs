@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use headframe_mining::server::SessionEvent;
 use headframe_sv2_wire::U256;
-use headframe_testkit::address;
+use headframe_testkit::{Pool, PoolSettings, address};
 
 use crate::{MILLISECOND, STANDARD_JOBS, open, pool, share, with_channel};
 
@@ -72,12 +73,7 @@ fn a_channel_is_refused_for_the_reason_that_there_is() {
         .map(|channel| channel.extranonce_size)
         .collect();
     assert_eq!(sizes, [28, 8, 0]);
-    let refused = |event: &headframe_mining::server::SessionEvent| {
-        matches!(
-            event,
-            headframe_mining::server::SessionEvent::NameRefused { .. }
-        )
-    };
+    let refused = |event: &SessionEvent| matches!(event, SessionEvent::NameRefused { .. });
     assert_eq!(
         pool.sv2[link]
             .events
@@ -170,7 +166,7 @@ fn updates_are_answered_with_a_target() {
         pool.sv2[link].miner.update(id, 0.0, U256::MAX);
     }
     pool.advance(MILLISECOND);
-    let count = |pool: &headframe_testkit::Pool, name: &str| {
+    let count = |pool: &Pool, name: &str| {
         let names = pool.sv2[link].miner.transcript.iter();
         names.filter(|entry| entry.starts_with(name)).count()
     };
@@ -286,4 +282,59 @@ fn prefixes_are_unique_and_come_back() {
     pool.close_sv2(link);
     pool.new_tip();
     assert_eq!(pool.hub.prefixes_in_use(), 0);
+}
+
+/// MP-15, MP-16, MP-17: each channel, of whatever kind and on whatever connection, is told its group,
+/// whose id is not 0 and is no channel's.
+#[test]
+fn every_channel_is_told_its_group() {
+    for flags in [0, STANDARD_JOBS] {
+        let mut pool = pool();
+        let link = pool.connect_sv2();
+        pool.sv2[link].miner.set_up(flags);
+        for user in [1, 2, 1, 3] {
+            open(&mut pool, link, false, user);
+            if flags == 0 {
+                open(&mut pool, link, true, user);
+            }
+        }
+        let channels = &pool.sv2[link].miner.channels;
+        assert_eq!(channels.len(), if flags == 0 { 8 } else { 4 });
+        let groups: HashSet<u32> = channels.values().map(|channel| channel.group).collect();
+        assert_eq!(groups.len(), 3, "one for each payout");
+        assert!(groups.iter().all(|group| *group != 0));
+        assert!(groups.iter().all(|group| !channels.contains_key(group)));
+        assert!(channels.keys().all(|id| *id != 0));
+    }
+}
+
+/// MP-48: a larger maximum is a wish, and the pool goes by the hashrate.
+#[test]
+fn a_larger_maximum_target_is_a_wish() {
+    let mut pool = Pool::new(&PoolSettings {
+        bits: 0x1b00_ffff,
+        ..PoolSettings::default()
+    });
+    let link = pool.connect_sv2();
+    pool.sv2[link].miner.set_up(0);
+    let user = address(1).to_string();
+    // At 1 TH/s the pool wants difficulty 1,024; at 1 GH/s one.
+    pool.sv2[link]
+        .miner
+        .open_extended(&user, 1e12, target(40), 2);
+    pool.pump();
+    let id = pool.sv2[link].miner.opened[0];
+    let difficulty = |pool: &Pool| pool.sv2[link].miner.channels[&id].target.difficulty_float();
+    assert_eq!(difficulty(&pool), 1024.0);
+    pool.sv2[link].miner.update(id, 1e12, U256::MAX);
+    pool.pump();
+    assert_eq!(difficulty(&pool), 1024.0);
+    assert_eq!(pool.sv2[link].miner.channels[&id].jobs.len(), 1);
+    pool.sv2[link].miner.update(id, 1e9, target(40));
+    pool.pump();
+    assert_eq!(difficulty(&pool), 512.0, "the smaller maximum is none");
+    pool.sv2[link].miner.update(id, 1e9, U256::MAX);
+    pool.pump();
+    assert_eq!(difficulty(&pool), 1.0);
+    assert_eq!(pool.sv2[link].miner.update_errors, []);
 }

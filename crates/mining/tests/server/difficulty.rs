@@ -121,3 +121,25 @@ fn standard_jobs_are_replaced_before_they_are_used_up() {
         assert_eq!(jobs(1), 0, "{rate}");
     }
 }
+
+/// work that a slow device has not used up is replaced after 30 s all the same, with a later
+/// header time: some devices leave a pool that is silent for longer. Nothing else would have caused
+/// it here: the device is on the easiest rung, and the pool has no other work.
+#[test]
+fn a_slow_device_s_standard_job_is_replaced_after_30_s() {
+    let mut pool = crate::pool();
+    let (link, extended) = crate::with_channel(&mut pool, true, 1);
+    let standard = crate::open(&mut pool, link, false, 1);
+    let count = |pool: &Pool, id: u32| pool.sv2[link].miner.channels[&id].jobs.len();
+    pool.advance(29_999 * MILLISECOND);
+    assert_eq!(count(&pool, standard), 1);
+    pool.advance(MILLISECOND);
+    assert_eq!(count(&pool, standard), 2);
+    pool.advance(Duration::from_secs(90));
+    assert_eq!((count(&pool, standard), count(&pool, extended)), (5, 1));
+    let jobs = &pool.sv2[link].miner.channels[&standard].jobs;
+    assert!(
+        jobs.windows(2)
+            .all(|pair| pair[1].time == pair[0].time + 30)
+    );
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use headframe_channels::RejectReason;
+use headframe_mining::server::SessionEvent;
 use headframe_testkit::{Chance, Nonce, Pool, PoolSettings};
 
 use crate::{MILLISECOND, open, pool, share, with_channel, with_sv1};
@@ -259,6 +261,47 @@ fn a_job_keeps_its_target() {
         pool.sv2[link].miner.rejection(second),
         Some("difficulty-too-low")
     );
+}
+
+/// What the pool is told of a share, good or bad, is the rung of its job, as far as that is known.
+#[test]
+fn a_share_is_told_with_the_rung_of_its_job() {
+    let mut pool = pool();
+    let (link, channel) = with_channel(&mut pool, true, 1);
+    let nonce = share(&pool, link, channel, 1);
+    pool.sv2[link].miner.update(channel, 0.0, {
+        let mut bytes = [0; 32];
+        bytes[30] = 0x08;
+        headframe_sv2_wire::U256::from_le_bytes(bytes)
+    });
+    pool.pump();
+    let harder = share(&pool, link, channel, 2);
+    let mut unknown = nonce.clone();
+    unknown.job_id ^= 0x40;
+    for nonce in [&nonce, &nonce, &harder, &harder, &unknown] {
+        pool.sv2[link].miner.submit(channel, nonce);
+    }
+    pool.pump();
+    let told: Vec<_> = pool.sv2[link]
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            SessionEvent::Share(share) => Some((share.rung.exponent(), share.outcome.err())),
+            _ => None,
+        })
+        .collect();
+    let duplicate = Some(RejectReason::Duplicate);
+    let unknown = Some(RejectReason::UnknownJob);
+    let hard = told[2].0;
+    assert!(hard > -24);
+    let expected = [
+        (-24, None),
+        (-24, duplicate),
+        (hard, None),
+        (hard, duplicate),
+        (hard, unknown),
+    ];
+    assert_eq!(told, expected);
 }
 
 /// MP-65, MP-58: a share for any job of the present tip counts, as long as a device can take.

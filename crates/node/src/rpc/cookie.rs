@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -57,20 +58,25 @@ pub struct Candidate {
 }
 
 /// Looks for nodes of all networks on this machine by their cookie files, in the order of
-/// [`Network::ALL`]. Blocks for up to 300 ms per cookie.
+/// [`Network::ALL`]: at most one of each network. Where several cookies lie about, the newest is
+/// the one, since a node writes its cookie when it starts, and one that was killed leaves an old
+/// one behind. Blocks for up to 300 ms per network.
 pub fn discover(home: &Path) -> Vec<Candidate> {
-    let candidates = Network::ALL.into_iter().flat_map(|network| {
-        let existing = cookie_paths(network, Some(home))
-            .into_iter()
-            .filter(|path| path.is_file());
-        existing.map(move |cookie| Candidate {
+    let candidates = Network::ALL.into_iter().filter_map(|network| {
+        let paths = cookie_paths(network, Some(home)).into_iter();
+        let existing = paths.filter(|path| path.is_file());
+        Some(Candidate {
             network,
-            cookie,
+            cookie: existing.max_by_key(|path| written_at(path))?,
             address: RpcAddress::local(network),
             answering: answers(RpcAddress::default_port(network)),
         })
     });
     candidates.collect()
+}
+
+fn written_at(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
 }
 
 /// Where a node of this network keeps its cookie when it is told nothing: the data directory of

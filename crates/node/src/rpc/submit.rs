@@ -78,7 +78,7 @@ impl BlockSink for RpcSink {
     }
 
     fn fate(&mut self, hash: BlockHash) -> Result<BlockFate, NodeError> {
-        match self.call::<HeaderInfo>("getblockheader", [hash.to_string()], self.limit) {
+        match self.call::<HeaderInfo>("getblockheader", [hash.to_string()], STAND_BY_LIMIT) {
             Ok(HeaderInfo { confirmations }) => Ok(match u32::try_from(confirmations) {
                 Ok(confirmations @ 1..) => BlockFate::InChain { confirmations },
                 Ok(0) | Err(_) => BlockFate::SideBranch,

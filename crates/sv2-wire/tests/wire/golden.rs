@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use headframe_sv2_wire::Bytes32;
 use headframe_sv2_wire::Bytes64K;
 use headframe_sv2_wire::Extension;
+use headframe_sv2_wire::FieldError;
 use headframe_sv2_wire::Frame;
 use headframe_sv2_wire::Incoming;
 use headframe_sv2_wire::Message;
@@ -308,5 +309,31 @@ fn worker_names_are_read_in_either_byte_order() {
             None,
             "{name}"
         );
+    }
+}
+
+/// FR-5: an OPTION is a count of 0 or 1; any other count is an error.
+#[test]
+fn an_option_with_another_count_is_refused() {
+    let job = |min_ntime| NewMiningJob {
+        channel_id: 1,
+        job_id: 2,
+        min_ntime,
+        version: 0x2000_0000,
+        merkle_root: U256::from_le_bytes([3; 32]),
+    };
+    let (none, some) = (written(&job(None)), written(&job(Some(4))));
+    // The count stands behind the frame's header and two ids.
+    let place = 6 + 8;
+    assert_eq!((none[place], some[place]), (0, 1));
+    for count in 2..=u8::MAX {
+        for good in [&none, &some] {
+            let mut bytes = good.clone();
+            bytes[place] = count;
+            let (frame, _) = Frame::split(&bytes).expect("a whole frame");
+            let error = Incoming::<MiningMessage<'_>>::decode(frame).unwrap_err();
+            assert_eq!((error.message, error.field), ("NewMiningJob", "min_ntime"));
+            assert_eq!(error.error, FieldError::OptionCount { count });
+        }
     }
 }

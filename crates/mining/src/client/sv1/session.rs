@@ -310,9 +310,9 @@ impl Sv1Session {
                 self.events.push_back(ClientEvent::Notice(shown(&text)));
             }
             Notification::Reconnect(to) => {
-                let (host, port) = to.to.unwrap_or_default();
+                let host = to.host.unwrap_or_default();
                 let wait = Duration::from_secs(to.wait.into());
-                let demand = Reconnect::new(host.as_bytes(), port, wait);
+                let demand = Reconnect::new(host.as_bytes(), to.port.unwrap_or(0), wait);
                 self.events.push_back(ClientEvent::Reconnect(demand));
             }
             Notification::Ping => self.answer(id, Answer::Text("pong".into())),

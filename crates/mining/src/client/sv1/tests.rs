@@ -446,8 +446,9 @@ fn what_the_pool_asks_is_answered() {
         [
             ClientEvent::Notice("hello\\u{202e}".to_owned()),
             ClientEvent::Reconnect(Reconnect {
+                host: None,
+                port: Some(3334),
                 wait,
-                ..Reconnect::default()
             }),
         ]
     );

@@ -9,6 +9,7 @@ mod submit;
 mod work;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -403,9 +404,8 @@ impl Sv1Session {
         }
     }
 
-    fn tell_not_durable(&mut self, shares: u32) {
-        if let Some(seat) = self.seat.as_ref().filter(|_| shares > 0) {
-            let seat = seat.id;
+    fn tell_not_durable(&mut self, shares: BTreeMap<ChannelId, u32>) {
+        for (seat, shares) in shares {
             self.desk.tell(SessionEvent::NotDurable { seat, shares });
         }
     }

@@ -1,8 +1,9 @@
 //! Replies in the order of the requests, some of which wait for the ledger.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
+use headframe_channels::ChannelId;
 use headframe_sv1_wire::{Id, Notification, Reply};
 
 use crate::server::desk::{Accepted, MAX_WAITING};
@@ -19,7 +20,11 @@ pub(super) struct Replies {
 #[derive(Debug)]
 enum Queued {
     /// A share was accepted; the miner is told when the ledger has it.
-    Waiting { id: Id<'static>, accepted: Accepted },
+    Waiting {
+        id: Id<'static>,
+        worker: ChannelId,
+        accepted: Accepted,
+    },
     /// A line that has to follow those before it.
     Ready(Vec<u8>),
 }
@@ -35,10 +40,13 @@ impl Replies {
         self.queue.push_back(Queued::Ready(line));
     }
 
-    /// Answers a request with `true`, once the ledger has the share.
-    pub(super) fn push_accepted(&mut self, id: Id<'_>, accepted: Accepted) {
-        let id = id.into_owned();
-        self.queue.push_back(Queued::Waiting { id, accepted });
+    /// Answers a request with `true`, once the ledger has the share of `worker`.
+    pub(super) fn push_accepted(&mut self, id: Id<'_>, worker: ChannelId, accepted: Accepted) {
+        self.queue.push_back(Queued::Waiting {
+            id: id.into_owned(),
+            worker,
+            accepted,
+        });
     }
 
     /// Sends a notification, ahead of replies that still wait: work must not wait for the ledger.
@@ -51,8 +59,8 @@ impl Replies {
         self.release_while(|accepted| accepted.sequence <= sequence);
     }
 
-    /// Answers shares that have waited long enough, and says how many.
-    pub(super) fn release_overdue(&mut self, now: Instant) -> u32 {
+    /// Answers shares that have waited long enough, and says how many each worker had.
+    pub(super) fn release_overdue(&mut self, now: Instant) -> BTreeMap<ChannelId, u32> {
         self.release_while(|accepted| accepted.deadline <= now)
     }
 
@@ -61,8 +69,8 @@ impl Replies {
         self.queue.len() >= MAX_WAITING
     }
 
-    /// Answers all shares, and says how many.
-    pub(super) fn release_all(&mut self) -> u32 {
+    /// Answers all shares, and says how many each worker had.
+    pub(super) fn release_all(&mut self) -> BTreeMap<ChannelId, u32> {
         self.release_while(|_| true)
     }
 
@@ -80,14 +88,18 @@ impl Replies {
         }
     }
 
-    fn release_while(&mut self, is_due: impl Fn(&Accepted) -> bool) -> u32 {
-        let mut released = 0;
+    fn release_while(&mut self, is_due: impl Fn(&Accepted) -> bool) -> BTreeMap<ChannelId, u32> {
+        let mut released = BTreeMap::new();
         while let Some(queued) = self.queue.pop_front() {
             match queued {
                 Queued::Ready(line) => self.output.extend_from_slice(&line),
-                Queued::Waiting { id, accepted } if is_due(&accepted) => {
+                Queued::Waiting {
+                    id,
+                    worker,
+                    accepted,
+                } if is_due(&accepted) => {
                     Reply::yes(id).encode(&mut self.output);
-                    released += 1;
+                    *released.entry(worker).or_default() += 1;
                 }
                 waiting @ Queued::Waiting { .. } => {
                     self.queue.push_front(waiting);

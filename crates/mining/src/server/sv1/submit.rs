@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use headframe_channels::{Channel, JobId, RejectReason, Share};
+use headframe_channels::{Channel, ChannelId, JobId, RejectReason, Share};
 use headframe_sv1_wire::{ErrorCode, Id, Refusal, Reply, Submit};
 use headframe_work::UnixTime;
 
@@ -12,12 +12,17 @@ use crate::server::desk::Accepted;
 impl Sv1Session {
     pub(super) fn handle_submit(&mut self, now: Instant, id: Id<'_>, submit: &Submit<'_>) {
         match self.judge(now, submit) {
-            Ok(accepted) => self.replies.push_accepted(id, accepted),
+            Ok((worker, accepted)) => self.replies.push_accepted(id, worker, accepted),
             Err(refusal) => self.replies.push(&Reply::refused(id, refusal)),
         }
     }
 
-    fn judge(&mut self, now: Instant, submit: &Submit<'_>) -> Result<Accepted, Refusal<'static>> {
+    /// Whose share was accepted, or why it was not.
+    fn judge(
+        &mut self,
+        now: Instant,
+        submit: &Submit<'_>,
+    ) -> Result<(ChannelId, Accepted), Refusal<'static>> {
         if !self.is_subscribed {
             return Err(Refusal::new(ErrorCode::NOT_SUBSCRIBED));
         }
@@ -40,9 +45,11 @@ impl Sv1Session {
             extranonce: submit.extranonce2.as_bytes(),
         };
         let verdict = seat.judge(now, &share);
-        self.desk
-            .record(now, seat, worker.seat, verdict)
-            .map_err(refusal)
+        let recorded = self
+            .desk
+            .record(now, seat, worker.seat, job_id, verdict)
+            .map_err(refusal);
+        Ok((worker.seat, recorded?))
     }
 }
 

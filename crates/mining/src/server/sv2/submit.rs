@@ -85,7 +85,8 @@ impl Sv2Session {
         let share = submitted.share().ok_or(codes::INVALID_JOB_ID)?;
         let verdict = seat.judge(now, &share);
         self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
-        let accepted = self.desk.record(now, seat, id, verdict).map_err(code)?;
+        let recorded = self.desk.record(now, seat, id, share.job_id, verdict);
+        let accepted = recorded.map_err(code)?;
         self.acks.push(id, submitted.sequence_number, accepted);
         Ok(())
     }

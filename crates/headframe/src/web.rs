@@ -1,0 +1,73 @@
+//! The dashboard, on a thread and a runtime of its own, so that no visitor can slow a miner down.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use anyhow::Context as _;
+use headframe_api::{History, Snapshot};
+use headframe_server::Feed;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+/// A dashboard that is being served.
+pub(crate) struct Web {
+    /// Where it is.
+    pub(crate) address: SocketAddr,
+    thread: JoinHandle<()>,
+}
+
+impl Web {
+    /// Serves the dashboard at `address` until `shutdown`. `flag` is what moves it, for the error.
+    pub(crate) fn start(
+        address: SocketAddr,
+        flag: &str,
+        allowed_hosts: Vec<String>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<(Self, Feed)> {
+        let listener = TcpListener::bind(address).with_context(|| {
+            format!("cannot serve the dashboard at {address}; choose another place with {flag}")
+        })?;
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+        let (histories, history) = watch::channel(Arc::new(History::default()));
+        let feed = headframe_dashboard::Feed { snapshot, history };
+        let settings = headframe_dashboard::Settings { allowed_hosts };
+        let thread = thread::Builder::new().name("dashboard".to_owned());
+        let thread = thread.spawn(move || {
+            if let Err(problem) = serve(listener, feed, settings, shutdown) {
+                error!("the dashboard has stopped: {problem:#}");
+            }
+        })?;
+        let feed = Feed {
+            snapshots,
+            history: histories,
+        };
+        Ok((Self { address, thread }, feed))
+    }
+
+    /// Waits until the last visitor is gone.
+    pub(crate) fn join(self) {
+        // A panic there has been reported already.
+        let _ = self.thread.join();
+    }
+}
+
+fn serve(
+    listener: TcpListener,
+    feed: headframe_dashboard::Feed,
+    settings: headframe_dashboard::Settings,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let stopped = shutdown.cancelled_owned();
+        headframe_dashboard::serve(listener, feed, settings, stopped).await?;
+        Ok(())
+    })
+}

@@ -1,0 +1,157 @@
+//! The block journal: every found block is a file before anything can go wrong with it.
+//!
+//! `blocks/HEIGHT-HASH.hex` holds the block as `bitcoin-cli -stdin submitblock` takes it. When a node has
+//! answered for good, the answer stands beside it in `blocks/HEIGHT-HASH.answer`; a block without
+//! an answer is submitted again when the pool starts.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use bitcoin::BlockHash;
+
+/// The directory of found blocks.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    directory: PathBuf,
+}
+
+/// A block of the journal that no node has answered for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unanswered {
+    pub(crate) height: u32,
+    pub(crate) hash: BlockHash,
+    pub(crate) hex: String,
+}
+
+impl Journal {
+    /// Opens the journal in the data directory.
+    pub(crate) fn open(data_directory: &Path) -> io::Result<Self> {
+        let directory = data_directory.join("blocks");
+        fs::create_dir_all(&directory)?;
+        sync_directory(data_directory)?;
+        Ok(Self { directory })
+    }
+
+    /// Where a block lies, or would.
+    pub(crate) fn path(&self, height: u32, hash: BlockHash) -> PathBuf {
+        self.directory.join(format!("{height}-{hash}.hex"))
+    }
+
+    /// Writes a block, and returns when it is on the disk.
+    pub(crate) fn write(&self, height: u32, hash: BlockHash, hex: &str) -> io::Result<()> {
+        self.write_whole(&self.path(height, hash), hex)
+    }
+
+    /// Reads a block back.
+    pub(crate) fn read(&self, height: u32, hash: BlockHash) -> io::Result<String> {
+        Ok(fs::read_to_string(self.path(height, hash))?
+            .trim()
+            .to_owned())
+    }
+
+    /// Writes a node's last word on a block.
+    pub(crate) fn settle(&self, height: u32, hash: BlockHash, answer: &str) -> io::Result<()> {
+        let path = self.path(height, hash).with_extension("answer");
+        self.write_whole(&path, &format!("{answer}\n"))
+    }
+
+    /// The blocks that no node has answered for, lowest first. Files that are no blocks are left
+    /// alone.
+    pub(crate) fn unanswered(&self) -> io::Result<Vec<Unanswered>> {
+        let mut blocks = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            let Some((height, hash)) = parse_name(&path) else {
+                continue;
+            };
+            if path.with_extension("answer").exists() {
+                continue;
+            }
+            match fs::read_to_string(&path) {
+                Ok(hex) => blocks.push(Unanswered { height, hash, hex }),
+                // The others are not to wait for it.
+                Err(error) => tracing::error!(
+                    "the found block {} cannot be read and is not submitted: {error}",
+                    path.display()
+                ),
+            }
+        }
+        blocks.sort_by_key(|block| (block.height, block.hash));
+        Ok(blocks)
+    }
+
+    /// A file is whole or not there: it gets its name when its content is on the disk.
+    fn write_whole(&self, path: &Path, content: &str) -> io::Result<()> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".part");
+        let beside = PathBuf::from(beside);
+        let mut file = File::create(&beside)?;
+        file.write_all(content.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        sync_directory(&self.directory)
+    }
+}
+
+/// The command that submits the block in `file`. By standard input, since an argument may have no
+/// more than 128 KiB on Linux.
+pub(crate) fn by_hand(file: &str) -> String {
+    format!(
+        "bitcoin-cli -stdin submitblock < '{}'",
+        file.replace('\'', r"'\''")
+    )
+}
+
+fn parse_name(path: &Path) -> Option<(u32, BlockHash)> {
+    if path.extension() != Some(OsStr::new("hex")) {
+        return None;
+    }
+    let (height, hash) = path.file_stem()?.to_str()?.split_once('-')?;
+    Some((height.parse().ok()?, BlockHash::from_str(hash).ok()?))
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitcoin::hashes::Hash;
+
+    fn hash(byte: u8) -> BlockHash {
+        BlockHash::from_byte_array([byte; 32])
+    }
+
+    #[test]
+    fn a_block_waits_until_it_is_answered_for_across_restarts() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::open(directory.path()).unwrap();
+        journal.write(101, hash(2), "bb").unwrap();
+        journal.write(100, hash(1), "aa").unwrap();
+        let journal = Journal::open(directory.path()).unwrap();
+        let heights = |journal: &Journal| -> Vec<_> {
+            let blocks = journal.unanswered().unwrap();
+            blocks
+                .into_iter()
+                .map(|block| (block.height, block.hex))
+                .collect()
+        };
+        assert_eq!(heights(&journal), [(100, "aa".into()), (101, "bb".into())]);
+        journal.settle(100, hash(1), "accepted").unwrap();
+        assert_eq!(heights(&journal), [(101, "bb".into())]);
+    }
+
+    #[test]
+    fn a_half_written_block_and_other_files_are_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::open(directory.path()).unwrap();
+        let path = journal.path(7, hash(7));
+        fs::write(path.with_extension("hex.part"), "a").unwrap();
+        fs::write(directory.path().join("blocks/notes.hex"), "hello").unwrap();
+        assert_eq!(journal.unanswered().unwrap(), []);
+    }
+}

@@ -1,0 +1,445 @@
+//! What needs the operator, each with the one thing to do about it.
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use headframe_api::{Alarm, RejectReason, Severity};
+use headframe_work::UnixTime;
+
+use super::blocks::{Blocks, Found};
+use super::convert;
+use super::miner::HighRejects;
+use super::miners::{Miners, Missing};
+
+/// What happened lately is shown for so long.
+const LATELY: Duration = Duration::from_secs(600);
+/// Refused names that are shown, the latest.
+const MAX_NAMES: usize = 5;
+/// A miner that restarts is not missed.
+const RESTART: Duration = Duration::from_secs(120);
+/// A template that cannot be used stays an alarm for so long after it was last told of, even if
+/// there was other work in the meantime: each miner tells on its own.
+const NO_JOB_RESTS: Duration = Duration::from_secs(30);
+/// How long a refused block is an alarm. It stays in the list of blocks.
+const REFUSED_SHOWN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What happened that stays to be told, besides what blocks and miners show themselves.
+#[derive(Debug, Default)]
+pub(super) struct Troubles {
+    names: VecDeque<RefusedName>,
+    no_job: Option<NoJob>,
+    ledger: Option<(String, UnixTime)>,
+    not_durable: Option<NotDurable>,
+}
+
+#[derive(Debug)]
+struct RefusedName {
+    user: String,
+    reason: String,
+    host: IpAddr,
+    at: UnixTime,
+    heard: Instant,
+}
+
+#[derive(Debug)]
+struct NoJob {
+    reason: String,
+    since: UnixTime,
+    heard: Instant,
+    has_other_work: bool,
+}
+
+#[derive(Debug)]
+struct NotDurable {
+    shares: u64,
+    since: UnixTime,
+    heard: Instant,
+}
+
+/// What alarms are made of, at one moment.
+#[derive(Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) now: Instant,
+    pub(super) wall: UnixTime,
+    /// Since when there has been work; `None` while there is none.
+    pub(super) running_since: Option<Instant>,
+    pub(super) blocks: &'a Blocks,
+    pub(super) miners: &'a Miners,
+    pub(super) example_address: &'a str,
+}
+
+impl Troubles {
+    pub(super) fn handle_name(
+        &mut self,
+        (user, reason): (&str, &str),
+        peer: SocketAddr,
+        at: UnixTime,
+        heard: Instant,
+    ) {
+        let (user, host) = (convert::clipped(user), peer.ip().to_canonical());
+        self.names
+            .retain(|name| (&name.user, name.host) != (&user, host));
+        self.names.push_back(RefusedName {
+            user,
+            reason: convert::clipped(reason),
+            host,
+            at,
+            heard,
+        });
+        if self.names.len() > MAX_NAMES {
+            self.names.pop_front();
+        }
+    }
+
+    pub(super) fn handle_no_job(&mut self, reason: &str, at: UnixTime, heard: Instant) {
+        let since = self.no_job.as_ref().map_or(at, |no_job| no_job.since);
+        self.no_job = Some(NoJob {
+            reason: convert::clipped(reason),
+            since,
+            heard,
+            has_other_work: false,
+        });
+    }
+
+    pub(super) fn handle_work(&mut self) {
+        if let Some(no_job) = &mut self.no_job {
+            no_job.has_other_work = true;
+        }
+    }
+
+    pub(super) fn handle_ledger(&mut self, trouble: Option<String>, at: UnixTime) {
+        self.ledger = trouble.map(|trouble| (convert::clipped(&trouble), at));
+    }
+
+    pub(super) fn handle_not_durable(&mut self, shares: u64, at: UnixTime, heard: Instant) {
+        if shares == 0 {
+            return;
+        }
+        let trouble = self.not_durable.get_or_insert(NotDurable {
+            shares: 0,
+            since: at,
+            heard,
+        });
+        trouble.shares = trouble.shares.saturating_add(shares);
+        trouble.heard = heard;
+    }
+
+    /// Why the ledger takes nothing.
+    pub(super) fn ledger(&self) -> Option<&str> {
+        self.ledger.as_ref().map(|(reason, _)| reason.as_str())
+    }
+
+    /// Forgets what is over.
+    pub(super) fn advance(&mut self, now: Instant) {
+        let is_over = |heard: Instant, after| now.saturating_duration_since(heard) >= after;
+        self.names.retain(|name| !is_over(name.heard, LATELY));
+        self.no_job = self
+            .no_job
+            .take()
+            .filter(|no_job| !(no_job.has_other_work && is_over(no_job.heard, NO_JOB_RESTS)));
+        let not_durable = self.not_durable.take();
+        self.not_durable = not_durable.filter(|trouble| !is_over(trouble.heard, LATELY));
+    }
+
+    /// All alarms, the most urgent first, one for each cause.
+    pub(super) fn alarms(&self, scene: &Scene<'_>) -> Vec<Alarm> {
+        let causes = [
+            block_refused(scene),
+            self.no_job(),
+            block_pending(scene.blocks),
+            self.ledger_trouble(),
+            self.shares_not_durable(),
+            miner_quiet(scene),
+            high_reject_rate(scene.miners),
+            self.name_refused(scene.example_address),
+            miner_gone(scene),
+        ];
+        let mut alarms: Vec<_> = causes.into_iter().flatten().collect();
+        alarms.sort_by_key(|alarm| Reverse(alarm.severity));
+        alarms
+    }
+
+    fn no_job(&self) -> Option<Alarm> {
+        let no_job = self.no_job.as_ref()?;
+        Some(Alarm {
+            code: "no_job".into(),
+            severity: Severity::Critical,
+            title: "No job can be made of the node's template".into(),
+            detail: format!(
+                "{} Miners go on with the work they have.",
+                convert::sentence(&no_job.reason)
+            ),
+            next_step: "Shorten the pool's tag in the coinbase, or update the pool if that does \
+                        not help."
+                .into(),
+            since_at: convert::unix(no_job.since),
+        })
+    }
+
+    fn ledger_trouble(&self) -> Option<Alarm> {
+        let (reason, since) = self.ledger.as_ref()?;
+        Some(Alarm {
+            code: "ledger_trouble".into(),
+            severity: Severity::Warning,
+            title: "Shares cannot be written down".into(),
+            detail: format!(
+                "{} Mining goes on; shares are kept in memory and written when the ledger is well.",
+                convert::sentence(reason)
+            ),
+            next_step: "Make room on the disk of the data directory, and see that it can be \
+                        written."
+                .into(),
+            since_at: convert::unix(*since),
+        })
+    }
+
+    /// While the ledger is in trouble that alarm says it all.
+    fn shares_not_durable(&self) -> Option<Alarm> {
+        let trouble = self.not_durable.as_ref()?;
+        if self.ledger.is_some() {
+            return None;
+        }
+        Some(Alarm {
+            code: "shares_not_durable".into(),
+            severity: Severity::Warning,
+            title: "The disk is slow".into(),
+            detail: format!(
+                "{} acknowledged before the disk had written them; a power cut then would have \
+                 lost them.",
+                numbered(trouble.shares, "share was", "shares were"),
+            ),
+            next_step: "Put the data directory on a faster disk, one that nothing else keeps busy."
+                .into(),
+            since_at: convert::unix(trouble.since),
+        })
+    }
+
+    fn name_refused(&self, example_address: &str) -> Option<Alarm> {
+        let (first, last) = (self.names.front()?, self.names.back()?);
+        let names = self.names.len() as u64;
+        let example = match example_address {
+            "" => String::new(),
+            address => format!(", such as {address}.worker1"),
+        };
+        Some(Alarm {
+            code: "name_refused".into(),
+            severity: Severity::Warning,
+            title: format!(
+                "{} refused",
+                numbered(names, "user name was", "user names were")
+            ),
+            detail: format!(
+                "{:?} from {}: {}",
+                last.user,
+                last.host,
+                convert::sentence(&last.reason)
+            ),
+            next_step: format!(
+                "Set that miner's user name to an address of this network{example}."
+            ),
+            since_at: convert::unix(first.at),
+        })
+    }
+}
+
+fn block_refused(scene: &Scene<'_>) -> Option<Alarm> {
+    let alarm = |title, reason: &str, file: Option<&str>, since| Alarm {
+        code: "block_refused".into(),
+        severity: Severity::Critical,
+        title,
+        detail: format!(
+            "The node said: {reason}. Files of blocks are in the pool's data directory."
+        ),
+        next_step: by_hand(file),
+        since_at: convert::unix(since),
+    };
+    if let Some((found, reason)) = scene.blocks.refused()
+        && found.found_at > scene.wall.saturating_sub(REFUSED_SHOWN)
+    {
+        let title = format!("Block {} was refused", found.height);
+        return Some(alarm(title, reason, found.file.as_deref(), found.found_at));
+    }
+    let (hash, reason, at) = scene.blocks.refused_stranger(scene.wall)?;
+    let title = "A block of an earlier run was refused".to_owned();
+    Some(alarm(
+        title,
+        reason,
+        Some(&format!("blocks/*-{hash}.hex")),
+        at,
+    ))
+}
+
+fn block_pending(blocks: &Blocks) -> Option<Alarm> {
+    let (count, found) = blocks.undelivered()?;
+    let Found {
+        height,
+        trouble,
+        attempts,
+        ..
+    } = found;
+    let trouble = convert::sentence(trouble.as_deref().unwrap_or_default());
+    Some(Alarm {
+        code: "block_pending".into(),
+        severity: Severity::Warning,
+        title: match count {
+            1 => format!("Block {height} is not delivered yet"),
+            more => format!("{more} blocks are not delivered yet"),
+        },
+        detail: format!(
+            "{trouble} Tried {} so far; the pool goes on trying.",
+            numbered((*attempts).into(), "time", "times")
+        ),
+        next_step: "See that the node runs and answers.".into(),
+        since_at: convert::unix(found.found_at),
+    })
+}
+
+fn by_hand(file: Option<&str>) -> String {
+    match file {
+        Some(file) => {
+            format!(
+                "Submit it to another node by hand: {}",
+                crate::blocks::by_hand(file)
+            )
+        }
+        None => "Read in the pool's log why its file could not be written.".to_owned(),
+    }
+}
+
+fn miner_quiet(scene: &Scene<'_>) -> Option<Alarm> {
+    let missing = scene.miners.quiet(scene.now, scene.running_since?)?;
+    let Missing {
+        count,
+        first,
+        since,
+    } = missing;
+    Some(Alarm {
+        code: "miner_quiet".into(),
+        severity: Severity::Warning,
+        title: match count {
+            1 => "A miner is quiet".to_owned(),
+            more => format!("{more} miners are quiet"),
+        },
+        detail: format!(
+            "{first} is connected, but no share of it has come {}.",
+            lasting(scene.wall, since)
+        ),
+        next_step: format!("Look at {first}: see whether it is hashing, and restart it if not."),
+        since_at: convert::unix(since),
+    })
+}
+
+fn miner_gone(scene: &Scene<'_>) -> Option<Alarm> {
+    let running = scene.now.saturating_duration_since(scene.running_since?);
+    let missing = scene.miners.gone(scene.wall, RESTART)?;
+    if running < RESTART {
+        return None;
+    }
+    let Missing {
+        count,
+        first,
+        since,
+    } = missing;
+    Some(Alarm {
+        code: "miner_gone".into(),
+        severity: Severity::Notice,
+        title: match count {
+            1 => "A miner has gone".to_owned(),
+            more => format!("{more} miners have gone"),
+        },
+        detail: format!(
+            "{first} has not been connected {}.",
+            lasting(scene.wall, since)
+        ),
+        next_step: format!("See that {first} has power and network, unless you took it away."),
+        since_at: convert::unix(since),
+    })
+}
+
+fn high_reject_rate(miners: &Miners) -> Option<Alarm> {
+    let (count, user, high) = miners.high_rejects()?;
+    let HighRejects {
+        percent,
+        reason,
+        since,
+    } = high;
+    let (main, cause, next_step) = remedy(reason);
+    Some(Alarm {
+        code: "high_reject_rate".into(),
+        severity: Severity::Warning,
+        title: match count {
+            1 => "Many shares of a miner are rejected".to_owned(),
+            more => format!("Many shares of {more} miners are rejected"),
+        },
+        detail: format!("{user}: {percent:.1} % of the last shares, mostly {main}. {cause}"),
+        next_step: next_step.to_owned(),
+        since_at: convert::unix(since),
+    })
+}
+
+/// What a rejection is called, what it usually comes of, and what to do.
+fn remedy(reason: RejectReason) -> (&'static str, &'static str, &'static str) {
+    match reason {
+        RejectReason::Stale => (
+            "stale",
+            "They arrive after the next block: the way to the pool is slow.",
+            "Check the miner's network, above all a wireless one.",
+        ),
+        RejectReason::Duplicate => (
+            "sent twice",
+            "The miner's firmware searches the same numbers again.",
+            "Restart the miner, and update its firmware if it goes on.",
+        ),
+        RejectReason::LowDifficulty => (
+            "below the difficulty asked for",
+            "The miner is overclocked too far, or does not follow the pool's difficulty.",
+            "Lower the miner's clock, and update its firmware if it goes on.",
+        ),
+        RejectReason::UnknownJob | RejectReason::UnknownChannel => (
+            "for work that was never sent to it",
+            "The miner, or a proxy before it, mixes up its connections.",
+            "Restart the miner, or the proxy before it.",
+        ),
+        RejectReason::Time => (
+            "with a wrong time",
+            "The miner changes the time in the header too far.",
+            "Update the miner's firmware.",
+        ),
+        RejectReason::Version => (
+            "with version bits that may not change",
+            "The miner rolls the version in ways that were not agreed on.",
+            "Update the miner's firmware.",
+        ),
+        RejectReason::Extranonce => (
+            "with an extranonce of a wrong length",
+            "The miner, or a proxy before it, goes on with the numbers of an old connection.",
+            "Restart the miner, or the proxy before it.",
+        ),
+        RejectReason::Unauthorized => (
+            "under a name that it did not log in with",
+            "The miner submits under another user name.",
+            "Set one user name on the miner.",
+        ),
+        RejectReason::Malformed | RejectReason::Other => (
+            "not understood",
+            "The miner speaks the protocol in a way of its own.",
+            "Update the miner's firmware.",
+        ),
+    }
+}
+
+fn numbered(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn lasting(wall: UnixTime, since: UnixTime) -> String {
+    let seconds = u64::from(wall.as_secs().saturating_sub(since.as_secs()));
+    let span = match seconds {
+        0..120 => numbered(seconds, "second", "seconds"),
+        120..7_200 => numbered(seconds / 60, "minute", "minutes"),
+        _ => numbered(seconds / 3_600, "hour", "hours"),
+    };
+    format!("for {span}")
+}

@@ -1,0 +1,285 @@
+//! One miner: what is kept of it when it goes, and what is known while it is here.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use headframe_api::{Encryption, HashrateWindows, MinerState, RejectReason};
+use headframe_ledger::{BestShare, ClientKind, WorkerId, WorkerRecord};
+use headframe_mining::server::Joined;
+use headframe_work::{Rung, UnixTime, Work};
+
+use super::convert;
+use super::counts::Counts;
+use super::window::Windows;
+use crate::news::ShareTally;
+
+/// A miner is quiet when no share came in so many times the time that one takes it.
+const QUIET_AFTER: f64 = 10.0;
+/// Nobody is called quiet sooner.
+const QUIET_AT_LEAST: Duration = Duration::from_secs(60);
+/// Before its first share nobody knows how fast a miner is. The difficulty control finds it within
+/// five minutes, whatever the miner declared.
+const FIRST_SHARE: Duration = Duration::from_secs(300);
+
+/// What makes two connections the same miner.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Identity {
+    pub(super) worker: WorkerId,
+    pub(super) client: ClientKind,
+}
+
+/// What is kept of a miner across its connections.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    /// Names it to the outside.
+    pub(super) id: u64,
+    pub(super) identity: Identity,
+    device: String,
+    encryption: Encryption,
+    connected_at: UnixTime,
+    pub(super) rung: Option<Rung>,
+    pub(super) counts: Counts,
+    best: Option<BestShare>,
+    pub(super) last_share_at: Option<UnixTime>,
+}
+
+impl Record {
+    /// A miner that was never seen.
+    pub(super) fn new(id: u64, identity: Identity) -> Self {
+        Self {
+            id,
+            identity,
+            device: String::new(),
+            encryption: Encryption::None,
+            connected_at: UnixTime::default(),
+            rung: None,
+            counts: Counts::default(),
+            best: None,
+            last_share_at: None,
+        }
+    }
+
+    /// A miner that the ledger remembers. It does not remember how the miner was connected.
+    pub(super) fn remembered(id: u64, worker: &WorkerRecord) -> Self {
+        let sighting = worker.sighting.as_ref();
+        let client = sighting.map_or(ClientKind::Sv1, |sighting| sighting.client);
+        let identity = Identity {
+            worker: worker.worker.clone(),
+            client,
+        };
+        Self {
+            device: sighting.map_or_else(String::new, |s| s.user_agent.as_str().to_owned()),
+            connected_at: worker.first_seen,
+            counts: Counts::of_sums(&worker.sums),
+            best: worker.best,
+            last_share_at: worker.last_accepted,
+            ..Self::new(id, identity)
+        }
+    }
+
+    /// Takes up what another connection of the same miner did.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        self.last_share_at = self.last_share_at.max(other.last_share_at);
+        if let Some(share) = other.best {
+            self.offer_best(share);
+        }
+    }
+
+    fn offer_best(&mut self, share: BestShare) {
+        if self.best.is_none_or(|best| share.beats(&best)) {
+            self.best = Some(share);
+        }
+    }
+
+    pub(super) fn shown(&self, state: MinerState) -> headframe_api::Miner {
+        let Identity { worker, client } = &self.identity;
+        let best_difficulty = self.best.map_or(0.0, |best| best.difficulty().as_f64());
+        headframe_api::Miner {
+            id: self.id,
+            worker: worker.user().to_owned(),
+            payout_address: Some(worker.payout().to_owned()),
+            device: self.device.clone(),
+            peer: String::new(),
+            protocol: convert::protocol_of(*client),
+            channel: convert::channel_of(*client),
+            encryption: self.encryption,
+            state,
+            connected_at: convert::unix(self.connected_at),
+            hashes_per_second: HashrateWindows::default(),
+            difficulty: self.rung.map_or(0.0, |rung| rung.difficulty().as_f64()),
+            shares: self.counts.shown(),
+            best_difficulty: convert::finite(best_difficulty),
+            last_share_at: self.last_share_at.map(convert::unix),
+        }
+    }
+}
+
+/// A miner that is connected.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) record: Record,
+    peer: String,
+    since: Instant,
+    windows: Windows,
+    /// When its last share was accepted on this connection, and its hashrate by then.
+    last_share: Option<(Instant, f64)>,
+    pub(super) verdicts: Verdicts,
+}
+
+impl Connected {
+    pub(super) fn new(
+        mut record: Record,
+        joined: &Joined,
+        (peer, is_sealed): (SocketAddr, bool),
+        (now, at): (Instant, UnixTime),
+    ) -> Self {
+        record.device = convert::clipped(joined.device.as_str());
+        record.encryption = match is_sealed {
+            true => Encryption::Noise,
+            false => Encryption::None,
+        };
+        record.connected_at = at;
+        record.rung = Some(joined.rung);
+        Self {
+            record,
+            peer: peer.ip().to_canonical().to_string(),
+            since: now,
+            windows: Windows::new(now),
+            last_share: None,
+            verdicts: Verdicts::default(),
+        }
+    }
+
+    pub(super) fn handle_shares(&mut self, now: Instant, at: UnixTime, tally: &ShareTally) {
+        let counts = Counts::of_tally(tally);
+        self.windows.add(now, counts.work);
+        self.record.counts.add(&counts);
+        if let Some(share) = tally.best {
+            self.record.offer_best(share);
+        }
+        if tally.accepted > 0 {
+            self.last_share = Some((now, self.windows.rates(now).one_hour));
+            self.record.last_share_at = tally.last_accepted.or(Some(at));
+        }
+        self.verdicts.add(&counts, at);
+    }
+
+    /// Whether its shares have been missing for long. Time before `resumed` does not count: there
+    /// was nothing to work on.
+    pub(super) fn is_quiet(&self, now: Instant, resumed: Instant) -> bool {
+        let since = self.last_share.map_or(self.since, |(at, _)| at);
+        let silence = now.saturating_duration_since(since.max(resumed));
+        silence.as_secs_f64() >= self.patience()
+    }
+
+    /// How long, in seconds, it may be silent.
+    fn patience(&self) -> f64 {
+        match (self.last_share, self.record.rung) {
+            (Some((_, rate)), Some(rung)) if rate > 0.0 => {
+                let expected = Work::of_rung(rung).expected_hashes() / rate;
+                (QUIET_AFTER * expected).max(QUIET_AT_LEAST.as_secs_f64())
+            }
+            _ => FIRST_SHARE.as_secs_f64(),
+        }
+    }
+
+    /// Since when it is silent.
+    pub(super) fn silent_since(&self) -> UnixTime {
+        let heard_here = self.last_share.and(self.record.last_share_at);
+        heard_here.unwrap_or(self.record.connected_at)
+    }
+
+    pub(super) fn shown(&self, now: Instant, state: MinerState) -> headframe_api::Miner {
+        headframe_api::Miner {
+            peer: self.peer.clone(),
+            hashes_per_second: self.windows.rates(now),
+            ..self.record.shown(state)
+        }
+    }
+}
+
+/// The verdicts on the last shares of a miner: between one and two times [`Verdicts::SHARES`].
+#[derive(Debug, Default)]
+pub(super) struct Verdicts {
+    earlier: Counts,
+    latest: Counts,
+    high_since: Option<UnixTime>,
+}
+
+/// What a miner with too many rejected shares is told about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct HighRejects {
+    pub(super) percent: f64,
+    /// The most frequent reason.
+    pub(super) reason: RejectReason,
+    pub(super) since: UnixTime,
+}
+
+impl Verdicts {
+    /// Fewer shares say nothing.
+    const SHARES: u64 = 200;
+    /// More than this is high.
+    const HIGH_PERCENT: f64 = 5.0;
+
+    fn add(&mut self, counts: &Counts, at: UnixTime) {
+        self.latest.add(counts);
+        if self.latest.judged() >= Self::SHARES {
+            self.earlier = core::mem::take(&mut self.latest);
+        }
+        let is_high = self
+            .percent()
+            .is_some_and(|percent| percent > Self::HIGH_PERCENT);
+        self.high_since = is_high.then(|| self.high_since.unwrap_or(at));
+    }
+
+    /// The rejected of the last shares, when there were enough.
+    fn percent(&self) -> Option<f64> {
+        let judged = self.earlier.judged().saturating_add(self.latest.judged());
+        let rejected = self.earlier.rejected_total() as f64 + self.latest.rejected_total() as f64;
+        (judged >= Self::SHARES).then(|| 100.0 * rejected / judged as f64)
+    }
+
+    pub(super) fn high(&self) -> Option<HighRejects> {
+        let since = self.high_since?;
+        let percent = self.percent()?;
+        let mut both = self.earlier.clone();
+        both.add(&self.latest);
+        let (reason, _) = both.rejected.into_iter().max_by_key(|(_, count)| *count)?;
+        Some(HighRejects {
+            percent,
+            reason,
+            since,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headframe_ledger::Rejection;
+
+    fn tally(accepted: u64, stale: u64) -> Counts {
+        Counts::of_tally(&ShareTally {
+            accepted,
+            rejected: [(Rejection::Stale, stale)].into(),
+            ..ShareTally::default()
+        })
+    }
+
+    #[test]
+    fn rejects_are_high_above_five_percent_of_two_hundred_shares_and_pass() {
+        let mut verdicts = Verdicts::default();
+        let at = UnixTime::from_secs;
+        verdicts.add(&tally(0, 199), at(1));
+        assert_eq!(verdicts.high(), None);
+        verdicts.add(&tally(1, 0), at(2));
+        let high = verdicts.high().unwrap();
+        assert_eq!((high.percent, high.since), (99.5, at(2)));
+        assert_eq!(high.reason, RejectReason::Stale);
+        verdicts.add(&tally(95, 5), at(3));
+        assert_eq!(verdicts.high().unwrap().since, at(2));
+        verdicts.add(&tally(100, 0), at(4));
+        assert_eq!(verdicts.high(), None, "5 of the last 200");
+    }
+}

@@ -1,0 +1,221 @@
+//! The miners: those that are connected, and those that are remembered.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use headframe_api::{Miner, MinerCounts, MinerState};
+use headframe_ledger::{ClientKind, WorkerId, WorkerRecord};
+use headframe_work::{Rung, UnixTime};
+
+use super::miner::{Connected, HighRejects, Identity, Record};
+use crate::news::{MinerKey, ShareTally};
+
+/// Connected miners that are listed. What others do counts for the pool all the same.
+const MAX_CONNECTED: usize = 50_000;
+/// Miners that are remembered after they have gone; past it the one that is gone longest is
+/// forgotten here. The ledger remembers more.
+pub(super) const MAX_GONE: usize = 5_000;
+/// How long a miner that has gone is shown. After that its sums wait for its return.
+const GONE_SHOWN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The miners of the pool.
+#[derive(Debug, Default)]
+pub(super) struct Miners {
+    here: HashMap<MinerKey, Connected>,
+    gone: HashMap<Identity, Gone>,
+    last_id: u64,
+}
+
+/// A miner that has gone.
+#[derive(Debug)]
+struct Gone {
+    record: Record,
+    left_at: UnixTime,
+}
+
+impl Miners {
+    /// The miners that the ledger remembers, as gone.
+    pub(super) fn remembered(workers: &[WorkerRecord]) -> Self {
+        let mut miners = Self::default();
+        // Without an address it is not a worker, but the sum of those that the ledger forgot.
+        let named = workers
+            .iter()
+            .filter(|worker| !worker.worker.payout().is_empty());
+        for worker in named.take(MAX_GONE) {
+            let record = Record::remembered(miners.next_id(), worker);
+            miners.remember(record, worker.last_seen);
+        }
+        miners
+    }
+
+    /// Seats a miner. If it was here before, it goes on with its sums.
+    pub(super) fn join(
+        &mut self,
+        key: MinerKey,
+        worker: WorkerId,
+        client: ClientKind,
+        seat: impl FnOnce(Record) -> Connected,
+    ) {
+        let identity = Identity { worker, client };
+        if self.here.len() >= MAX_CONNECTED && !self.here.contains_key(&key) {
+            return;
+        }
+        let record = match self.gone.remove(&identity) {
+            Some(gone) => gone.record,
+            None => Record::new(self.next_id(), identity),
+        };
+        let connected = seat(record);
+        let at = connected.silent_since();
+        if let Some(before) = self.here.insert(key, connected) {
+            self.remember(before.record, at);
+        }
+    }
+
+    pub(super) fn leave(&mut self, key: MinerKey, at: UnixTime) {
+        if let Some(left) = self.here.remove(&key) {
+            self.remember(left.record, at);
+        }
+    }
+
+    pub(super) fn handle_shares(
+        &mut self,
+        key: MinerKey,
+        (now, at): (Instant, UnixTime),
+        tally: &ShareTally,
+    ) {
+        if let Some(miner) = self.here.get_mut(&key) {
+            miner.handle_shares(now, at, tally);
+        }
+    }
+
+    pub(super) fn handle_difficulty(&mut self, key: MinerKey, rung: Rung) {
+        if let Some(miner) = self.here.get_mut(&key) {
+            miner.record.rung = Some(rung);
+        }
+    }
+
+    /// The user name of a connected miner.
+    pub(super) fn user(&self, key: MinerKey) -> Option<&str> {
+        let miner = self.here.get(&key)?;
+        Some(miner.record.identity.worker.user())
+    }
+
+    /// All miners as they are at `now`, and how many.
+    pub(super) fn shown(
+        &self,
+        now: Instant,
+        wall: UnixTime,
+        resumed: Option<Instant>,
+    ) -> (Vec<Miner>, MinerCounts) {
+        let mut counts = MinerCounts::default();
+        let mut rows = Vec::with_capacity(self.here.len() + self.gone.len());
+        for miner in self.here.values() {
+            counts.connected += 1;
+            *match miner.record.identity.client {
+                ClientKind::Sv1 => &mut counts.sv1,
+                ClientKind::Sv2Standard => &mut counts.sv2_standard,
+                ClientKind::Sv2Extended => &mut counts.sv2_extended,
+            } += 1;
+            let is_quiet = resumed.is_some_and(|resumed| miner.is_quiet(now, resumed));
+            counts.quiet += u64::from(is_quiet);
+            let state = match is_quiet {
+                true => MinerState::Quiet,
+                false => MinerState::Mining,
+            };
+            rows.push(miner.shown(now, state));
+        }
+        for gone in self.gone.values().filter(|gone| gone.is_shown(wall)) {
+            counts.gone += 1;
+            rows.push(gone.record.shown(MinerState::Gone));
+        }
+        (rows, counts)
+    }
+
+    /// Miners that are connected and silent: how many, and the one that is so longest.
+    pub(super) fn quiet(&self, now: Instant, resumed: Instant) -> Option<Missing<'_>> {
+        let quiet = self
+            .here
+            .values()
+            .filter(|miner| miner.is_quiet(now, resumed));
+        Missing::of(quiet.map(|miner| (miner.silent_since(), &miner.record)))
+    }
+
+    /// Miners that have gone and that nobody of the same name replaces: how many, and the one that
+    /// is gone longest. Those that never had a share accepted are not missed.
+    pub(super) fn gone(&self, wall: UnixTime, at_least: Duration) -> Option<Missing<'_>> {
+        let worker = |miner: &'_ Connected| miner.record.identity.worker.clone();
+        let here: HashSet<WorkerId> = self.here.values().map(worker).collect();
+        let missed = self.gone.values().filter(|gone| {
+            gone.is_shown(wall)
+                && gone.left_at <= wall.saturating_sub(at_least)
+                && gone.record.counts.accepted > 0
+                && !here.contains(&gone.record.identity.worker)
+        });
+        Missing::of(missed.map(|gone| (gone.left_at, &gone.record)))
+    }
+
+    /// Connected miners many of whose shares are rejected: how many, and the worst.
+    pub(super) fn high_rejects(&self) -> Option<(usize, &str, HighRejects)> {
+        let mut count = 0;
+        let mut worst: Option<(&str, HighRejects)> = None;
+        for miner in self.here.values() {
+            let Some(high) = miner.verdicts.high() else {
+                continue;
+            };
+            count += 1;
+            if worst.is_none_or(|(_, worst)| high.percent > worst.percent) {
+                worst = Some((miner.record.identity.worker.user(), high));
+            }
+        }
+        worst.map(|(user, high)| (count, user, high))
+    }
+
+    fn remember(&mut self, record: Record, left_at: UnixTime) {
+        let identity = record.identity.clone();
+        let mut gone = Gone { record, left_at };
+        if let Some(twin) = self.gone.remove(&identity) {
+            gone.record.merge(&twin.record);
+            gone.left_at = gone.left_at.max(twin.left_at);
+        }
+        self.gone.insert(identity, gone);
+        if self.gone.len() > MAX_GONE {
+            let oldest = self.gone.iter().min_by_key(|(_, gone)| gone.left_at);
+            if let Some(identity) = oldest.map(|(identity, _)| identity.clone()) {
+                self.gone.remove(&identity);
+            }
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+}
+
+impl Gone {
+    fn is_shown(&self, wall: UnixTime) -> bool {
+        wall.saturating_sub(GONE_SHOWN) < self.left_at
+    }
+}
+
+/// Miners that are missed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Missing<'a> {
+    pub(super) count: usize,
+    /// The one that is missed longest, and since when.
+    pub(super) first: &'a str,
+    pub(super) since: UnixTime,
+}
+
+impl<'a> Missing<'a> {
+    fn of(missed: impl Iterator<Item = (UnixTime, &'a Record)>) -> Option<Self> {
+        let mut count = 0;
+        let counted = missed.inspect(|_| count += 1);
+        let (since, first) = counted.min_by_key(|(since, record)| (*since, record.id))?;
+        Some(Self {
+            count,
+            first: first.identity.worker.user(),
+            since,
+        })
+    }
+}

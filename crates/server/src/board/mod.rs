@@ -1,0 +1,153 @@
+//! What the dashboard shows: news in, snapshots out.
+//!
+//! One task owns the [`Model`](model::Model) and publishes what it shows by two slots of which
+//! only the newest value matters. It decides nothing, and nothing waits for it but the queue of
+//! news, which it empties in batches.
+
+mod alarms;
+mod bests;
+mod blocks;
+mod convert;
+mod counts;
+mod history;
+mod miner;
+mod miners;
+mod model;
+mod node;
+mod odds;
+mod past;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headframe_api::{Connect, History, NodeKind, Payout, Snapshot};
+use headframe_work::Network;
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::wall_clock;
+use crate::news::News;
+use model::{Facts, Model, Urgency};
+pub(crate) use past::Past;
+
+/// A snapshot is published so often when nothing happens.
+const EVERY: Duration = Duration::from_secs(1);
+/// However much happens, there is so much time between two snapshots.
+const PAUSE: Duration = Duration::from_millis(250);
+/// News that are taken in between two looks at the clock.
+const BATCH: usize = 1_024;
+
+/// Where snapshots are published.
+#[derive(Debug)]
+pub struct Feed {
+    /// The state of the pool, once a second and when something happens.
+    pub snapshots: watch::Sender<Arc<Snapshot>>,
+    /// The chart.
+    pub history: watch::Sender<Arc<History>>,
+}
+
+/// The board and what it is told at the start.
+#[derive(Debug)]
+pub struct Board {
+    /// Where snapshots go.
+    pub feed: Feed,
+    /// The network.
+    pub network: Network,
+    /// Whether this is the demonstration.
+    pub demo: bool,
+    /// Whether the ledger outlives the process.
+    pub persistent: bool,
+    /// What miners need to know to connect.
+    pub connect: Connect,
+    /// Who is paid.
+    pub payout: Payout,
+    /// The kind of node.
+    pub node_kind: NodeKind,
+    /// Where the node is.
+    pub node_endpoint: String,
+}
+
+impl Board {
+    pub(crate) fn set_authority(&mut self, key: String) {
+        self.connect.authority_key = Some(key);
+    }
+
+    /// Shows what happens until shutdown, or until nobody is left to tell anything.
+    pub(crate) async fn run(
+        self,
+        past: Past,
+        mut news: mpsc::Receiver<News>,
+        shutdown: CancellationToken,
+    ) {
+        let mut publisher = self.publisher(past);
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                () = sleep_until(publisher.due.into()) => publisher.publish(),
+                count = news.recv_many(&mut batch, BATCH) => match count {
+                    0 => break,
+                    _ => publisher.handle(batch.drain(..)),
+                },
+            }
+        }
+        publisher.model.stop();
+        publisher.publish();
+    }
+
+    fn publisher(self, past: Past) -> Publisher {
+        let facts = Facts {
+            network: self.network,
+            demo: self.demo,
+            persistent: self.persistent,
+            connect: self.connect,
+            payout: self.payout,
+            node_kind: self.node_kind,
+            node_endpoint: self.node_endpoint,
+        };
+        let now = Instant::now();
+        let model = Model::new(facts, past, now, wall_clock());
+        self.feed.history.send_replace(Arc::new(model.history()));
+        Publisher {
+            model,
+            feed: self.feed,
+            due: now,
+            earliest: now,
+        }
+    }
+}
+
+/// The model and when it is shown next.
+struct Publisher {
+    model: Model,
+    feed: Feed,
+    due: Instant,
+    /// Before this it is not shown again.
+    earliest: Instant,
+}
+
+impl Publisher {
+    fn handle(&mut self, batch: impl Iterator<Item = News>) {
+        let (now, wall) = (Instant::now(), wall_clock());
+        for news in batch {
+            if self.model.handle(news, now, wall) == Urgency::Urgent {
+                self.due = self.due.min(self.earliest);
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let (now, wall) = (Instant::now(), wall_clock());
+        let snapshot = self.model.snapshot(now, wall);
+        self.feed.snapshots.send_replace(Arc::new(snapshot));
+        if let Some(history) = self.model.poll_history(now, wall) {
+            self.feed.history.send_replace(Arc::new(history));
+        }
+        (self.due, self.earliest) = (now + EVERY, now + PAUSE);
+    }
+}

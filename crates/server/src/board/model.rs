@@ -1,0 +1,330 @@
+//! The board as a state machine: news and time in, snapshots out. It reads no clock, and no task,
+//! channel or file is known here.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use headframe_api::{
+    BestShares, Connect, History, LedgerSummary, NodeKind, Payout, PoolState, Snapshot, Software,
+    Summary,
+};
+use headframe_ledger::WorkerId;
+use headframe_mining::server::Joined;
+use headframe_work::{Network, UnixTime, Work};
+
+use super::alarms::{Scene, Troubles};
+use super::bests::{Bests, Near};
+use super::blocks::{Blocks, RoundStart, Word};
+use super::convert;
+use super::counts::Counts;
+use super::history::Chart;
+use super::miner::Connected;
+use super::miners::Miners;
+use super::node::NodeView;
+use super::odds::Stakes;
+use super::past::Past;
+use super::window::Windows;
+use crate::news::{MinerKey, News, ShareTally};
+
+/// What the board is told at the start and shows unchanged.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) network: Network,
+    pub(super) demo: bool,
+    pub(super) persistent: bool,
+    pub(super) connect: Connect,
+    pub(super) payout: Payout,
+    pub(super) node_kind: NodeKind,
+    pub(super) node_endpoint: String,
+}
+
+/// What the dashboard shows.
+#[derive(Debug)]
+pub(super) struct Model {
+    facts: Facts,
+    started: (Instant, UnixTime),
+    sequence: u64,
+    is_stopping: bool,
+    /// Since when there has been work to do, without a break.
+    running_since: Option<Instant>,
+    node: NodeView,
+    /// All shares since the ledger began.
+    totals: Counts,
+    /// When the ledger began, or the first miner came.
+    since: Option<UnixTime>,
+    acknowledged_early: u64,
+    /// The pool's hashrate, observed since the first miner came.
+    windows: Option<Windows>,
+    miners: Miners,
+    blocks: Blocks,
+    bests: Bests,
+    chart: Chart,
+    troubles: Troubles,
+}
+
+/// Whether something is to be shown at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// With the next snapshot.
+    Routine,
+    /// People wait for it.
+    Urgent,
+}
+
+impl Model {
+    pub(super) fn new(facts: Facts, past: Past, now: Instant, wall: UnixTime) -> Self {
+        let blocks = Blocks::remembered(past.blocks, past.older_blocks);
+        let mut bests = Bests::default();
+        for near in past.bests {
+            match blocks.knows(&near.share.hash) {
+                true => bests.offer_ever(near),
+                false => bests.offer(near),
+            }
+        }
+        Self {
+            node: NodeView::new(facts.node_kind, facts.node_endpoint.clone()),
+            facts,
+            started: (now, wall),
+            sequence: 0,
+            is_stopping: false,
+            running_since: None,
+            totals: past.totals,
+            since: past.since,
+            acknowledged_early: 0,
+            windows: None,
+            miners: Miners::remembered(&past.workers),
+            blocks,
+            bests,
+            chart: Chart::new(wall, &past.minutes, &past.ten_minutes),
+            troubles: Troubles::default(),
+        }
+    }
+
+    /// Takes in what happened.
+    pub(super) fn handle(&mut self, news: News, now: Instant, wall: UnixTime) -> Urgency {
+        let mut is_urgent = false;
+        match news {
+            News::Joined {
+                key,
+                joined,
+                peer,
+                is_sealed,
+                at,
+            } => self.join(key, &joined, (peer, is_sealed), (now, at)),
+            News::Shares { key, tally } => self.handle_shares(key, &tally, now, wall),
+            News::Difficulty { key, rung } => self.miners.handle_difficulty(key, rung),
+            News::Left { key, at } => self.miners.leave(key, at),
+            News::NameRefused {
+                user,
+                reason,
+                peer,
+                at,
+            } => self.troubles.handle_name((&user, &reason), peer, at, now),
+            News::NoJob { reason, at } => self.troubles.handle_no_job(&reason, at, now),
+            News::BlockFound(block) => {
+                self.blocks.handle_found(*block, self.totals.work);
+                is_urgent = true;
+            }
+            News::BlockFate {
+                hash,
+                fate,
+                attempts,
+                trouble,
+            } => {
+                is_urgent = self.blocks.handle_word(Word {
+                    hash,
+                    fate,
+                    attempts,
+                    trouble,
+                    at: wall,
+                });
+            }
+            News::Node(status) => is_urgent = self.node.handle_status(status, wall),
+            News::Work(work) => {
+                is_urgent = !self.node.has_given_work();
+                self.node.handle_work(work, wall);
+                self.troubles.handle_work();
+            }
+            News::LedgerTrouble(trouble) => {
+                self.troubles.handle_ledger(trouble, wall);
+                is_urgent = true;
+            }
+        }
+        let is_running = self.node.has_given_work() && self.node.unusable().is_none();
+        self.running_since = is_running.then(|| self.running_since.unwrap_or(now));
+        match is_urgent {
+            true => Urgency::Urgent,
+            false => Urgency::Routine,
+        }
+    }
+
+    /// The pool ends: what is published now is the last.
+    pub(super) fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// The state of the pool at this moment, under the next number.
+    pub(super) fn snapshot(&mut self, now: Instant, wall: UnixTime) -> Snapshot {
+        self.sequence += 1;
+        self.troubles.advance(now);
+        let rates = self.windows.as_ref().map(|windows| windows.rates(now));
+        let rates = rates.unwrap_or_default();
+        let round = self.round();
+        let (miners, miner_counts) = self.miners.shown(now, wall, self.running_since);
+        let (blocks, block_counts) = self.blocks.shown(self.node.height());
+        let stakes = Stakes {
+            network_difficulty: self.node.network_difficulty(),
+            network: (!self.node.is_embedded()).then_some(self.facts.network),
+            rates: &rates,
+            round,
+            work: self.totals.work,
+        };
+        let summary = Summary {
+            sequence: self.sequence,
+            taken_at: convert::unix(wall),
+            software: software(),
+            network: convert::network(self.facts.network),
+            demo: self.facts.demo,
+            state: self.state(),
+            started_at: convert::unix(self.started.1),
+            uptime_seconds: now.saturating_duration_since(self.started.0).as_secs(),
+            hashes_per_second: rates,
+            miners: miner_counts,
+            shares: self.totals.shown(),
+            ledger: self.ledger(),
+            best: self.best(),
+            odds: stakes.odds(),
+            blocks: block_counts,
+            node: self.node.shown(),
+            payout: self.facts.payout.clone(),
+            connect: self.connect(),
+            alarms: self.troubles.alarms(&Scene {
+                now,
+                wall,
+                running_since: self.running_since,
+                blocks: &self.blocks,
+                miners: &self.miners,
+                example_address: &self.facts.connect.example_address,
+            }),
+        };
+        Snapshot {
+            summary,
+            miners,
+            blocks,
+        }
+    }
+
+    /// The chart, when a bucket of it has become full.
+    pub(super) fn poll_history(&mut self, now: Instant, wall: UnixTime) -> Option<History> {
+        let rates = self.windows.as_ref().map(|windows| windows.rates(now));
+        let one_minute = rates.unwrap_or_default().one_minute;
+        let is_new = self.chart.advance(wall, one_minute);
+        is_new.then(|| self.chart.shown())
+    }
+
+    /// The chart as it is.
+    pub(super) fn history(&self) -> History {
+        self.chart.shown()
+    }
+
+    fn join(
+        &mut self,
+        key: MinerKey,
+        joined: &Joined,
+        from: (SocketAddr, bool),
+        (now, at): (Instant, UnixTime),
+    ) {
+        let miner = &joined.miner;
+        // A name that the ledger does not take is not seated either.
+        let Ok(worker) = WorkerId::new(&miner.user, &miner.address.to_string()) else {
+            return;
+        };
+        self.since.get_or_insert(at);
+        self.windows.get_or_insert_with(|| Windows::new(now));
+        let client = convert::client(joined.protocol, joined.kind);
+        self.miners.join(key, worker, client, |record| {
+            Connected::new(record, joined, from, (now, at))
+        });
+    }
+
+    fn handle_shares(&mut self, key: MinerKey, tally: &ShareTally, now: Instant, wall: UnixTime) {
+        let counts = Counts::of_tally(tally);
+        self.totals.add(&counts);
+        self.chart.add(&counts);
+        let windows = self.windows.get_or_insert_with(|| Windows::new(now));
+        windows.add(now, counts.work);
+        self.miners.handle_shares(key, (now, wall), tally);
+        self.acknowledged_early = self.acknowledged_early.saturating_add(tally.not_durable);
+        self.troubles
+            .handle_not_durable(tally.not_durable, wall, now);
+        if let Some(share) = tally.best {
+            let found = self.blocks.network_difficulty_of(&share);
+            let near = Near {
+                share,
+                worker: self.miners.user(key).unwrap_or_default().to_owned(),
+                network_difficulty: found.or_else(|| self.node.network_difficulty()),
+                work: self.totals.work,
+            };
+            match self.blocks.knows(&share.hash) {
+                true => self.bests.offer_ever(near),
+                false => self.bests.offer(near),
+            }
+        }
+    }
+
+    fn state(&self) -> PoolState {
+        match (self.is_stopping, self.node.unusable()) {
+            (true, _) => PoolState::Stopping,
+            (false, Some(unusable)) => PoolState::NodeUnusable {
+                reason: unusable.reason.clone(),
+                next_step: unusable.next_step.clone(),
+                since_at: convert::unix(unusable.since),
+            },
+            (false, None) if self.node.has_given_work() => PoolState::Running,
+            (false, None) => PoolState::Starting,
+        }
+    }
+
+    /// The listeners open with the first work.
+    fn connect(&self) -> Connect {
+        let mut connect = self.facts.connect.clone();
+        for listener in &mut connect.listeners {
+            listener.open = self.node.has_given_work() && !self.is_stopping;
+        }
+        connect
+    }
+
+    fn ledger(&self) -> LedgerSummary {
+        LedgerSummary {
+            persistent: self.facts.persistent,
+            // Only the ledger knows; the board is not told.
+            shares_not_yet_durable: 0,
+            shares_acknowledged_early: self.acknowledged_early,
+            shares_not_durable: 0,
+            trouble: self.troubles.ledger().map(convert::sentence),
+        }
+    }
+
+    fn round(&self) -> RoundStart {
+        self.blocks.round().unwrap_or(RoundStart {
+            at: self.since,
+            work_before: Work::ZERO,
+        })
+    }
+
+    fn best(&self) -> BestShares {
+        let difficulty = self.node.network_difficulty();
+        let shown = |near: &Near| near.shown(difficulty);
+        BestShares {
+            this_round: self.bests.since(self.blocks.round()).map(shown),
+            ever: self.bests.ever().map(shown),
+        }
+    }
+}
+
+fn software() -> Software {
+    Software {
+        name: "headframe".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}

@@ -1,0 +1,107 @@
+//! Miners that come, fall silent, go, and come back.
+
+use super::*;
+
+#[test]
+fn a_miner_is_quiet_after_ten_times_its_time_and_a_node_s_silence_is_not_its_own() {
+    let mut stage = Stage::running();
+    let state = |stage: &mut Stage, at| stage.look(at).miners[0].state;
+    stage.tell(0, joined(0, 1, "slow", Protocol::Sv1));
+    assert_eq!(state(&mut stage, 299), MinerState::Mining);
+    assert_eq!(state(&mut stage, 300), MinerState::Quiet);
+    // A share every twenty seconds.
+    for second in (320..=520).step_by(20) {
+        stage.tell(second, shares(second, 1, 1, 2_000.0));
+    }
+    let patience = 10 * 520 / 11;
+    assert_eq!(state(&mut stage, 520 + patience), MinerState::Mining);
+    assert_eq!(state(&mut stage, 521 + patience), MinerState::Quiet);
+    let alarm = stage.alarm(521 + patience, "miner_quiet").unwrap();
+    assert_eq!(alarm.title, "A miner is quiet");
+    assert_eq!(alarm.since_at, u64::from(DAWN) + 520);
+    stage.tell(1_000, status(syncing(), 100));
+    assert_eq!(state(&mut stage, 1_100), MinerState::Mining);
+    stage.tell(1_200, status(Condition::Ready, 100));
+    assert_eq!(state(&mut stage, 1_200 + patience), MinerState::Mining);
+    assert_eq!(state(&mut stage, 1_201 + patience), MinerState::Quiet);
+    assert_eq!(stage.look(9_999).summary.miners.quiet, 1);
+}
+
+#[test]
+fn a_fast_miner_has_a_minute() {
+    let mut stage = Stage::running();
+    stage.tell(0, joined(0, 1, "fast", Protocol::Sv1));
+    for second in 1..=100 {
+        stage.tell(second, shares(second, 1, 1, 2_000.0));
+    }
+    assert_eq!(stage.look(159).miners[0].state, MinerState::Mining);
+    assert_eq!(stage.look(160).miners[0].state, MinerState::Quiet);
+}
+
+#[test]
+fn a_miner_that_comes_back_goes_on_with_its_sums() {
+    let mut stage = Stage::running();
+    stage.tell(0, joined(0, 1, "a", Protocol::Sv1));
+    stage.tell(1, shares(1, 1, 5, 3_000.0));
+    let id = stage.look(1).miners[0].id;
+    stage.tell(2, left(2, 1));
+    let gone = stage.look(3);
+    assert_eq!(gone.miners[0].state, MinerState::Gone);
+    assert_eq!((gone.miners[0].id, gone.miners[0].shares.accepted), (id, 5));
+    assert_eq!(gone.miners[0].hashes_per_second.one_day, 0.0);
+    assert_eq!(
+        (gone.summary.miners.connected, gone.summary.miners.gone),
+        (0, 1)
+    );
+    // Another kind of connection is another miner.
+    stage.tell(4, joined(4, 2, "a", Protocol::Sv2));
+    assert_eq!(stage.look(4).miners.len(), 2);
+    assert_eq!(stage.alarm(400, "miner_gone"), None, "the worker is here");
+    stage.tell(401, left(401, 2));
+    let alarm = stage.alarm(600, "miner_gone").unwrap();
+    assert_eq!(
+        (alarm.severity, alarm.title.as_str()),
+        (Severity::Notice, "A miner has gone")
+    );
+    // It is not shown for ever, and is still known when it comes back.
+    assert_eq!(stage.look(2 * DAY).miners, []);
+    stage.tell(2 * DAY, joined(2 * DAY, 3, "a", Protocol::Sv1));
+    let back = stage.look(2 * DAY).miners;
+    assert_eq!(
+        (back.len(), back[0].id, back[0].shares.accepted),
+        (1, id, 5)
+    );
+    assert!((back[0].best_difficulty - 3_000.0).abs() < 1.0);
+}
+
+#[test]
+fn two_connections_of_one_name_add_up_when_they_have_gone() {
+    let mut stage = Stage::running();
+    for number in [1, 2] {
+        stage.tell(0, joined(0, number, "farm", Protocol::Sv1));
+        stage.tell(1, shares(1, number, 10 * number, 2_000.0));
+    }
+    stage.tell(2, left(2, 1));
+    stage.tell(3, left(3, 2));
+    let miners = stage.look(4).miners;
+    assert_eq!((miners.len(), miners[0].shares.accepted), (1, 30));
+}
+
+#[test]
+fn miners_that_come_and_go_do_not_pile_up() {
+    let mut stage = Stage::running();
+    for number in 0..6_000 {
+        stage.tell(
+            number,
+            joined(number, number, &format!("w{number}"), Protocol::Sv1),
+        );
+        stage.tell(number, left(number, number));
+    }
+    let miners = stage.look(6_000).miners;
+    assert_eq!(miners.len(), 5_000);
+    assert!(
+        miners
+            .iter()
+            .all(|miner| miner.connected_at >= u64::from(DAWN) + 1_000)
+    );
+}

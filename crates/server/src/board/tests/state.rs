@@ -1,0 +1,57 @@
+//! The hashrate and the state of the pool.
+
+use super::*;
+
+#[test]
+fn a_share_a_second_shows_its_hashrate() {
+    let mut stage = Stage::running();
+    stage.tell(0, joined(0, 1, "a", Protocol::Sv2));
+    for second in 1..=60 {
+        stage.tell(second, shares(second, 1, 1, 2_000.0));
+    }
+    let Snapshot {
+        summary, miners, ..
+    } = stage.look(60);
+    let rate = 2f64.powi(42) * 65536.0 / 65535.0;
+    assert_eq!(summary.hashes_per_second.one_minute, rate);
+    assert_eq!(miners[0].hashes_per_second.one_day, rate);
+    assert_eq!(summary.shares.accepted, 60);
+    assert_eq!(summary.shares.accepted_work, 60.0 * 1_024.0);
+    assert_eq!(miners[0].difficulty, 1_024.0);
+    assert_eq!(miners[0].peer, "10.0.0.7");
+    assert_eq!(summary.miners.sv2_extended, 1);
+    // A thousand difficulties, at a share of 1,024 a second.
+    let expected = summary.odds.expected_seconds_to_block.unwrap();
+    assert!((expected - 1_000.0 / 1_024.0).abs() < 1e-9, "{expected}");
+    assert_eq!(summary.odds.round_effort_percent, 6_144.0);
+}
+
+#[test]
+fn the_state_follows_the_node_and_is_shown_at_once() {
+    let mut stage = Stage::new(Past::default());
+    let state = |stage: &mut Stage, at| stage.look(at).summary.state;
+    assert_eq!(state(&mut stage, 0), PoolState::Starting);
+    assert!(!stage.look(0).summary.connect.listeners[0].open);
+    assert_eq!(stage.tell(1, work(1, 5.0)), Urgency::Urgent);
+    assert_eq!(stage.tell(2, work(2, 5.0)), Urgency::Routine);
+    assert_eq!(state(&mut stage, 2), PoolState::Running);
+    assert!(stage.look(2).summary.connect.listeners[0].open);
+    assert_eq!(stage.tell(3, status(syncing(), 100)), Urgency::Urgent);
+    let busy = Condition::Unusable(NodeError::Busy);
+    assert_eq!(stage.tell(9, status(busy, 100)), Urgency::Urgent);
+    let expected = PoolState::NodeUnusable {
+        reason: "The node is busy (HTTP 503, work queue full).".into(),
+        next_step: "Raise rpcworkqueue and rpcthreads in bitcoin.conf if this lasts.".into(),
+        since_at: u64::from(DAWN) + 3,
+    };
+    assert_eq!(state(&mut stage, 9), expected);
+    let ready = || status(Condition::Ready, 100);
+    assert_eq!(stage.tell(10, ready()), Urgency::Urgent);
+    assert_eq!(stage.tell(11, ready()), Urgency::Routine);
+    assert_eq!(state(&mut stage, 11), PoolState::Running);
+    stage.model.stop();
+    let last = stage.look(12).summary;
+    assert_eq!(last.state, PoolState::Stopping);
+    assert!(!last.connect.listeners[0].open);
+    assert_eq!(last.sequence, 7);
+}

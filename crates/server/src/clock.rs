@@ -1,0 +1,13 @@
+//! The wall clock, for ledger minutes, certificates and what people read. Nothing that judges a
+//! share reads it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use headframe_work::UnixTime;
+
+/// The wall clock's time; the epoch when the clock is set before it.
+pub(crate) fn wall_clock() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs());
+    UnixTime::from_secs(u32::try_from(seconds).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,107 @@
+//! What the rest of the pool tells the board.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use bitcoin::{Amount, BlockHash};
+use headframe_channels::ChannelId;
+use headframe_ledger::{BestShare, BlockFate, Rejection};
+use headframe_mining::server::{Joined, Protocol};
+use headframe_node::NodeStatus;
+use headframe_work::{Rung, UnixTime, Work};
+
+/// Names a miner while it is connected: its connection, and its seat in the connection's session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct MinerKey {
+    pub(crate) connection: u64,
+    pub(crate) seat: ChannelId,
+}
+
+/// Something that the board shows.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A miner has a seat.
+    Joined {
+        key: MinerKey,
+        joined: Box<Joined>,
+        peer: SocketAddr,
+        /// Whether the connection is encrypted by Noise.
+        is_sealed: bool,
+        at: UnixTime,
+    },
+    /// What a miner submitted since it was last told.
+    Shares { key: MinerKey, tally: ShareTally },
+    /// A miner's difficulty changed.
+    Difficulty { key: MinerKey, rung: Rung },
+    /// A miner is gone.
+    Left { key: MinerKey, at: UnixTime },
+    /// Somebody was turned away because of his user name.
+    NameRefused {
+        user: String,
+        reason: String,
+        peer: SocketAddr,
+        at: UnixTime,
+    },
+    /// No job can be made of the node's template.
+    NoJob { reason: String, at: UnixTime },
+    /// A block was found.
+    BlockFound(Box<BlockNews>),
+    /// There is news of a block.
+    BlockFate {
+        hash: BlockHash,
+        fate: BlockFate,
+        /// How often it was given to a node.
+        attempts: u32,
+        /// Why the last attempt settled nothing.
+        trouble: Option<String>,
+    },
+    /// The node's health.
+    Node(NodeStatus),
+    /// The pool works on another template.
+    Work(WorkNews),
+    /// The ledger cannot commit (a reason), or can again.
+    LedgerTrouble(Option<String>),
+}
+
+/// What a miner submitted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ShareTally {
+    pub(crate) accepted: u64,
+    pub(crate) work: Work,
+    pub(crate) rejected: BTreeMap<Rejection, u64>,
+    pub(crate) best: Option<BestShare>,
+    pub(crate) last_accepted: Option<UnixTime>,
+    /// Accepted shares that were acknowledged before the ledger had them.
+    pub(crate) not_durable: u64,
+}
+
+/// A block, as people see it.
+#[derive(Debug, Clone)]
+pub(crate) struct BlockNews {
+    pub(crate) height: u32,
+    pub(crate) hash: BlockHash,
+    pub(crate) found_at: UnixTime,
+    pub(crate) user: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) address: String,
+    /// What the miner gets.
+    pub(crate) paid: Amount,
+    /// What the operator gets.
+    pub(crate) fee: Amount,
+    /// The difficulty of the network at this height.
+    pub(crate) network_difficulty: f64,
+    /// Where the block lies on disk.
+    pub(crate) file: Option<String>,
+}
+
+/// A template, as people see it.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkNews {
+    pub(crate) height: u32,
+    pub(crate) prev_hash: BlockHash,
+    pub(crate) transactions: usize,
+    pub(crate) fees: Amount,
+    pub(crate) value: Amount,
+    pub(crate) network_difficulty: f64,
+    pub(crate) at: UnixTime,
+}

@@ -1,0 +1,350 @@
+//! The pool: its parts, started in order and stopped in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use headframe_ledger::{Ledger, LedgerError};
+use headframe_mining::server::{Hub, JobIds, PoolRules};
+use headframe_node::Node;
+use headframe_sv2_noise::StaticIdentity;
+use headframe_transport::{AcceptSettings, Acceptor, CurvePool};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::blocks::{Journal, Left};
+use crate::board::{Board, Past};
+use crate::connection::PoolLinks;
+use crate::hub::HubTask;
+use crate::hush::Hush;
+use crate::keys::Keys;
+use crate::listener::Reception;
+use crate::random::random_bytes;
+use crate::settings::{ListenSettings, Settings};
+use crate::vital::Vital;
+use crate::{blocks, ledger};
+
+/// News that wait for the board.
+const NEWS: usize = 8_192;
+/// Connections that wait to be accepted: all miners of a farm come back at once.
+const BACKLOG: u32 = 1_024;
+/// How often the pool looks whether its certificate is to be renewed.
+const RENEWAL: Duration = Duration::from_secs(3_600);
+
+/// What a pool is made of.
+pub struct Parts<'a> {
+    /// What the operator decided.
+    pub settings: Settings,
+    /// Where templates come from and blocks go.
+    pub node: Node,
+    /// What the node is called in the log.
+    pub node_name: String,
+    /// What the pool remembers.
+    pub ledger: Box<dyn Ledger>,
+    /// The pool's keys.
+    pub keys: Keys,
+    /// Where the block journal is kept.
+    pub data_directory: &'a Path,
+    /// What the dashboard shows.
+    pub board: Board,
+    /// Ends the pool.
+    pub shutdown: CancellationToken,
+}
+
+/// A pool that is running.
+#[derive(Debug)]
+pub struct Pool {
+    addresses: Vec<SocketAddr>,
+    tasks: TaskTracker,
+    threads: Vec<JoinHandle<()>>,
+    board: tokio::task::JoinHandle<()>,
+    shutdown: CancellationToken,
+}
+
+/// Why a pool does not start. The operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The block journal cannot be opened.
+    #[error("cannot keep found blocks in {directory}: {error}")]
+    Journal {
+        /// The data directory.
+        directory: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+    /// The pool was stopped before it had begun.
+    #[error("stopped before the node gave a template")]
+    Stopped,
+}
+
+impl Pool {
+    /// Starts the pool: the blocks of the journal are submitted, and once the node has given a
+    /// template the listeners are opened.
+    ///
+    /// # Errors
+    ///
+    /// When a part cannot be started. Nothing is left running then.
+    pub async fn start(parts: Parts<'_>) -> Result<Self, StartError> {
+        let Parts {
+            settings,
+            node,
+            node_name,
+            mut ledger,
+            keys,
+            data_directory,
+            mut board,
+            shutdown,
+        } = parts;
+        // Taken now, so that a port in use is found out at once; opened when there is work.
+        let sockets = reserve(&settings.listen)?;
+        for (shown, (socket, _)) in board.connect.listeners.iter_mut().zip(&sockets) {
+            // The port that was asked for may be 0.
+            shown.port = socket.local_addr().map_or(shown.port, |it| it.port());
+        }
+        let journal_error = |error| StartError::Journal {
+            directory: data_directory.display().to_string(),
+            error,
+        };
+        let journal = Journal::open(data_directory).map_err(journal_error)?;
+        let network = settings.payouts.network;
+        let left = Left::read(&journal, &mut *ledger, network).map_err(journal_error)?;
+        let past = Past::read(&*ledger)?;
+        // What has been started is stopped without the rest of the program if the start fails.
+        let vital = Vital::new(shutdown.clone());
+        let shutdown = shutdown.child_token();
+        let (news, news_receiver) = mpsc::channel(NEWS);
+        let (ledger, ledger_thread) = ledger::start(ledger, news.clone(), vital.guard("ledger"))
+            .map_err(StartError::Thread)?;
+        let (found, mut threads) = blocks::start(blocks::Parts {
+            journal: Arc::new(journal),
+            left,
+            sink: node.sink,
+            node_name,
+            ledger: ledger.clone(),
+            news: news.clone(),
+            vital: vital.clone(),
+        })
+        .map_err(StartError::Thread)?;
+        threads.push(ledger_thread);
+        board.set_authority(keys.authority().to_string());
+        let mut pool = Self {
+            addresses: Vec::new(),
+            tasks: TaskTracker::new(),
+            threads,
+            board: tokio::spawn(board.run(past, news_receiver, shutdown.clone())),
+            shutdown: shutdown.clone(),
+        };
+
+        let rules = Arc::new(rules(&settings));
+        let hub = Hub::new(Arc::clone(&rules), u32::from_be_bytes(random_bytes()));
+        let (mut hub, hub_handle) = HubTask::new(hub, node.templates, node.status, news.clone());
+        let opened = match hub.first_work(&shutdown).await {
+            None => Err(StartError::Stopped),
+            Some(first) => listen(sockets).map(|listeners| (first, listeners)),
+        };
+        let (first, listeners) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                shutdown.cancel();
+                // The threads end when all the ways to them are gone.
+                drop((found, ledger, hub, hub_handle));
+                pool.tasks.close();
+                pool.stopped().await;
+                return Err(error);
+            }
+        };
+        let (work_sender, work) = watch::channel(first);
+        let hub_guard = vital.guard("hub");
+        let hub_stop = shutdown.clone();
+        pool.tasks.spawn(async move {
+            let _guard = hub_guard;
+            hub.run(work_sender, hub_stop).await;
+        });
+        let reception = Reception {
+            pool: PoolLinks {
+                rules,
+                hub: hub_handle,
+                work,
+                ledger,
+                found,
+                news,
+                shutdown,
+                arrivals: Arc::new(Hush::new(Instant::now())),
+                faults: Arc::new(Hush::new(Instant::now())),
+            },
+            room: Arc::new(Semaphore::new(settings.max_connections)),
+            tasks: pool.tasks.clone(),
+            next_id: Arc::new(AtomicU64::new(1)),
+        };
+        pool.welcome(&reception, listeners, keys);
+        Ok(pool)
+    }
+
+    /// Lets miners in.
+    fn welcome(
+        &mut self,
+        reception: &Reception,
+        listeners: Vec<(TcpListener, ListenSettings)>,
+        keys: Keys,
+    ) {
+        let (identity, identities) = watch::channel(keys.identity());
+        let renewal = renew_certificate(keys, identity, self.shutdown.clone());
+        self.tasks.spawn(renewal);
+        let curve_pool = CurvePool::new();
+        for (listener, settings) in listeners {
+            let accept = AcceptSettings {
+                plaintext_sv2: settings.plaintext_sv2,
+                ..AcceptSettings::default()
+            };
+            let acceptor = Acceptor::new(accept, identities.clone(), curve_pool.clone());
+            let address = listener.local_addr().unwrap_or(settings.address);
+            self.addresses.push(address);
+            self.tasks
+                .spawn(reception.clone().listen(listener, acceptor));
+        }
+        self.tasks.close();
+    }
+
+    /// Where miners connect.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Waits until the pool has stopped: connections closed, shares committed, blocks on disk.
+    pub async fn stopped(self) {
+        self.shutdown.cancelled().await;
+        // A pool that was stopped before it let miners in has not closed it.
+        self.tasks.close();
+        self.tasks.wait().await;
+        // The board's task holds no way to the threads; they end when the last miner is gone.
+        let _ = self.board.await;
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in self.threads {
+                if thread.join().is_err() {
+                    warn!("a thread of the pool panicked");
+                }
+            }
+        });
+        let _ = joined.await;
+    }
+}
+
+fn rules(settings: &Settings) -> PoolRules {
+    PoolRules {
+        payouts: settings.payouts.clone(),
+        tag: settings.tag.clone(),
+        process: random_bytes(),
+        difficulty: settings.difficulty,
+        job_ids: JobIds::new(u32::from_be_bytes(random_bytes())),
+    }
+}
+
+/// Binds the addresses. Whoever connects is still refused.
+fn reserve(listen: &[ListenSettings]) -> Result<Vec<(TcpSocket, ListenSettings)>, StartError> {
+    let reserve = |settings: &ListenSettings| {
+        let address = settings.address;
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let bound = socket.and_then(|socket| {
+            // A pool that is started again does not wait for the connections of the last one.
+            socket.set_reuseaddr(true)?;
+            if address.is_ipv6() {
+                // So that `0.0.0.0` and `[::]` can be listened on together, on every system.
+                socket2::SockRef::from(&socket).set_only_v6(true)?;
+            }
+            socket.bind(address)?;
+            Ok(socket)
+        });
+        match bound {
+            Ok(socket) => Ok((socket, *settings)),
+            Err(error) => Err(StartError::Listen { address, error }),
+        }
+    };
+    listen.iter().map(reserve).collect()
+}
+
+fn listen(
+    sockets: Vec<(TcpSocket, ListenSettings)>,
+) -> Result<Vec<(TcpListener, ListenSettings)>, StartError> {
+    let open = |(socket, settings): (TcpSocket, ListenSettings)| {
+        let address = settings.address;
+        match socket.listen(BACKLOG) {
+            Ok(listener) => Ok((listener, settings)),
+            Err(error) => Err(StartError::Listen { address, error }),
+        }
+    };
+    sockets.into_iter().map(open).collect()
+}
+
+/// Renews the certificate in time. Miners that are connected keep their connection.
+async fn renew_certificate(
+    mut keys: Keys,
+    identity: watch::Sender<Arc<StaticIdentity>>,
+    shutdown: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(RENEWAL) => {}
+        }
+        if keys.renew() {
+            info!("the pool's certificate is renewed");
+            identity.send_replace(keys.identity());
+        }
+        if let Err(error) = keys.save() {
+            warn!("{error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_is_renewed_while_the_pool_runs() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = Keys::about_to_expire(directory.path());
+        let authority = keys.authority();
+        let old = keys.identity();
+        let (identity, mut identities) = watch::channel(Arc::clone(&old));
+        let shutdown = CancellationToken::new();
+        let renewing = tokio::spawn(renew_certificate(keys, identity, shutdown.clone()));
+        identities.changed().await.unwrap();
+        let new = Arc::clone(&identities.borrow());
+        let (before, after) = (old.certificate(), new.certificate());
+        assert!(after.not_valid_after() > before.not_valid_after());
+        shutdown.cancel();
+        renewing.await.unwrap();
+        let kept = Keys::open(directory.path()).unwrap();
+        assert_eq!(kept.authority(), authority);
+        assert_eq!(
+            kept.identity().certificate(),
+            after,
+            "the next start shows the same"
+        );
+    }
+}

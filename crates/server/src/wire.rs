@@ -1,0 +1,202 @@
+//! A session joined to its socket: the same few operations for both protocols.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headframe_channels::ExtranoncePrefix;
+use headframe_mining::server::{
+    PoolRules, PoolWork, SessionEvent, Sv1Fault, Sv1Session, Sv2Fault, Sv2Session,
+};
+use headframe_sv2_wire::Frame;
+use headframe_transport::{Filled, FrameStream, LineStream, TransportError};
+
+/// A connection of either protocol.
+#[derive(Debug)]
+pub(crate) enum Wire {
+    Sv1(Box<(LineStream, Sv1Session)>),
+    Sv2(Box<(FrameStream, Sv2Session)>),
+}
+
+/// Why a connection ends.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    /// The peer closed it.
+    #[error("the miner closed the connection")]
+    Closed,
+    /// The session is over, and the peer was told why.
+    #[error("the miner was refused")]
+    Finished,
+    /// The pool stops.
+    #[error("the pool stops")]
+    Shutdown,
+    /// The peer broke the protocol.
+    #[error("the miner {0}")]
+    Fault(String),
+    /// The socket failed, or what came over it could not be read.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+impl From<Sv1Fault> for End {
+    fn from(fault: Sv1Fault) -> Self {
+        Self::Fault(fault.to_string())
+    }
+}
+
+impl From<Sv2Fault> for End {
+    fn from(fault: Sv2Fault) -> Self {
+        Self::Fault(fault.to_string())
+    }
+}
+
+impl Wire {
+    pub(crate) fn sv1(stream: LineStream, rules: Arc<PoolRules>, work: Arc<PoolWork>) -> Self {
+        let session = Sv1Session::new(rules, work, Instant::now());
+        Self::Sv1(Box::new((stream, session)))
+    }
+
+    pub(crate) fn sv2(stream: FrameStream, rules: Arc<PoolRules>, work: Arc<PoolWork>) -> Self {
+        let session = Sv2Session::new(rules, work, Instant::now());
+        Self::Sv2(Box::new((stream, session)))
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        match self {
+            Self::Sv1(_) => false,
+            Self::Sv2(wire) => wire.0.is_sealed(),
+        }
+    }
+
+    pub(crate) fn wants_prefix(&self) -> bool {
+        match self {
+            Self::Sv1(wire) => wire.1.wants_prefix(),
+            Self::Sv2(wire) => wire.1.wants_prefix(),
+        }
+    }
+
+    pub(crate) fn add_prefix(&mut self, prefix: ExtranoncePrefix) {
+        match self {
+            Self::Sv1(wire) => wire.1.add_prefix(prefix),
+            Self::Sv2(wire) => wire.1.add_prefix(prefix),
+        }
+    }
+
+    /// Waits for bytes, and writes what is queued meanwhile. Cancelling loses nothing.
+    pub(crate) async fn fill(&mut self) -> Result<Filled, TransportError> {
+        match self {
+            Self::Sv1(wire) => wire.0.fill().await,
+            Self::Sv2(wire) => wire.0.fill().await,
+        }
+    }
+
+    /// Gives the session one message that has arrived; false when there is none.
+    pub(crate) fn handle_message(&mut self, now: Instant) -> Result<bool, End> {
+        match self {
+            Self::Sv1(wire) => {
+                let (stream, session) = &mut **wire;
+                let Some(line) = stream.next_line()? else {
+                    return Ok(false);
+                };
+                session.handle_line(now, line)?;
+            }
+            Self::Sv2(wire) => {
+                let (stream, session) = &mut **wire;
+                let Some(bytes) = stream.next_frame()? else {
+                    return Ok(false);
+                };
+                let (frame, _) = Frame::split(bytes).expect("the stream gives whole frames");
+                session.handle_frame(now, frame)?;
+            }
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>) {
+        match self {
+            Self::Sv1(wire) => wire.1.handle_work(now, work),
+            Self::Sv2(wire) => wire.1.handle_work(now, work),
+        }
+    }
+
+    pub(crate) fn handle_committed(&mut self, sequence: u64) {
+        match self {
+            Self::Sv1(wire) => wire.1.handle_committed(sequence),
+            Self::Sv2(wire) => wire.1.handle_committed(sequence),
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), End> {
+        match self {
+            Self::Sv1(wire) => wire.1.handle_timeout(now)?,
+            Self::Sv2(wire) => wire.1.handle_timeout(now)?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Sv1(wire) => wire.1.poll_timeout(),
+            Self::Sv2(wire) => wire.1.poll_timeout(),
+        }
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<SessionEvent> {
+        match self {
+            Self::Sv1(wire) => wire.1.poll_event(),
+            Self::Sv2(wire) => wire.1.poll_event(),
+        }
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        match self {
+            Self::Sv1(_) => false,
+            Self::Sv2(wire) => wire.1.is_finished(),
+        }
+    }
+
+    pub(crate) fn handle_closed(&mut self) {
+        match self {
+            Self::Sv1(wire) => wire.1.handle_closed(),
+            Self::Sv2(wire) => wire.1.handle_closed(),
+        }
+    }
+
+    /// Moves what the session has to say into the socket's queue.
+    pub(crate) fn queue_output(&mut self) -> Result<(), TransportError> {
+        let mut queued = Ok(());
+        match self {
+            Self::Sv1(wire) => {
+                let (stream, session) = &mut **wire;
+                session.drain_output(|lines| queued = stream.queue_lines(lines));
+            }
+            Self::Sv2(wire) => {
+                let (stream, session) = &mut **wire;
+                session.drain_output(|frame| {
+                    if queued.is_ok() {
+                        queued = stream.queue_frame(frame);
+                    }
+                });
+            }
+        }
+        queued
+    }
+
+    /// Writes what is queued, and closes.
+    pub(crate) async fn shutdown(self, deadline: Duration) {
+        match self {
+            Self::Sv1(wire) => wire.0.shutdown(deadline).await,
+            Self::Sv2(wire) => wire.0.shutdown(deadline).await,
+        }
+    }
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sv1(_) => "SV1",
+            Self::Sv2(wire) if wire.0.is_sealed() => "SV2",
+            Self::Sv2(_) => "SV2 without encryption",
+        })
+    }
+}

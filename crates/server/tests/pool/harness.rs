@@ -1,0 +1,165 @@
+//! A pool on the embedded chain.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use headframe_api::{Connect, NodeKind, Payout};
+use headframe_channels::DifficultySettings;
+use headframe_ledger::{Ledger, MemoryLedger, Retention};
+use headframe_node::BlockSink;
+use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
+use headframe_server::{Board, Feed, Keys, ListenSettings, Parts, Pool, Settings, StartError};
+use headframe_sv2_noise::AuthorityPublicKey;
+use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Longer than any test.
+const REFRESH: Duration = Duration::from_secs(3_600);
+/// 2^8 hashes a share: nothing for any computer, and far from a block where blocks take 2^20.
+const EASY: i32 = -24;
+
+/// What differs between the pools of the tests.
+pub(crate) struct Setup {
+    pub(crate) chain: EmbeddedChain,
+    pub(crate) listen: SocketAddr,
+    pub(crate) ledger: Box<dyn Ledger>,
+    pub(crate) sink: Option<Box<dyn BlockSink>>,
+    pub(crate) max_connections: usize,
+    pub(crate) directory: Arc<TempDir>,
+}
+
+impl Setup {
+    /// Shares are no blocks.
+    pub(crate) fn for_shares() -> Self {
+        Self::on(ChainSettings::default())
+    }
+
+    /// Every second hash is a block.
+    pub(crate) fn for_blocks() -> Self {
+        let difficulty = Difficulty::Regtest;
+        Self::on(ChainSettings { difficulty })
+    }
+
+    fn on(settings: ChainSettings) -> Self {
+        Self {
+            chain: EmbeddedChain::open(None, settings).unwrap(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ledger: Box::new(MemoryLedger::new(Retention::default())),
+            sink: None,
+            max_connections: 100,
+            directory: Arc::new(tempfile::tempdir().unwrap()),
+        }
+    }
+
+    pub(crate) async fn start(self) -> TestPool {
+        self.try_start().await.unwrap()
+    }
+
+    pub(crate) async fn try_start(self) -> Result<TestPool, StartError> {
+        let shutdown = CancellationToken::new();
+        let mut node = self.chain.node(REFRESH);
+        if let Some(sink) = self.sink {
+            node.sink = sink;
+        }
+        let keys = Keys::open(self.directory.path()).unwrap();
+        let authority = keys.authority();
+        let pool = Pool::start(Parts {
+            settings: settings(self.listen, self.max_connections),
+            node,
+            node_name: "the test's node".to_owned(),
+            ledger: self.ledger,
+            keys,
+            data_directory: self.directory.path(),
+            board: board(),
+            shutdown: shutdown.clone(),
+        })
+        .await?;
+        Ok(TestPool {
+            pool,
+            shutdown,
+            authority,
+            directory: self.directory,
+        })
+    }
+}
+
+/// A pool that is running.
+pub(crate) struct TestPool {
+    pool: Pool,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) authority: AuthorityPublicKey,
+    pub(crate) directory: Arc<TempDir>,
+}
+
+impl TestPool {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.pool.addresses()[0]
+    }
+
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.pool.stopped().await;
+    }
+
+    /// The pool has been asked to stop.
+    pub(crate) async fn stopped(self) {
+        self.pool.stopped().await;
+    }
+
+    /// The files of the block journal with this ending.
+    pub(crate) fn journal(&self, ending: &str) -> Vec<PathBuf> {
+        journal(self.directory.path(), ending)
+    }
+}
+
+/// The files of the block journal in `directory` with this ending, by name.
+pub(crate) fn journal(directory: &Path, ending: &str) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(directory.join("blocks")).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    let mut paths: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|it| it == ending))
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn settings(address: SocketAddr, max_connections: usize) -> Settings {
+    Settings {
+        listen: vec![ListenSettings {
+            address,
+            plaintext_sv2: true,
+        }],
+        max_connections,
+        payouts: PayoutPolicy {
+            network: Network::Regtest,
+            fee: None,
+            plain_names: None,
+        },
+        tag: PoolTag::new("test").unwrap(),
+        difficulty: DifficultySettings {
+            shares_per_minute: 12.0,
+            start: Rung::from_exponent(EASY),
+            min: Rung::from_exponent(EASY),
+            max: Rung::from_exponent(EASY),
+        },
+    }
+}
+
+fn board() -> Board {
+    let (snapshots, _) = watch::channel(Arc::default());
+    let (history, _) = watch::channel(Arc::default());
+    Board {
+        feed: Feed { snapshots, history },
+        network: Network::Regtest,
+        demo: false,
+        persistent: true,
+        connect: Connect::default(),
+        payout: Payout::default(),
+        node_kind: NodeKind::Embedded,
+        node_endpoint: String::new(),
+    }
+}

@@ -1,0 +1,114 @@
+//! Start, limits and stop.
+
+use std::net::SocketAddr;
+
+use headframe_server::StartError;
+use tokio::net::TcpListener;
+
+use crate::client::{Sv1Client, Sv2Client, user};
+use crate::harness::Setup;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_protocols_are_served_on_one_port() {
+    let pool = Setup::for_shares().start().await;
+    let mut sv2 = Sv2Client::connect(&pool, &user(1)).await;
+    let mut sv1 = Sv1Client::dial(pool.address()).await;
+    sv1.miner.log_in(&user(2));
+    assert!(sv1.until(|miner| !miner.jobs.is_empty()).await);
+    sv2.mine_share().await;
+    sv1.mine_share(&user(2)).await;
+    drop((sv2, sv1));
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_gives_everybody_new_work() {
+    let setup = Setup::for_blocks();
+    let chain = setup.chain.clone();
+    let pool = setup.start().await;
+    let mut finder = Sv2Client::connect(&pool, &user(1)).await;
+    let mut other = Sv2Client::connect(&pool, &user(2)).await;
+    for height in 111..114 {
+        let nonce = finder.find_block();
+        finder.submit(&nonce);
+        let tip = bitcoin::hashes::Hash::to_byte_array(nonce.hash());
+        for client in [&mut finder, &mut other] {
+            let is_on_tip = client
+                .until(|miner| miner.channels.values().all(|it| it.job().prev_hash == tip))
+                .await;
+            assert!(is_on_tip, "the pool closed the connection");
+        }
+        assert_eq!(chain.tip().height, height);
+        assert_eq!(chain.tip().hash, nonce.hash());
+    }
+    drop((finder, other));
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_in_use_is_named_and_nothing_is_left_running() {
+    let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = other.local_addr().unwrap();
+    let taken = Setup {
+        listen: address,
+        ..Setup::for_shares()
+    };
+    let Err(error) = taken.try_start().await else {
+        panic!("the port is in use");
+    };
+    assert!(matches!(error, StartError::Listen { address: it, .. } if it == address));
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_pool_turns_away_and_has_room_again_when_somebody_leaves() {
+    let pool = Setup {
+        max_connections: 2,
+        ..Setup::for_shares()
+    };
+    let pool = pool.start().await;
+    let mut first = Sv2Client::connect(&pool, &user(1)).await;
+    let second = Sv2Client::connect(&pool, &user(2)).await;
+    let third = Sv2Client::dial(pool.address(), pool.authority).await;
+    assert!(third.is_err(), "there is no room");
+    first.mine_share().await;
+    drop(second);
+    // The pool hears of it when it hears of it.
+    let mut fourth = loop {
+        match Sv2Client::dial(pool.address(), pool.authority).await {
+            Ok(client) => break client,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    fourth.miner.set_up(0);
+    assert!(fourth.until(|miner| miner.setup.is_some()).await);
+    first.mine_share().await;
+    drop((first, fourth));
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_stopped_can_be_started_again_on_its_port_with_its_keys() {
+    let setup = Setup::for_shares();
+    let directory = setup.directory.clone();
+    let pool = setup.start().await;
+    let (address, authority): (SocketAddr, _) = (pool.address(), pool.authority);
+    let mut client = Sv2Client::connect(&pool, &user(1)).await;
+    client.mine_share().await;
+    pool.shutdown.cancel();
+    assert!(
+        !client.until(|_| false).await,
+        "the pool closes the connection"
+    );
+    drop(client);
+    pool.stopped().await;
+    let pool = Setup {
+        listen: address,
+        directory,
+        ..Setup::for_shares()
+    };
+    let pool = pool.start().await;
+    assert_eq!(pool.authority, authority);
+    Sv2Client::connect(&pool, &user(1)).await.mine_share().await;
+    pool.stop().await;
+}

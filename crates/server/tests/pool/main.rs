@@ -1,0 +1,14 @@
+//! The pool as a whole: real sockets on the loopback, the embedded chain, scripted miners.
+//!
+//! Where a test has to hold the ledger or the node, it holds them by a gate and goes on when they
+//! have arrived there; nothing is timed.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+mod bad_input;
+mod blocks;
+mod client;
+mod fakes;
+mod harness;
+mod life;
+mod shares;

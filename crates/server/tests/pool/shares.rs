@@ -1,0 +1,157 @@
+//! A share's way to the ledger and its reply's way back.
+
+use headframe_ledger::{DataDir, Ledger, Retention, SqliteLedger};
+use headframe_testkit::Sv2Miner;
+
+use crate::client::{Sv1Client, Sv2Client, user};
+use crate::fakes::{FakeLedger, Mood};
+use crate::harness::Setup;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledged_share_is_in_the_ledger_or_counted_as_not_durable() {
+    let ledger = FakeLedger::new();
+    let pool = Setup {
+        ledger: ledger.boxed(),
+        ..Setup::for_shares()
+    };
+    let pool = pool.start().await;
+    let mut client = Sv2Client::connect(&pool, &user(1)).await;
+    let mut early = 0;
+    for shares in 1..=20 {
+        client.mine_share().await;
+        early += u64::from(ledger.accepted() < shares);
+    }
+    drop(client);
+    pool.stop().await;
+    let totals = ledger.memory().totals().unwrap();
+    assert_eq!(totals.sums.accepted.count, 20);
+    assert!(early < 20, "no reply waited for its commit");
+    assert!(totals.sums.not_durable >= early, "{totals:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_hangs_delays_replies_but_not_for_ever() {
+    let ledger = FakeLedger::new();
+    let pool = Setup {
+        ledger: ledger.boxed(),
+        ..Setup::for_shares()
+    };
+    let pool = pool.start().await;
+    let mut sv2 = Sv2Client::connect(&pool, &user(1)).await;
+    let mut sv1 = Sv1Client::dial(pool.address()).await;
+    sv1.miner.log_in(&user(2));
+    assert!(sv1.until(|miner| !miner.jobs.is_empty()).await);
+    ledger.be(Mood::Held);
+    sv2.mine_share().await;
+    sv1.mine_share(&user(2)).await;
+    assert_eq!(ledger.accepted(), 0, "the ledger is held");
+    ledger.be(Mood::Well);
+    drop((sv2, sv1));
+    pool.stop().await;
+    let sums = ledger.memory().totals().unwrap().sums;
+    assert_eq!((sums.accepted.count, sums.not_durable), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_stops_no_mining_and_loses_no_share() {
+    let ledger = FakeLedger::new();
+    let pool = Setup {
+        ledger: ledger.boxed(),
+        ..Setup::for_shares()
+    };
+    let pool = pool.start().await;
+    let mut client = Sv2Client::connect(&pool, &user(1)).await;
+    ledger.be(Mood::DiskFull);
+    for _ in 0..5 {
+        client.mine_share().await;
+    }
+    ledger.until(|seen| seen.failures >= 2).await;
+    assert_eq!(ledger.accepted(), 0);
+    ledger.be(Mood::Well);
+    // A share that comes after the trouble makes those before it durable too.
+    client.mine_share().await;
+    drop(client);
+    pool.stop().await;
+    let totals = ledger.memory().totals().unwrap();
+    assert_eq!(totals.sums.accepted.count, 6);
+    assert!(totals.sums.not_durable >= 5, "{totals:?}");
+    let workers = ledger.memory().workers(10).unwrap();
+    assert_eq!(workers.len(), 1);
+    assert_eq!(workers[0].sums.accepted, totals.sums.accepted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_stops_gives_the_replies_that_wait_and_commits_everything() {
+    let ledger = FakeLedger::new();
+    let pool = Setup {
+        ledger: ledger.boxed(),
+        ..Setup::for_shares()
+    };
+    let pool = pool.start().await;
+    let mut client = Sv2Client::connect(&pool, &user(1)).await;
+    client.mine_share().await;
+    ledger.be(Mood::Held);
+    let nonces = [
+        client.find_share(),
+        client.find_share(),
+        client.find_share(),
+    ];
+    for nonce in &nonces {
+        client.submit(nonce);
+    }
+    client.flush().await;
+    ledger.until(|seen| seen.commits >= 2).await;
+    pool.shutdown.cancel();
+    ledger.be(Mood::Well);
+    let all = |miner: &Sv2Miner| miner.acknowledged.iter().map(|ack| ack.2).sum::<u32>() == 4;
+    assert!(client.until(all).await, "{:?}", client.miner.acknowledged);
+    assert!(
+        !client.until(|_| false).await,
+        "the pool closes the connection"
+    );
+    drop(client);
+    pool.stopped().await;
+    assert_eq!(ledger.accepted(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_shows_the_same_totals() {
+    let setup = Setup::for_shares();
+    let directory = setup.directory.clone();
+    let data = DataDir::open(directory.path()).unwrap();
+    let ledger = SqliteLedger::open(&data, Retention::default()).unwrap();
+    let pool = Setup {
+        ledger: Box::new(ledger),
+        ..setup
+    };
+    let pool = pool.start().await;
+    let (mut first, mut second) = (
+        Sv2Client::connect(&pool, &user(1)).await,
+        Sv2Client::connect(&pool, &user(2)).await,
+    );
+    for _ in 0..3 {
+        first.mine_share().await;
+    }
+    second.mine_share().await;
+    // The second share of this nonce is a duplicate.
+    let nonce = second.find_share();
+    second.submit(&nonce);
+    second.submit(&nonce);
+    assert!(second.until(|miner| !miner.rejected.is_empty()).await);
+    let both = |miner: &Sv2Miner| miner.acknowledged.len() == 2;
+    assert!(second.until(both).await);
+    drop((first, second));
+    pool.stop().await;
+
+    let ledger = SqliteLedger::open(&data, Retention::default()).unwrap();
+    let totals = ledger.totals().unwrap();
+    assert_eq!(totals.sums.accepted.count, 5);
+    assert_eq!(totals.sums.rejected_total().count, 1);
+    let mut workers = ledger.workers(10).unwrap();
+    workers.sort_by_key(|record| record.sums.accepted.count);
+    let counts: Vec<_> = workers
+        .iter()
+        .map(|record| (record.worker.user().to_owned(), record.sums.accepted.count))
+        .collect();
+    assert_eq!(counts, [(user(2), 2), (user(1), 3)]);
+}
