@@ -43,15 +43,6 @@ impl JobId {
     pub const fn get(self) -> u32 {
         self.0.get()
     }
-
-    /// The id after this one; after the last comes 1.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(match self.0.checked_add(1) {
-            Some(id) => id,
-            None => NonZeroU32::MIN,
-        })
-    }
 }
 
 impl fmt::Display for JobId {
@@ -66,9 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn job_ids_wrap_around_zero() {
-        let last = JobId::new(u32::MAX).unwrap();
-        assert_eq!(last.next(), JobId::new(1).unwrap());
+    fn zero_is_no_job_id() {
         assert_eq!(JobId::new(0), None);
     }
 }

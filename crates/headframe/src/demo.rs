@@ -31,8 +31,6 @@ const REFRESH: Duration = Duration::from_secs(10);
 const THROTTLE: NonZeroU32 = NonZeroU32::new(400_000).expect("not zero");
 /// Connections that the demonstration serves.
 const MAX_CONNECTIONS: usize = 1_000;
-/// What the dashboard shows as an example of a user name: the address of the private key 1.
-const EXAMPLE_ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -120,7 +118,11 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
             network: Network::Regtest,
             demo: true,
             persistent: command.data_dir.is_some(),
-            connect: pool::connect(&settings.listen, None, EXAMPLE_ADDRESS),
+            connect: pool::connect(
+                &settings.listen,
+                None,
+                pool::example_address(Network::Regtest),
+            ),
             payout: headframe_api::Payout::default(),
             node_kind: headframe_api::NodeKind::Embedded,
             node_endpoint: "in this process".to_owned(),
@@ -130,7 +132,7 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
         shutdown: stop.clone(),
     })
     .await
-    .map_err(|error| name_flag(error, "--listen"))?;
+    .map_err(name_flag)?;
 
     let miner_stop = CancellationToken::new();
     let place = reachable(pool.addresses()[0]);
@@ -241,10 +243,10 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// A port in use is named with the flag that moves it.
-pub(crate) fn name_flag(error: StartError, flag: &str) -> anyhow::Error {
+pub(crate) fn name_flag(error: StartError) -> anyhow::Error {
     match error {
         StartError::Listen { .. } => {
-            anyhow::anyhow!("{error}; choose another place with {flag}")
+            anyhow::anyhow!("{error}; choose another place with --listen")
         }
         error => error.into(),
     }

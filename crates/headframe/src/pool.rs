@@ -97,7 +97,7 @@ async fn serve(config: PoolConfig) -> anyhow::Result<()> {
                 pool.stopped().await;
             }
             Err(StartError::Stopped) => {}
-            Err(error) => return Err(name_flag(error, "--listen")),
+            Err(error) => return Err(name_flag(error)),
         }
     }
     web_stop.cancel();
@@ -263,7 +263,7 @@ pub(crate) fn connect(
 }
 
 /// An address to show in examples: that of the private key 1, which nobody should use.
-fn example_address(network: Network) -> &'static str {
+pub(crate) fn example_address(network: Network) -> &'static str {
     match network {
         Network::Mainnet => "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
         Network::Testnet4 | Network::Signet => "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx",

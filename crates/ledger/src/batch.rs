@@ -16,10 +16,6 @@ pub const COMMIT_SHARES: u64 = 1_000;
 /// A share waits at most this long for its batch to be committed.
 pub const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A share is answered after this long even if its batch is not committed yet; it then counts as
-/// [not durable](ShareBatch::not_durable).
-pub const REPLY_WITHIN: Duration = Duration::from_millis(100);
-
 /// How many minutes of one worker a batch tells apart. A batch grows past a minute or two only
 /// while the disk fails; the oldest minutes then become one, and nothing is lost but resolution.
 const MAX_MINUTES: usize = 120;

@@ -24,7 +24,7 @@ mod sums;
 mod text;
 mod worker;
 
-pub use batch::{COMMIT_INTERVAL, COMMIT_SHARES, REPLY_WITHIN, ShareBatch};
+pub use batch::{COMMIT_INTERVAL, COMMIT_SHARES, ShareBatch};
 pub use best::{BEST_SHARES, BestShare, RankedShare};
 pub use block::{
     BlockFate, BlockRecord, BlockUpdate, FoundBlock, MAX_ANSWERS, MAX_BLOCKS, NodeAnswer,

@@ -4,6 +4,20 @@
 //! and which the function `work_add` of this connection adds exactly; see `functions`. Another
 //! program can read the file while the pool runs, and should not write it.
 
+/// What happens to sums that are there already: they grow, exactly. SQL's own `+` would not do, since
+/// work is a `u128`.
+macro_rules! add_to_sums {
+    ($insert:literal) => {
+        concat!(
+            $insert,
+            "
+    ON CONFLICT DO UPDATE SET
+        count = count_add(count, excluded.count),
+        work = work_add(work, excluded.work)"
+        )
+    };
+}
+
 mod blocks;
 mod columns;
 mod error;

@@ -6,8 +6,7 @@ use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, CompactTarget};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use headframe_miner::HeaderSearch;
-use headframe_work::{Header, UnixTime, sha256d};
+use headframe_work::{Header, HeaderSearch, UnixTime, sha256d};
 
 /// Nonces of one iteration, as many as a worker searches in one go.
 const NONCES: u32 = 4096;

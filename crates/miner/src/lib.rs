@@ -17,7 +17,6 @@ mod backoff;
 mod connection;
 mod crew;
 mod error;
-mod hash;
 mod miner;
 mod report;
 mod settings;
@@ -28,7 +27,6 @@ mod worker;
 
 pub use backoff::Backoff;
 pub use error::MinerError;
-pub use hash::HeaderSearch;
 pub use headframe_mining::client::CloseReason;
 pub use miner::{Miner, Observer};
 pub use report::{Channel, MinerEvent, MinerReport, Protocol};

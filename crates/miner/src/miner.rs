@@ -4,11 +4,10 @@ use core::future::Future;
 use std::time::Instant;
 
 use headframe_transport::PoolUrl;
-use headframe_work::{Hashrate, Header};
+use headframe_work::{Hashrate, Header, HeaderSearch};
 use tokio::sync::{mpsc, watch};
 
 use crate::crew::Crew;
-use crate::hash::HeaderSearch;
 use crate::shift::Shift;
 use crate::{Channel, MinerError, MinerEvent, MinerReport, MinerSettings, Protocol};
 

@@ -7,10 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use headframe_mining::client::Solution;
-use headframe_work::Target;
+use headframe_work::{HeaderSearch, Target};
 use tokio::sync::mpsc;
 
-use crate::hash::HeaderSearch;
 use crate::slot::{Assignment, Slot};
 use crate::variants::{Variant, Variants};
 

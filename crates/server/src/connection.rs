@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headframe_channels::{ChannelId, ChannelKind, RejectReason};
-use headframe_ledger::{BestShare, ClientKind, REPLY_WITHIN, ShareBatch, Sighting, Text, WorkerId};
+use headframe_ledger::{BestShare, ClientKind, ShareBatch, Sighting, Text, WorkerId};
 use headframe_mining::server::{
-    FoundBlock, Joined, PoolRules, PoolWork, Protocol, SessionEvent, ShareEvent,
+    FoundBlock, Joined, PoolRules, PoolWork, Protocol, REPLY_WITHIN, SessionEvent, ShareEvent,
 };
 use headframe_transport::{Filled, SHUTDOWN_DEADLINE};
 use headframe_work::Work;

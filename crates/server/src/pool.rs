@@ -169,7 +169,6 @@ impl Pool {
                 shutdown.cancel();
                 // The threads end when all the ways to them are gone.
                 drop((found, ledger, hub, hub_handle));
-                pool.tasks.close();
                 pool.stopped().await;
                 return Err(error);
             }

@@ -6,10 +6,10 @@ use sha2::digest::typenum::U64;
 use sha2::{Digest, Sha256};
 
 /// What SHA-256 works on at a time.
-type Block = GenericArray<u8, U64>;
+pub(crate) type Block = GenericArray<u8, U64>;
 
 /// SHA-256's state before the first block (FIPS 180-4, 5.3.3).
-const INITIAL: [u32; 8] = [
+pub(crate) const INITIAL: [u32; 8] = [
     0x6a09_e667,
     0xbb67_ae85,
     0x3c6e_f372,
@@ -69,7 +69,7 @@ fn hash(blocks: &[Block]) -> [u8; 32] {
 
 /// The last block of a message of `len` bytes that ends in `rest`, at most 55 bytes.
 #[inline]
-fn padding(rest: &[u8], len: u64) -> Block {
+pub(crate) fn padding(rest: &[u8], len: u64) -> Block {
     let mut block = Block::default();
     block[..rest.len()].copy_from_slice(rest);
     block[rest.len()] = 0x80;

@@ -13,12 +13,11 @@ use crate::{Retention, Upkeep};
 /// A piece of upkeep ends once it has moved this many rows: some ten milliseconds of work.
 const ROWS: usize = 2_000;
 
-const MOVE: &str = "
+const MOVE: &str = add_to_sums!(
+    "
     INSERT INTO sums (span, start, worker, kind, count, work)
-    SELECT ?3, ?4, worker, kind, count, work FROM sums WHERE span = ?1 AND start = ?2
-    ON CONFLICT DO UPDATE SET
-        count = count_add(count, excluded.count),
-        work = work_add(work, excluded.work)";
+    SELECT ?3, ?4, worker, kind, count, work FROM sums WHERE span = ?1 AND start = ?2"
+);
 
 /// Does a piece of upkeep.
 pub(super) fn piece(

@@ -31,11 +31,10 @@ const ADD_WORKER: &str = "
                         COALESCE(excluded.best_hash, best_hash))
     RETURNING id";
 
-const ADD_SUMS: &str = "
-    INSERT INTO sums (span, start, worker, kind, count, work) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-    ON CONFLICT DO UPDATE SET
-        count = count_add(count, excluded.count),
-        work = work_add(work, excluded.work)";
+const ADD_SUMS: &str = add_to_sums!(
+    "
+    INSERT INTO sums (span, start, worker, kind, count, work) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+);
 
 /// Adds a batch.
 pub(super) fn batch(

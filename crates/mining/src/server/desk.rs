@@ -13,7 +13,7 @@ use super::seat::Seat;
 use super::{FoundBlock, PoolRules, PoolWork, SessionEvent, ShareEvent};
 
 /// A reply waits this long for the ledger, and goes out all the same then.
-pub(crate) const REPLY_WITHIN: Duration = Duration::from_millis(100);
+pub const REPLY_WITHIN: Duration = Duration::from_millis(100);
 /// Replies of one connection that wait for the ledger. The ledger commits every thousand shares, so
 /// that more than this means it has stopped; they all go out then.
 pub(crate) const MAX_WAITING: usize = 4096;

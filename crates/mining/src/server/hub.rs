@@ -33,7 +33,7 @@ pub struct NewTemplate {
 /// A template made ready for all sessions, under the number of one fan-out event.
 ///
 /// Each session joins it to its own miners' payouts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PoolWork {
     /// The number that the jobs made of this carry.
     pub job_id: JobId,
@@ -102,10 +102,7 @@ impl Hub {
         let work = self.work.as_ref()?;
         let again = PoolWork {
             job_id: self.rules.job_ids.next(),
-            prepared: Arc::clone(&work.prepared),
-            clock: work.clock,
-            earliest: work.earliest,
-            latest: work.latest,
+            ..PoolWork::clone(work)
         };
         Some(self.publish(again))
     }

@@ -24,6 +24,9 @@ const QUEUE: usize = 4_096;
 /// The log has a line for a block of the pool, and leaves it out for the demonstration, which says
 /// the same once the block is accepted.
 const FOUND: &str = "headframe_server::found";
+/// What the ledger and the journal keep of a node that took a block but not on its best chain. The
+/// board knows by it, after a restart, that such a block waits.
+pub(crate) const INCONCLUSIVE: &str = "inconclusive";
 
 /// Something that happened to a block.
 pub(super) enum Told {
@@ -304,7 +307,7 @@ fn words(answer: &SubmitAnswer) -> String {
     match answer {
         SubmitAnswer::Accepted => "accepted".to_owned(),
         SubmitAnswer::AlreadyKnown => "known".to_owned(),
-        SubmitAnswer::Inconclusive => "inconclusive".to_owned(),
+        SubmitAnswer::Inconclusive => INCONCLUSIVE.to_owned(),
         SubmitAnswer::Refused(reason) => format!("refused: {reason}"),
         SubmitAnswer::Retry(reason) => format!("no answer: {reason}"),
     }

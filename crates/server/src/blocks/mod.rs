@@ -32,6 +32,7 @@ use headframe_node::BlockSink;
 use headframe_work::{Block, UnixTime};
 use tokio::sync::mpsc;
 
+pub(crate) use self::herald::INCONCLUSIVE;
 pub(crate) use self::journal::{Journal, by_hand};
 pub(crate) use self::recovery::Left;
 

@@ -17,14 +17,13 @@ use super::bests::Near;
 use super::blocks::{self, Found};
 use super::counts::Counts;
 use super::{convert, miners, odds};
+use crate::blocks::INCONCLUSIVE;
 use crate::clock::wall_clock;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Blocks that are read, to be counted by fate.
 const MAX_BLOCKS: usize = 10_000;
-/// What the ledger is told when a node holds a block valid but has another in its best chain.
-const INCONCLUSIVE: &str = "inconclusive";
 
 /// What the ledger remembers of earlier runs.
 #[derive(Debug, Default)]

@@ -1,23 +1,9 @@
-//! The hot loop: nonces of one header.
+//! The hot loop of a miner: nonces of one header.
 
-use headframe_work::Header;
 use sha2::compress256;
-use sha2::digest::consts::U64;
-use sha2::digest::generic_array::GenericArray;
 
-type Block = GenericArray<u8, U64>;
-
-/// SHA-256's initial state (FIPS 180-4, 5.3.3).
-const INITIAL: [u32; 8] = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
+use crate::Header;
+use crate::sha256d::{Block, INITIAL, padding};
 
 /// Where the header's second block has the nonce.
 const NONCE: core::ops::Range<usize> = 12..16;
@@ -40,7 +26,7 @@ impl HeaderSearch {
     }
 
     /// The same for a header that is serialised already.
-    pub(crate) fn from_bytes(bytes: &[u8; Header::LEN]) -> Self {
+    pub fn from_bytes(bytes: &[u8; Header::LEN]) -> Self {
         let (first, last) = bytes.split_at(64);
         let mut midstate = INITIAL;
         compress256(
@@ -49,8 +35,8 @@ impl HeaderSearch {
         );
         Self {
             midstate,
-            tail: padded(last),
-            digest: padded(&[0; 32]),
+            tail: padding(last, Header::LEN as u64),
+            digest: padding(&[0; 32], 32),
         }
     }
 
@@ -78,25 +64,14 @@ impl HeaderSearch {
     }
 }
 
-/// The last block of a message that ends with `end`: a one bit, zeros, the length in bits. The lengths
-/// that occur are a header's 80 bytes, of which 16 are left, and a digest's 32.
-fn padded(end: &[u8]) -> Block {
-    let message_len: u64 = if end.len() == 16 { 80 } else { 32 };
-    let mut block = Block::default();
-    block[..end.len()].copy_from_slice(end);
-    block[end.len()] = 0x80;
-    block[56..].copy_from_slice(&(message_len * 8).to_be_bytes());
-    block
-}
-
 #[cfg(test)]
 mod tests {
     use bitcoin::hashes::Hash;
     use bitcoin::{BlockHash, CompactTarget};
-    use headframe_work::UnixTime;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::UnixTime;
 
     fn top(hash: &BlockHash) -> u32 {
         u32::from_le_bytes(*hash.to_byte_array().last_chunk().unwrap())
