@@ -45,11 +45,20 @@ impl Translator {
     ///
     /// When it cannot be started.
     pub fn start(pool: &Pool, user: &str, aggregate: bool) -> Option<Self> {
+        Self::requiring(pool, user, aggregate, &[])
+    }
+
+    /// As [`start`](Self::start); it leaves a pool that does not agree on these extensions.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn requiring(pool: &Pool, user: &str, aggregate: bool, extensions: &[u16]) -> Option<Self> {
         let program = program::peer("translator_sv2")?;
         let directory = TempDir::new().expect("a temporary directory can be made");
         let (listen, monitoring) = (free_address(), free_address());
         let file = directory.path().join("translator.toml");
-        let config = config(pool, user, aggregate, listen, monitoring);
+        let config = config(pool, user, aggregate, extensions, listen, monitoring);
         fs::write(&file, config).expect("a temporary file can be written");
         let mut command = Command::new(program);
         command.arg("--config").arg(file);
@@ -70,6 +79,7 @@ fn config(
     pool: &Pool,
     user: &str,
     aggregate: bool,
+    extensions: &[u16],
     listen: SocketAddr,
     monitoring: SocketAddr,
 ) -> String {
@@ -84,7 +94,7 @@ downstream_extranonce2_size = 4
 verify_payout = false
 aggregate_channels = {aggregate}
 supported_extensions = [0x0002]
-required_extensions = []
+required_extensions = {extensions:?}
 monitoring_address = "{monitoring}"
 monitoring_cache_refresh_secs = 2
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::run::{self, cargo, step};
-use crate::{Result, bench, tidy};
+use crate::{Result, bench, mutations, tidy};
 
 /// How long each fuzz target runs in a full pass, in seconds.
 const FUZZ_SECONDS: u32 = 120;
@@ -40,6 +40,7 @@ pub(crate) fn run(root: &Path, extent: Extent) -> Result {
     step("tidy", || tidy::run(root))?;
     step("conformance", || conformance(root, extent))?;
     if extent == Extent::Full {
+        step("mutations", || mutations::run(root, &[]))?;
         step("fuzzing", || fuzz(root))?;
         step("benches", || bench::run(root))?;
     }

@@ -4,6 +4,7 @@ mod bench;
 mod bitcoin_core;
 mod ci;
 mod graph;
+mod mutations;
 mod run;
 mod tidy;
 
@@ -14,7 +15,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask tidy           check what the compiler does not: arrows, purity, papers
 cargo xtask ci             what .ci/run does after the tests: format, lints, docs, tidy, conformance
-cargo xtask ci --full      the same, then every conformance pairing, fuzzing and the benches
+cargo xtask ci --full      the same, then every conformance pairing, mutations, fuzzing and the benches
+cargo xtask mutations      break the code as xtask/mutations says, and see the tests fail; names may follow
 cargo xtask bench          run all benches
 cargo xtask bitcoin-core   build a Bitcoin Core for the conformance tests, print how to use it";
 
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(root),
         ["ci"] => ci::run(root, ci::Extent::Usual),
         ["ci", "--full"] => ci::run(root, ci::Extent::Full),
+        ["mutations", only @ ..] => mutations::run(root, only),
         ["bench"] => bench::run(root),
         ["bitcoin-core"] => bitcoin_core::run(root),
         _ => Err(USAGE.to_owned()),

@@ -2,6 +2,7 @@
 //! function from plain data to complaints, with a test that shows it complain.
 
 mod arrows;
+mod codes;
 mod coverage;
 mod dependencies;
 mod purity;
@@ -37,6 +38,7 @@ pub(crate) fn run(root: &Path) -> Result {
     errors.extend(purity::check(&sources, &arrows));
     errors.extend(sources::check(&sources));
     errors.extend(coverage::check(&sources));
+    errors.extend(codes::check(&sources));
 
     for warning in sources::sizes(&sources) {
         println!("warning: {warning}");

@@ -101,3 +101,24 @@ fn rejected_but_stale(counts: &serde_json::Value) -> u64 {
 fn is_stale(code: &str) -> bool {
     code.contains("stale") || code == "21"
 }
+
+/// A miner that is far too fast for regtest finds thousands of blocks on each tip. The chain grows all
+/// the same, and the disk does not fill.
+#[test]
+fn a_flood_of_blocks_stops_neither_the_chain_nor_the_pool() {
+    let Some(node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    let mut pool = Pool::on(&node);
+    let address = Key::number(1).address(Kind::P2wpkh, node.chain().network());
+    let mut miner = Miner::start(&pool, Protocol::Sv1, &address.to_string(), &[]);
+    until_true("twenty blocks", || node.height() >= 20);
+    miner.stop();
+    pool.stop();
+    let (files, height) = (pool.journal().len() as u64, node.height());
+    assert!(
+        files <= 16 * (height + 1),
+        "{files} files for {height} blocks"
+    );
+    assert!(files > 16, "{files} files: there was no flood");
+}

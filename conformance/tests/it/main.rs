@@ -2,6 +2,7 @@
 
 mod addresses;
 mod blocks;
+mod by_hand;
 mod demo;
 mod fee;
 mod full_template;

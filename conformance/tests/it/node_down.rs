@@ -123,7 +123,7 @@ fn a_block_found_while_the_node_is_down_outlives_the_pool() {
 
 /// A miner that had its work before the node was killed finds a block; gives its hash, once it is in
 /// the journal and the node was found to be gone.
-fn find_block_without_node(node: &mut Bitcoind, pool: &Pool) -> String {
+pub(crate) fn find_block_without_node(node: &mut Bitcoind, pool: &Pool) -> String {
     let user = address_of(1, node).to_string();
     let mut miner = Client::mining(pool.listen(), &user);
     let job = miner.job();

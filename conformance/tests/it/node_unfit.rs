@@ -50,7 +50,10 @@ fn a_node_that_is_still_syncing() {
     let Some((node, _peer)) = Bitcoind::start_pair(Chain::Mainnet) else {
         return;
     };
-    refused(&node, &[], "still syncing");
+    let pool = refused(&node, &[], "still syncing");
+    let state = &pool.api("summary")["node"]["state"];
+    assert_eq!(state["kind"], "syncing", "{state}");
+    assert!(state["progress_percent"].as_f64() < Some(1.0), "{state}");
 }
 
 #[test]
@@ -70,13 +73,31 @@ fn a_signet_that_cannot_be_mined() {
 }
 
 #[test]
-#[ignore = "a node at a port that is no network's usual one is taken for one of mainnet"]
 fn a_pool_that_is_not_told_the_network_takes_that_of_its_node() {
     let Some(node) = Bitcoind::start(Chain::Regtest) else {
         return;
     };
     let pool = Pool::configured(&node, &[("NODE_NETWORK", "")]);
-    assert_eq!(pool.api("summary")["network"], "regtest");
+    assert_eq!(pool.wait_for_state("running")["network"], "regtest");
+}
+
+#[test]
+fn a_node_that_cannot_be_asked_for_its_network_is_asked_again() {
+    let Some(mut node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    node.stop();
+    let listen = free_address();
+    let mut settings = pool::of_node(&node);
+    settings.extend(pool::owned(&[("NODE_NETWORK", "")]));
+    let mut pool = Pool::listening_at(listen, settings);
+    let line = pool.log().line("no cookie file found");
+    assert!(line.contains("start bitcoind"), "{line}");
+    let summary = pool.wait_for_trouble();
+    assert_eq!(summary["state"]["kind"], "setup", "{summary}");
+    node.restart();
+    pool.wait_for_listener();
+    assert_eq!(pool.wait_for_state("running")["network"], "regtest");
 }
 
 /// The pool is started first, as at the boot of a machine.

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 /// The node that gives templates and takes blocks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Node {
-    /// How the pool speaks with it.
-    pub kind: NodeKind,
-    /// Where it is, without user or password: `http://127.0.0.1:8332`. Empty for the embedded chain.
+    /// How the pool speaks with it; `None` while that is not known.
+    pub kind: Option<NodeKind>,
+    /// Where it is, without user or password: `http://127.0.0.1:8332`. Empty for the embedded chain,
+    /// and while no node was found.
     pub endpoint: String,
     /// What it says it is: `/Satoshi:31.0.0/`.
     pub software: Option<String>,
@@ -28,11 +29,10 @@ pub struct Node {
 }
 
 /// How the pool speaks with a node.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeKind {
     /// The chain inside the process.
-    #[default]
     Embedded,
     /// JSON-RPC.
     Rpc,

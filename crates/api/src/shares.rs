@@ -16,6 +16,9 @@ pub struct HashrateWindows {
     pub one_hour: f64,
     /// Over the last 24 hours.
     pub one_day: f64,
+    /// How long the work has been observed, in seconds: since the first miner of this run came, or
+    /// since this one connected. The rate over a longer window is the mean over this time.
+    pub observed_seconds: u64,
 }
 
 /// Counted shares and their work.

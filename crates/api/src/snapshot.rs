@@ -28,8 +28,8 @@ pub struct Summary {
     pub taken_at: u64,
     /// Who answers.
     pub software: Software,
-    /// The chain that the pool mines on.
-    pub network: Network,
+    /// The chain that the pool mines on; `None` while it is not known, because no node was found.
+    pub network: Option<Network>,
     /// Whether this is `headframe demo`: an embedded chain whose coins are worth nothing.
     pub demo: bool,
     /// Whether the pool mines, and if not, why not.
@@ -72,11 +72,10 @@ pub struct Software {
 }
 
 /// The chain that a pool mines on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Network {
     /// The chain whose coins have value.
-    #[default]
     Mainnet,
     /// The fourth test network.
     Testnet4,

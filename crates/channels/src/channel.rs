@@ -7,8 +7,10 @@ use bitcoin::BlockHash;
 use headframe_work::{Header, Job, Payout};
 
 use crate::jobs::JobTable;
+use crate::seen::Noted;
 use crate::{
-    ChannelJob, Credit, ExtranoncePrefix, JobId, JobTerms, RejectReason, Share, ShareVerdict,
+    ChannelJob, Credit, ExtranoncePrefix, JobId, JobTerms, MemoryBudget, RejectReason, Share,
+    ShareVerdict,
 };
 
 /// The version bits that SV2 lets a miner roll (BIP323).
@@ -37,6 +39,32 @@ pub struct Channel {
     payout: Payout,
     version_mask: u32,
     jobs: JobTable,
+    staged: Option<StagedJob>,
+}
+
+/// A job that the miner holds for the next tip. No share can name it before its tip is known.
+#[derive(Debug)]
+pub struct StagedJob {
+    id: JobId,
+    job: Arc<Job>,
+    merkle_root: Option<[u8; 32]>,
+}
+
+impl StagedJob {
+    /// The id that shares will name.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// The job, whose template has no previous hash yet.
+    pub fn job(&self) -> &Arc<Job> {
+        &self.job
+    }
+
+    /// The merkle root, on a standard channel.
+    pub fn merkle_root(&self) -> Option<[u8; 32]> {
+        self.merkle_root
+    }
 }
 
 impl Channel {
@@ -44,8 +72,14 @@ impl Channel {
     pub const ROLLED_LEN: usize = 8;
 
     /// A channel on which the miner rolls [`Self::ROLLED_LEN`] bytes, or none on a standard one.
-    pub fn new(kind: ChannelKind, prefix: ExtranoncePrefix, payout: Payout) -> Self {
-        Self::with_rolled_len(kind, prefix, payout, Self::ROLLED_LEN)
+    /// What it remembers draws from `budget`, which it shares with all channels of its connection.
+    pub fn new(
+        kind: ChannelKind,
+        prefix: ExtranoncePrefix,
+        payout: Payout,
+        budget: &MemoryBudget,
+    ) -> Self {
+        Self::with_rolled_len(kind, prefix, payout, Self::ROLLED_LEN, budget)
     }
 
     /// A channel on which the miner rolls `rolled_len` bytes. On a standard channel they are zero
@@ -56,6 +90,7 @@ impl Channel {
         prefix: ExtranoncePrefix,
         payout: Payout,
         rolled_len: usize,
+        budget: &MemoryBudget,
     ) -> Self {
         Self {
             kind,
@@ -63,7 +98,8 @@ impl Channel {
             rolled_len,
             payout,
             version_mask: SV2_VERSION_MASK,
-            jobs: JobTable::default(),
+            jobs: JobTable::new(budget.clone()),
+            staged: None,
         }
     }
 
@@ -118,14 +154,59 @@ impl Channel {
     ///
     /// The job must pay this channel's payout and have room for its extranonce.
     pub fn send_job(&mut self, terms: JobTerms, job: Arc<Job>) -> &ChannelJob {
+        let merkle_root = self.fixed_merkle_root(&job);
+        self.insert(terms, job, merkle_root)
+    }
+
+    /// Records that `job` is sent ahead of its tip, in place of one that was.
+    pub fn stage_job(&mut self, id: JobId, job: Arc<Job>) -> &StagedJob {
+        let merkle_root = self.fixed_merkle_root(&job);
+        self.staged.insert(StagedJob {
+            id,
+            job,
+            merkle_root,
+        })
+    }
+
+    /// The job that was sent ahead of its tip.
+    pub fn staged_job(&self) -> Option<&StagedJob> {
+        self.staged.as_ref()
+    }
+
+    /// Records that the tip of the staged job is known: `job` is that job on it
+    /// ([`Job::on_tip`]), and `terms` has its id. Nothing is hashed. `None`, and nothing is
+    /// changed, if no job of this id is staged.
+    pub fn activate_job(&mut self, terms: JobTerms, job: Arc<Job>) -> Option<&ChannelJob> {
+        let staged = self.staged.take_if(|staged| staged.id == terms.id)?;
+        Some(self.insert(terms, job, staged.merkle_root))
+    }
+
+    fn insert(
+        &mut self,
+        terms: JobTerms,
+        job: Arc<Job>,
+        merkle_root: Option<[u8; 32]>,
+    ) -> &ChannelJob {
+        let job = ChannelJob::new(terms, job, merkle_root, self.jobs.budget());
+        // A client forgets what it was sent ahead once the tip is another (MP-103).
+        if self
+            .newest_job()
+            .is_some_and(|newest| newest.tip() != job.tip())
+        {
+            self.staged = None;
+        }
+        self.jobs.insert(job);
+        self.jobs.newest().expect("a job was just inserted")
+    }
+
+    /// The merkle root of `job`, where the miner cannot change it.
+    fn fixed_merkle_root(&self, job: &Job) -> Option<[u8; 32]> {
         debug_assert_eq!(job.payout(), &self.payout, "a job that pays somebody else");
         debug_assert_eq!(job.coinbase().extranonce_len(), self.extranonce_len());
-        let merkle_root = match self.kind {
+        match self.kind {
             ChannelKind::Standard => Some(job.merkle_root(&self.fixed_extranonce(), &[])),
             ChannelKind::Extended => None,
-        };
-        self.jobs.insert(ChannelJob::new(terms, job, merkle_root));
-        self.jobs.newest().expect("a job was just inserted")
+        }
     }
 
     /// The job that was sent last.
@@ -138,9 +219,22 @@ impl Channel {
         self.jobs.find(id)
     }
 
+    pub(crate) fn jobs_mut(&mut self) -> impl Iterator<Item = &mut ChannelJob> {
+        self.jobs.iter_mut()
+    }
+
     /// Whether the newest job takes no more shares, so that the miner needs another.
     pub fn needs_job(&self) -> bool {
         self.jobs.newest().is_some_and(ChannelJob::is_stale)
+    }
+
+    /// Whether `share` makes a block, whatever it earns its sender. Nothing is remembered of it.
+    pub fn makes_block(&self, share: &Share<'_>) -> bool {
+        let has_size = share.extranonce.len() == self.submitted_len();
+        self.jobs.find(share.job_id).is_some_and(|entry| {
+            let target = entry.job().prepared().target();
+            has_size && target.is_met_by(&header(entry, self.prefix, share).hash())
+        })
     }
 
     /// Judges a share that arrived at `now`.
@@ -157,10 +251,14 @@ impl Channel {
         let header = header(entry, self.prefix, share);
         let hash = header.hash();
         if entry.job().prepared().target().is_met_by(&hash) {
-            let credit = match entry.remember_block(&hash) {
-                true => judge_block(entry, self.version_mask, now, share, hash),
-                false => return ShareVerdict::Rejected(RejectReason::Duplicate),
-            };
+            let noted = entry.note_block(&hash);
+            if noted == Noted::Known {
+                return ShareVerdict::Rejected(RejectReason::Duplicate);
+            }
+            let credit = judge_block(entry, self.version_mask, now, share, hash);
+            if noted == Noted::NoRoom && credit.is_ok() {
+                entry.retire();
+            }
             let extranonce = full_extranonce(self.prefix, self.rolled_len, share.extranonce);
             let block = entry.job().block(header, &extranonce);
             return ShareVerdict::Block(Box::new(block), credit);
@@ -218,10 +316,12 @@ fn judge_hash(
     if !rung.target().is_met_by(&hash) {
         return Err(RejectReason::LowDifficulty);
     }
-    if !entry.remember_share(&hash) {
-        return Err(RejectReason::Duplicate);
+    match entry.note_share(&hash) {
+        Noted::New => retire_full(entry),
+        Noted::Known => return Err(RejectReason::Duplicate),
+        // A share that cannot be remembered could come again, but not for a retired job.
+        Noted::NoRoom => entry.retire(),
     }
-    retire_full(entry);
     Ok(Credit { rung, hash })
 }
 

@@ -1,15 +1,15 @@
 //! The jobs that a channel knows, each with the target it was given.
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
-use bitcoin::hashes::Hash;
 use headframe_work::{Job, Rung, UnixTime};
 
-use crate::JobId;
+use crate::budget::JobPlace;
+use crate::seen::{Noted, Seen};
+use crate::{JobId, MemoryBudget};
 
 /// Jobs that a channel remembers, whatever their age. Each holds on to its template, which is up to
 /// 4 MB; all channels of a pool hold the same ones.
@@ -17,6 +17,9 @@ const KEPT_JOBS: usize = 16;
 /// Jobs that were replaced less than this ago are remembered too: longer than any device takes to
 /// submit what it found, and than a proxy's miners take to follow.
 const KEPT_FOR: Duration = Duration::from_secs(120);
+/// Jobs that a channel remembers, whatever their age, where the connection has very many: what is
+/// sent in [`KEPT_FOR`] when nobody asks for more.
+const KEPT_IN_A_CROWD: usize = 4;
 /// More jobs than this are not remembered, however young: twice what a channel gets in
 /// [`KEPT_FOR`] at one job per second.
 const MAX_JOBS: usize = 256;
@@ -48,32 +51,7 @@ pub struct ChannelJob {
     /// Blocks, which are found on a retired job too.
     blocks: Seen,
     state: JobState,
-}
-
-/// Hashes of shares, cut to the sixteen bytes that proof of work does not make zero.
-type Seen = HashSet<u128, BuildHasherDefault<Uniform>>;
-
-/// Hashes a hash by taking eight of its bytes, which are uniform as they are.
-///
-/// A miner may grind shares that fall into one bucket. It has to grind each, and meets the end of
-/// the job's memory after [`MAX_SHARES_PER_JOB`].
-#[derive(Debug, Default)]
-struct Uniform(u64);
-
-impl Hasher for Uniform {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
-    }
+    _place: JobPlace,
 }
 
 /// What a share of a job can still earn.
@@ -123,7 +101,12 @@ pub struct JobTerms {
 }
 
 impl ChannelJob {
-    pub(crate) fn new(terms: JobTerms, job: Arc<Job>, merkle_root: Option<[u8; 32]>) -> Self {
+    pub(crate) fn new(
+        terms: JobTerms,
+        job: Arc<Job>,
+        merkle_root: Option<[u8; 32]>,
+        budget: &MemoryBudget,
+    ) -> Self {
         let JobTerms {
             id,
             rung,
@@ -141,9 +124,10 @@ impl ChannelJob {
             clock,
             merkle_root,
             sent,
-            seen: Seen::default(),
-            blocks: Seen::default(),
+            seen: Seen::shares(budget),
+            blocks: Seen::blocks(budget),
             state: JobState::Live,
+            _place: budget.place_for_job(),
         }
     }
 
@@ -193,19 +177,16 @@ impl ChannelJob {
         self.max_time.map_or(ahead, |latest| latest.min(ahead))
     }
 
-    /// Remembers a share; false when it was known.
+    /// Remembers a share.
     #[inline]
-    pub(crate) fn remember_share(&mut self, hash: &BlockHash) -> bool {
-        self.seen.insert(key(hash))
+    pub(crate) fn note_share(&mut self, hash: &BlockHash) -> Noted {
+        self.seen.note(hash)
     }
 
-    /// Remembers a block; false when it was known. One that there is no room for is taken for a new
-    /// one: a node that gets a block twice says so, one that does not get it cannot.
-    pub(crate) fn remember_block(&mut self, hash: &BlockHash) -> bool {
-        match self.blocks.len() < MAX_SHARES_PER_JOB {
-            true => self.blocks.insert(key(hash)),
-            false => !self.blocks.contains(&key(hash)),
-        }
+    /// Remembers a block. One that there is no room for is to be taken for a new one: a node that
+    /// gets a block twice says so, one that does not get it cannot.
+    pub(crate) fn note_block(&mut self, hash: &BlockHash) -> Noted {
+        self.blocks.note(hash)
     }
 
     /// Whether the job has taken all the shares that it can remember.
@@ -214,24 +195,33 @@ impl ChannelJob {
         self.seen.len() + self.blocks.len() >= MAX_SHARES_PER_JOB
     }
 
+    pub(crate) fn holds_shares(&self) -> bool {
+        self.seen.len() > 0
+    }
+
     pub(crate) fn retire(&mut self) {
         self.state = JobState::Stale;
-        self.seen = Seen::default();
+        self.seen.clear();
     }
 }
 
-fn key(hash: &BlockHash) -> u128 {
-    let (low, _) = hash.as_byte_array().split_at(16);
-    u128::from_le_bytes(low.try_into().expect("split at 16"))
-}
-
 /// The jobs of one channel, newest last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct JobTable {
     jobs: VecDeque<ChannelJob>,
+    budget: MemoryBudget,
 }
 
 impl JobTable {
+    pub(crate) const fn new(budget: MemoryBudget) -> Self {
+        let jobs = VecDeque::new();
+        Self { jobs, budget }
+    }
+
+    pub(crate) const fn budget(&self) -> &MemoryBudget {
+        &self.budget
+    }
+
     /// Adds a job. One for another tip makes those before it stale, and drops those that were for
     /// an older tip already: the last tip's jobs are kept, since a share that comes late for them
     /// may be a block.
@@ -240,7 +230,9 @@ impl JobTable {
         if let Some(last_tip) = self.newest().map(ChannelJob::tip)
             && last_tip != new_tip
         {
-            self.jobs.retain(|job| job.tip() == last_tip);
+            // A tip can come back: what was sent for it is still good for a block.
+            self.jobs
+                .retain(|job| job.tip() == last_tip || job.tip() == new_tip);
             self.jobs.iter_mut().for_each(ChannelJob::retire);
         }
         self.jobs.retain(|old| old.id != job.id);
@@ -265,11 +257,19 @@ impl JobTable {
         self.jobs.back()
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut ChannelJob> {
+        self.jobs.iter_mut()
+    }
+
     /// Whether the oldest job is to be forgotten at `now`.
     fn has_too_many(&self, now: Instant) -> bool {
         let replaced = self.jobs.get(1).map_or(now, |job| job.sent);
         let is_old = now.saturating_duration_since(replaced) >= KEPT_FOR;
-        self.jobs.len() > MAX_JOBS || (self.jobs.len() > KEPT_JOBS && is_old)
+        match self.jobs.len() {
+            len if len > MAX_JOBS => true,
+            len if len > KEPT_JOBS => is_old || self.budget.is_crowded(),
+            len => len > KEPT_IN_A_CROWD && self.budget.is_crowded(),
+        }
     }
 
     fn bound_old_shares(&mut self) {

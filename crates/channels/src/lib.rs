@@ -3,15 +3,18 @@
 //! One share path for all protocols: an SV1 connection is one extended [`Channel`] inside. This
 //! crate knows no wire format, no connection and no storage; `now` and chance are arguments.
 
+mod budget;
 mod channel;
 mod difficulty;
 mod extranonce;
 mod id;
 mod jobs;
+mod seen;
 mod share;
 
-pub use channel::{Channel, ChannelKind, SV1_VERSION_MASK, SV2_VERSION_MASK};
-pub use difficulty::{DifficultyControl, DifficultySettings};
+pub use budget::MemoryBudget;
+pub use channel::{Channel, ChannelKind, SV1_VERSION_MASK, SV2_VERSION_MASK, StagedJob};
+pub use difficulty::{DifficultyControl, DifficultyMemory, DifficultySettings, Settled};
 pub use extranonce::{ExtranoncePrefix, ExtranonceSpace};
 pub use id::{ChannelId, JobId};
 pub use jobs::{ChannelJob, JobTerms, NetworkClock};

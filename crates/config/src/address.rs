@@ -3,7 +3,7 @@
 use core::fmt;
 
 use bitcoin::address::{Address, AddressType, NetworkUnchecked};
-use headframe_work::Network;
+use headframe_work::{Network, address_flaw};
 
 /// An address of a kind that only its owner can spend from, of some network.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,9 +28,10 @@ impl PayAddress {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         const RIGHT: &str =
             "write a P2PKH, P2SH, P2WPKH, P2WSH or P2TR address of your wallet, letter by letter";
-        let address: Address<NetworkUnchecked> = text
-            .parse()
-            .map_err(|error| format!("it is no Bitcoin address ({error}); {RIGHT}"))?;
+        let address: Address<NetworkUnchecked> = text.parse().map_err(|_| {
+            let flaw = address_flaw(text);
+            format!("it is no Bitcoin address ({flaw}); {RIGHT}")
+        })?;
         match address.clone().assume_checked().address_type() {
             Some(
                 AddressType::P2pkh
@@ -131,6 +132,8 @@ mod tests {
                 "{text}"
             );
         }
+        let error = PayAddress::parse("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t").unwrap_err();
+        assert!(error.contains("a character is wrong or missing"), "{error}");
         // Pay to anchor: anyone can take it.
         assert!(PayAddress::parse("bc1pfeessrawgf").is_err());
     }

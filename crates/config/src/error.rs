@@ -75,9 +75,34 @@ pub enum ConfigError {
     },
 }
 
-/// All mistakes of a configuration, one a line.
+/// All mistakes of a configuration, one a line: those of the file by their lines, then those of
+/// variables and flags.
 #[derive(Debug)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl ConfigErrors {
+    pub(crate) fn in_order(mut errors: Vec<ConfigError>) -> Self {
+        errors.sort_by_key(ConfigError::place);
+        Self(errors)
+    }
+}
+
+impl ConfigError {
+    /// Where it stands among others.
+    fn place(&self) -> (u8, usize) {
+        match self {
+            Self::Unreadable { .. } => (0, 0),
+            Self::Syntax { origin, .. }
+            | Self::UnknownKey { origin, .. }
+            | Self::BadValue { origin, .. } => match origin {
+                Origin::Line { line, .. } => (1, *line),
+                Origin::Variable(_) => (2, 0),
+                Origin::Flag(_) => (3, 0),
+                Origin::Default => (4, 0),
+            },
+        }
+    }
+}
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -67,6 +67,8 @@ keys! {
         plaintext_sv2: Switch = "false", "SV2 without Noise; needs private addresses in listen";
         public_host: Text = r#""""#, "what miners are told to dial; empty: as in the browser";
         max_connections: Number = "10000", "miners beyond it are turned away";
+        unlimited_from: List = r#"["private"]"#, "addresses that no limits apply to";
+        proxy_protocol_from: List = "[]", "proxies; each connection of theirs needs a PROXY header";
         tag: Text = r#""headframe""#, "in the coinbase, at most 32 printable ASCII characters";
     }
     node {
@@ -88,6 +90,11 @@ keys! {
         start: Number = "1024", "a power of two, as min and max";
         min: Number = "0", "0: as easy as the miner wants";
         max: Number = "0", "0: no limit";
+    }
+    sv2 {
+        fixed_version: Switch = "false", "forbids version rolling; SRI's translator leaves such a pool";
+        extended_channels_only: Switch = "false", "refuses standard channels";
+        require_worker_names: Switch = "false", "serves only who names each share's worker";
     }
     http {
         listen: Text = r#""127.0.0.1:8080""#, "dashboard, API and metrics; empty: none";

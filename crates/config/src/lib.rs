@@ -14,6 +14,7 @@ mod address;
 mod error;
 mod field;
 mod keys;
+mod listen;
 mod pool_config;
 mod read;
 mod source;
@@ -23,8 +24,9 @@ mod value;
 pub use address::{PayAddress, WrongNetwork};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use keys::{KEYS, Key, Kind, sample};
+pub use listen::{ListenAddressError, listen_address};
 pub use pool_config::{
     DifficultyConfig, FeeConfig, HttpConfig, LogLevel, NodeAddress, NodeAuth, NodeConfig,
-    PayoutConfig, PoolConfig, Secret,
+    PayoutConfig, PoolConfig, Secret, Sv2Config,
 };
 pub use source::{Flag, Loaded, Notice, Sources, load};

@@ -4,6 +4,7 @@ use core::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use headframe_transport::AddressSet;
 use headframe_work::{BasisPoints, Fee, Network, PayoutPolicy, PoolTag, Rung};
 
 use crate::{PayAddress, WrongNetwork};
@@ -21,6 +22,10 @@ pub struct PoolConfig {
     pub public_host: Option<String>,
     /// How many connections of miners there may be at once, at least 1.
     pub max_connections: usize,
+    /// Where no limits apply to connections.
+    pub unlimited_from: AddressSet,
+    /// The proxies whose PROXY header is demanded and believed.
+    pub proxy_protocol_from: AddressSet,
     /// The pool's name in the coinbase.
     pub tag: PoolTag,
     /// The Bitcoin node.
@@ -29,6 +34,8 @@ pub struct PoolConfig {
     pub payout: PayoutConfig,
     /// Difficulty control.
     pub difficulty: DifficultyConfig,
+    /// What Stratum V2 clients have to put up with.
+    pub sv2: Sv2Config,
     /// The dashboard.
     pub http: HttpConfig,
     /// How much is logged.
@@ -155,6 +162,17 @@ pub struct DifficultyConfig {
     pub min: Rung,
     /// The hardest rung.
     pub max: Rung,
+}
+
+/// What the operator demands of Stratum V2 clients. By default nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sv2Config {
+    /// Whether jobs say that versions are not to be rolled.
+    pub fixed_version: bool,
+    /// Whether standard channels are refused.
+    pub extended_channels_only: bool,
+    /// Whether only clients are served that name the worker of each share (extension 0x0002).
+    pub require_worker_names: bool,
 }
 
 /// The dashboard.

@@ -4,19 +4,20 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use headframe_transport::is_local;
 use headframe_work::{BasisPoints, Network, Rung};
 
 use crate::error::{ConfigError, ConfigErrors};
 use crate::field::Field;
 use crate::source::Fields;
 use crate::value::{
-    bound, connections, host, host_list, is_private, log_level, network, node_address,
+    address_set, bound, connections, host, host_list, log_level, network, node_address,
     optional_socket, optional_text, path, pay_address, percent, pool_tag, rung, shares_per_minute,
     socket_list,
 };
 use crate::{
     DifficultyConfig, FeeConfig, HttpConfig, NodeAuth, NodeConfig, PayAddress, PayoutConfig,
-    PoolConfig, Secret,
+    PoolConfig, Secret, Sv2Config,
 };
 
 /// The configuration, or all that is wrong with it.
@@ -30,7 +31,7 @@ pub(crate) fn config(mut fields: Fields, home: Option<&Path>) -> Result<PoolConf
     let read = reader.config();
     match (read, reader.errors) {
         (Some(config), errors) if errors.is_empty() => Ok(config),
-        (_, errors) => Err(ConfigErrors(errors)),
+        (_, errors) => Err(ConfigErrors::in_order(errors)),
     }
 }
 
@@ -48,10 +49,13 @@ impl Reader<'_> {
         let plaintext_sv2 = self.read("pool", "plaintext_sv2", Field::switch);
         let public_host = self.read("pool", "public_host", host);
         let max_connections = self.read("pool", "max_connections", connections);
+        let unlimited_from = self.read("pool", "unlimited_from", address_set);
+        let proxy_protocol_from = self.read("pool", "proxy_protocol_from", address_set);
         let tag = self.read("pool", "tag", pool_tag);
         let node = self.node();
         let payout = self.payout(node.as_ref().and_then(|node| node.network));
         let difficulty = self.difficulty();
+        let sv2 = self.sv2();
         let http = self.http();
         let log_level = self.read("log", "level", log_level);
         self.check_plaintext(plaintext_sv2, listen.as_deref());
@@ -62,10 +66,13 @@ impl Reader<'_> {
             plaintext_sv2: plaintext_sv2?,
             public_host: public_host?,
             max_connections: max_connections?,
+            unlimited_from: unlimited_from?,
+            proxy_protocol_from: proxy_protocol_from?,
             tag: tag?,
             node: node?,
             payout: payout?,
             difficulty: difficulty?,
+            sv2: sv2?,
             http: http?,
             log_level: log_level?,
         })
@@ -195,6 +202,17 @@ impl Reader<'_> {
         })
     }
 
+    fn sv2(&mut self) -> Option<Sv2Config> {
+        let fixed_version = self.read("sv2", "fixed_version", Field::switch);
+        let extended_channels_only = self.read("sv2", "extended_channels_only", Field::switch);
+        let require_worker_names = self.read("sv2", "require_worker_names", Field::switch);
+        Some(Sv2Config {
+            fixed_version: fixed_version?,
+            extended_channels_only: extended_channels_only?,
+            require_worker_names: require_worker_names?,
+        })
+    }
+
     fn http(&mut self) -> Option<HttpConfig> {
         let listen = self.read("http", "listen", optional_socket);
         let allowed_hosts = self.read("http", "allowed_hosts", host_list);
@@ -208,7 +226,7 @@ impl Reader<'_> {
         let (Some(true), Some(listen)) = (plaintext, listen) else {
             return;
         };
-        if let Some(open) = listen.iter().find(|address| !is_private(address.ip())) {
+        if let Some(open) = listen.iter().find(|address| !is_local(address.ip())) {
             let expected = format!(
                 "SV2 without Noise is for loopback and private addresses, and pool.listen has {open}; \
                  listen on one of those, such as 127.0.0.1:3333, or write false"

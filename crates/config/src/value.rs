@@ -4,11 +4,12 @@ use core::str::FromStr;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use headframe_transport::AddressSet;
 use headframe_work::{BasisPoints, Difficulty, Network, PoolTag, Rung};
 
 use crate::error::ConfigError;
 use crate::field::Field;
-use crate::{LogLevel, NodeAddress, PayAddress};
+use crate::{LogLevel, NodeAddress, PayAddress, listen_address};
 
 type Read<T> = Result<T, ConfigError>;
 
@@ -54,11 +55,7 @@ pub(crate) fn optional_socket(field: &Field) -> Read<Option<SocketAddr>> {
 }
 
 fn socket(field: &Field, text: &str) -> Read<SocketAddr> {
-    SocketAddr::from_str(text).map_err(|_| {
-        field.refuse(format!(
-            "{text:?} is no address to listen on; write IP:port, such as 0.0.0.0:3333 or [::]:3333"
-        ))
-    })
+    listen_address(text).map_err(|error| field.refuse(error.to_string()))
 }
 
 pub(crate) fn host_list(field: &Field) -> Read<Vec<String>> {
@@ -96,6 +93,10 @@ pub(crate) fn connections(field: &Field) -> Read<usize> {
     number
         .filter(|number| (1..=1_000_000).contains(number))
         .ok_or_else(|| field.refuse("write a whole number from 1 to 1000000"))
+}
+
+pub(crate) fn address_set(field: &Field) -> Read<AddressSet> {
+    AddressSet::parse(field.list()?).map_err(|error| field.refuse(error.to_string()))
 }
 
 pub(crate) fn pool_tag(field: &Field) -> Read<PoolTag> {
@@ -231,12 +232,4 @@ pub(crate) fn log_level(field: &Field) -> Read<LogLevel> {
         .into_iter()
         .find(named)
         .ok_or_else(|| field.refuse("write error, warn, info, debug or trace"))
-}
-
-/// Loopback, and the ranges that are not routed on the internet.
-pub(crate) fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
 }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use headframe_config::{
     ConfigError, Flag, KEYS, Loaded, LogLevel, NodeAddress, NodeAuth, Notice, Origin, PoolConfig,
-    Sources, load, sample,
+    Sources, Sv2Config, load, sample,
 };
+use headframe_transport::AddressSet;
 use headframe_work::{Network, Rung};
 use proptest::prelude::*;
 
@@ -66,6 +67,8 @@ fn nothing_needs_to_be_configured() {
     assert_eq!(config.difficulty.min, Rung::EASIEST);
     assert_eq!(config.difficulty.max, Rung::HARDEST);
     assert_eq!(config.tag.as_str(), "headframe");
+    assert_eq!(config.unlimited_from, AddressSet::PRIVATE);
+    assert_eq!(config.proxy_protocol_from, AddressSet::NONE);
     assert_eq!(
         (config.plaintext_sv2, config.log_level),
         (false, LogLevel::Info)
@@ -91,7 +94,7 @@ fn the_sample_fits_on_a_screen() {
     for line in sample().lines() {
         assert!(line.chars().count() <= 100, "{line}");
     }
-    assert!(KEYS.len() <= 25);
+    assert!(KEYS.len() <= 60);
 }
 
 #[test]
@@ -118,6 +121,8 @@ fn every_key_can_be_set_in_each_place() {
         plaintext_sv2 = true
         public_host = "pool.example.org"
         max_connections = 5
+        unlimited_from = ["private", "203.0.113.0/24"]
+        proxy_protocol_from = ["127.0.0.1", "2001:db8::/32"]
         tag = "/mine/"
         [node]
         network = "mainnet"
@@ -135,6 +140,10 @@ fn every_key_can_be_set_in_each_place() {
         start = 512
         min = 0.5
         max = 65536
+        [sv2]
+        fixed_version = true
+        extended_channels_only = true
+        require_worker_names = true
         [http]
         listen = ""
         allowed_hosts = ["stats.example.org"]
@@ -148,6 +157,12 @@ fn every_key_can_be_set_in_each_place() {
     assert!(from_file.plaintext_sv2);
     assert_eq!(from_file.public_host.as_deref(), Some("pool.example.org"));
     assert_eq!(from_file.max_connections, 5);
+    let has = |set: &AddressSet, address: &str| set.contains(address.parse().unwrap());
+    assert!(has(&from_file.unlimited_from, "10.0.0.1"));
+    assert!(has(&from_file.unlimited_from, "203.0.113.7"));
+    assert!(!has(&from_file.unlimited_from, "198.51.100.9"));
+    assert!(has(&from_file.proxy_protocol_from, "2001:db8::7"));
+    assert!(!has(&from_file.proxy_protocol_from, "10.0.0.1"));
     assert_eq!(from_file.tag.as_str(), "/mine/");
     assert_eq!(from_file.node.network, Some(Network::Mainnet));
     let node = NodeAddress {
@@ -167,6 +182,12 @@ fn every_key_can_be_set_in_each_place() {
     );
     assert_eq!(from_file.difficulty.min, Rung::from_exponent(-1));
     assert_eq!(from_file.difficulty.max, Rung::from_exponent(16));
+    let strict = Sv2Config {
+        fixed_version: true,
+        extended_channels_only: true,
+        require_worker_names: true,
+    };
+    assert_eq!(from_file.sv2, strict);
     assert_eq!(
         (from_file.http.listen, from_file.log_level),
         (None, LogLevel::Debug)
@@ -178,6 +199,11 @@ fn every_key_can_be_set_in_each_place() {
         ("HEADFRAME_POOL_PLAINTEXT_SV2", "true"),
         ("HEADFRAME_POOL_PUBLIC_HOST", "pool.example.org"),
         ("HEADFRAME_POOL_MAX_CONNECTIONS", "5"),
+        ("HEADFRAME_POOL_UNLIMITED_FROM", "private, 203.0.113.0/24"),
+        (
+            "HEADFRAME_POOL_PROXY_PROTOCOL_FROM",
+            "127.0.0.1,2001:db8::/32",
+        ),
         ("HEADFRAME_POOL_TAG", "/mine/"),
         ("HEADFRAME_NODE_NETWORK", "main"),
         ("HEADFRAME_NODE_URL", "node.lan:9999"),
@@ -192,6 +218,9 @@ fn every_key_can_be_set_in_each_place() {
         ("HEADFRAME_DIFFICULTY_START", "512"),
         ("HEADFRAME_DIFFICULTY_MIN", "0.5"),
         ("HEADFRAME_DIFFICULTY_MAX", "65536"),
+        ("HEADFRAME_SV2_FIXED_VERSION", "true"),
+        ("HEADFRAME_SV2_EXTENDED_CHANNELS_ONLY", "true"),
+        ("HEADFRAME_SV2_REQUIRE_WORKER_NAMES", "true"),
         ("HEADFRAME_HTTP_LISTEN", ""),
         ("HEADFRAME_HTTP_ALLOWED_HOSTS", "stats.example.org"),
         ("HEADFRAME_LOG_LEVEL", "debug"),
@@ -286,7 +315,7 @@ fn a_wrong_value_is_named_with_what_would_be_right() {
     let table: &[(&str, &str)] = &[
         (
             "[pool]\nlisten = [\"3333\"]",
-            "pool.toml:2: `pool.listen = [\"3333\"]` is not right: \"3333\" is no address to listen on; write IP:port, such as 0.0.0.0:3333 or [::]:3333",
+            "pool.toml:2: `pool.listen = [\"3333\"]` is not right: \"3333\" is no address to listen on; write 127.0.0.1:3333 for this computer alone, 0.0.0.0:3333 for all that can reach it",
         ),
         (
             "[pool]\nlisten = \"0.0.0.0:3333\"",
@@ -307,6 +336,10 @@ fn a_wrong_value_is_named_with_what_would_be_right() {
             "write true or false, without quotes",
         ),
         ("[pool]\nmax_connections = 0", "from 1 to 1000000"),
+        (
+            "[pool]\nproxy_protocol_from = [\"proxy.lan\"]",
+            "an IP address, one with the length of its prefix such as 203.0.113.0/24",
+        ),
         (
             "[pool]\nmax_connections = 0x10",
             "a number that is not decimal",
@@ -377,7 +410,7 @@ fn a_wrong_value_is_named_with_what_would_be_right() {
         ),
         ("[difficulty]\nshares_per_minute = 0.5", "from 1 to 120"),
         ("[difficulty]\nshares_per_minute = inf", "from 1 to 120"),
-        ("[http]\nlisten = \"localhost:8080\"", "write IP:port"),
+        ("[http]\nlisten = \"web:8080\"", "write 127.0.0.1:8080"),
         (
             "[http]\nlisten = \"0.0.0.0:3333\"",
             "miners are served there",
@@ -426,23 +459,21 @@ fn an_address_of_another_network_is_told_where_it_belongs() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_mistakes_are_told_at_once_in_the_order_of_lines() {
     let text = "[pool]\ntag = 1\nlisen = 2\n[log]\nlevel = \"loud\"\n[node]\nurl = \"://\"";
     let error = try_load(text, &[("HEADFRAME_HTTP_LISTEN", "x")]).unwrap_err();
     let places: Vec<_> = error
         .lines()
         .map(|line| line.split(": ").next().unwrap())
         .collect();
-    let mut sorted = places.clone();
-    sorted.sort_unstable();
     assert_eq!(
-        sorted,
+        places,
         [
-            "HEADFRAME_HTTP_LISTEN",
             "pool.toml:2",
             "pool.toml:3",
             "pool.toml:5",
-            "pool.toml:7"
+            "pool.toml:7",
+            "HEADFRAME_HTTP_LISTEN"
         ]
     );
 }

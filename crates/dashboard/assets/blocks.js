@@ -1,7 +1,7 @@
 // Blocks found, newest first: the ten that every update brings, or all of them when asked.
 
 import { byId, make, setText } from "./dom.js";
-import { coins, count, difficulty, duration, exact, percent, shorten, workerName } from "./format.js";
+import { brief, coins, count, difficulty, duration, exact, percent, shorten, visible, workerName } from "./format.js";
 
 let all = false;
 let shownKey = "";
@@ -45,7 +45,8 @@ async function showAll() {
 function item(block) {
   const [fate, tone] = fateOf(block.fate);
   const name = workerName(block.worker, block.payout_address);
-  const luck = block.effort_percent === null ? "" : `after ${percent(block.effort_percent)} of the average work`;
+  // Blocks of one moment have no work between them, which says nothing about luck.
+  const luck = block.effort_percent > 0 ? `after ${percent(block.effort_percent)} of the average work` : "";
   const line = make(
     "li",
     { "data-hash": block.hash },
@@ -53,7 +54,7 @@ function item(block) {
     make(
       "span",
       { class: "who" },
-      make("span", { title: block.worker }, name),
+      make("span", { title: block.worker }, brief(name)),
       make("span", { class: "sub" }, block.payout_address ? `  pays ${shorten(block.payout_address)}` : ""),
     ),
     make(
@@ -97,7 +98,7 @@ function fateOf(fate) {
 function troubleOf(fate) {
   if (fate.kind === "refused") {
     const kept = fate.file ? ` The block is kept in ${fate.file}.` : "";
-    return `The node refused this block: ${fate.reason}.${kept}`;
+    return `The node refused this block: ${visible(fate.reason)}.${kept}`;
   }
   if (fate.kind === "submitting" && fate.attempts > 1) {
     const why = fate.last_trouble ? ` Last time: ${fate.last_trouble}.` : "";

@@ -54,10 +54,10 @@ const DEVICES = [
 
 export function show(newest) {
   summary = newest;
-  const next = JSON.stringify([summary.connect, summary.payout, summary.demo, summary.state.kind, summary.miners.connected > 0]);
+  place();
+  const next = JSON.stringify([summary.connect, summary.payout, summary.demo, summary.state.kind]);
   if (next === key) return;
   key = next;
-  place();
   const open = summary.connect.listeners.filter((listener) => listener.open);
   byId("connect").hidden = open.length === 0;
   byId("connect-closed").hidden = open.length > 0;
@@ -77,8 +77,11 @@ export function show(newest) {
 function place() {
   const section = byId("connect-section");
   const last = byId("main").lastElementChild;
-  if (summary.miners.connected === 0) byId("chart-section").before(section);
-  else if (last !== section) last.after(section);
+  // Not from under the hands of who is filling in the fields.
+  if (section.matches(":hover, :focus-within")) return;
+  if (summary.miners.connected === 0) {
+    if (byId("chart-section").previousElementSibling !== section) byId("chart-section").before(section);
+  } else if (last !== section) last.after(section);
 }
 
 function showValues() {

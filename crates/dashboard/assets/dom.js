@@ -40,21 +40,30 @@ export function fact(name, value, title) {
   return [make("dt", {}, name), definition];
 }
 
-/** Replaces the facts of a list if they read differently. */
+/** What each fact was when it was made: the times in it have moved on since. */
+const made = new WeakMap();
+
+/** Replaces those facts of a list that changed, so that a selection in the others survives. */
 export function setFacts(list, pairs) {
-  const next = make("dl", {}, ...pairs.flat());
-  if (list.dataset.key === next.textContent) return;
-  list.dataset.key = next.textContent;
-  list.replaceChildren(...next.childNodes);
+  const next = pairs.flat();
+  for (const element of next) made.set(element, element.outerHTML);
+  if (list.children.length !== next.length) list.replaceChildren(...next);
+  else next.forEach((element, i) => made.get(list.children[i]) !== made.get(element) && list.children[i].replaceWith(element));
 }
 
 /** A button that copies what `text()` gives at that moment. */
 export function copyButton(label, text) {
-  const button = make("button", { type: "button", "aria-label": `Copy ${label}` }, "Copy");
+  const button = make("button", { type: "button", class: "copy-button" });
+  const say = (word) => {
+    button.textContent = word;
+    button.setAttribute("aria-label", `${word} ${label}`);
+  };
+  let timer = 0;
+  say("Copy");
   button.addEventListener("click", async () => {
-    const copied = await copy(text());
-    button.textContent = copied ? "Copied" : "Not copied";
-    setTimeout(() => (button.textContent = "Copy"), 1600);
+    clearTimeout(timer);
+    say((await copy(text())) ? "Copied" : "Not copied");
+    timer = setTimeout(say, 1600, "Copy");
   });
   return button;
 }
@@ -65,12 +74,15 @@ async function copy(text) {
     return true;
   } catch {
     // Browsers offer the clipboard to https and localhost only; a pool at home is neither.
-    const area = make("textarea", { readonly: "", class: "hidden" });
+    const focused = document.activeElement;
+    const area = make("textarea", { readonly: "", class: "to-copy" });
     area.value = text;
     document.body.append(area);
-    area.select();
+    area.focus({ preventScroll: true });
+    area.setSelectionRange(0, text.length);
     const copied = document.execCommand("copy");
     area.remove();
+    focused?.focus({ preventScroll: true });
     return copied;
   }
 }

@@ -31,6 +31,20 @@ export function rateParts(hashesPerSecond) {
   return [digits, `${prefix}H/s`];
 }
 
+const WINDOWS = [["one_minute", "1 min", 60], ["five_minutes", "five minutes", 300], ["one_hour", "1 hour", 3_600], ["one_day", "24 hours", 86_400]];
+
+/**
+ * The windows of a hashrate as name and value. The first that is longer than the time observed is
+ * the rate since the start; a longer one would be the same again, and has no value.
+ */
+export function windowsOf(rates) {
+  const partial = WINDOWS.findIndex(([, , length]) => rates.observed_seconds < length);
+  return WINDOWS.map(([key, name], i) => {
+    if (partial < 0 || i < partial) return { name, value: rates[key] };
+    return i === partial ? { name: "since start", value: rates[key] } : { name, value: null };
+  });
+}
+
 /** 1.21 TH/s */
 export const rate = (hashesPerSecond) => rateParts(hashesPerSecond).join(" ");
 
@@ -46,6 +60,8 @@ export function difficulty(value) {
 /** 0.027 % */
 export function percent(value) {
   if (value >= 1000) return `${whole.format(value)} %`;
+  // Nearly all is not all: a share of 99.97 % is no block.
+  if (value > 99.9 && value < 100) return "99.9 %";
   return `${(value >= 1 ? threeDigits : twoDigits).format(value)} %`;
 }
 
@@ -97,8 +113,32 @@ export const moment = (at) => new Date(at * 1000).toLocaleString("en-GB", { date
 /** bc1qar0srr…f5mdq */
 export const shorten = (text) => (text.length > 20 ? `${text.slice(0, 10)}…${text.slice(-6)}` : text);
 
+/** What cannot be seen, ends lines, or turns the direction of the text around it. */
+const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]/gu;
+
+/** A stranger's text as it is shown: a name cannot reorder or hide what stands beside it. */
+export const visible = (text) => text.replace(UNSEEN, "\ufffd");
+
+/** A name inside a sentence: of a long one the beginning and the end. */
+export function brief(name) {
+  const letters = [...name];
+  return letters.length > 36 ? `${letters.slice(0, 24).join("")}…${letters.slice(-8).join("")}` : name;
+}
+
+/** Begins with a capital, unless with a program's name or a code, and ends as a sentence does. */
+export function sentence(text) {
+  const trimmed = text.trim();
+  const end = trimmed === "" || /[.!?:…]$/.test(trimmed) ? "" : ".";
+  const isName = !/^[a-z]+[ ,]/.test(trimmed) || /^(headframe|bitcoin)/.test(trimmed);
+  return `${isName ? trimmed : trimmed[0].toUpperCase() + trimmed.slice(1)}${end}`;
+}
+
 /** The part of a user name that is not the address: "garage". */
 export function workerName(worker, address) {
+  return visible(ownName(worker, address));
+}
+
+function ownName(worker, address) {
   if (worker === "") return "(no name)";
   if (!address || !worker.startsWith(address)) return worker;
   const rest = worker.slice(address.length);

@@ -1,12 +1,14 @@
 // The miners. The server searches, sorts and cuts; the page holds only the rows that it shows.
 
-import { byId, fact, make, setAttribute, setText } from "./dom.js";
-import { ago, count, difficulty, exact, moment, rate, shorten, workerName } from "./format.js";
+import { byId, fact, make, setAttribute, setFacts, setText } from "./dom.js";
+import { ago, count, difficulty, exact, moment, rate, shorten, visible, windowsOf, workerName } from "./format.js";
 
 const ROWS = 25;
 const SHORTEST_INTERVAL = 1_500;
 /** So many rows are seen at a glance, without a search. */
 const FEW = 8;
+/** A row names the commonest reasons; its details have them all. */
+const REASONS_IN_ROW = 2;
 
 const REASONS = {
   stale: "stale",
@@ -39,6 +41,7 @@ const rows = new Map();
 const opened = new Set();
 let total = 0;
 let asked = 0;
+let soon = 0;
 let busy = false;
 let again = false;
 let summary = null;
@@ -50,7 +53,8 @@ export function show(newest) {
   if (quiet > 0) parts.push(`${count(quiet)} quiet`);
   if (gone > 0) parts.push(`${count(gone)} gone`);
   setText(byId("miners-count"), parts.join(", "));
-  if (Date.now() - asked >= SHORTEST_INTERVAL) load();
+  clearTimeout(soon);
+  soon = setTimeout(load, Math.max(0, asked + SHORTEST_INTERVAL - Date.now()));
 }
 
 async function load() {
@@ -153,12 +157,12 @@ function fillRow({ line, cells, button, under, facts }, miner) {
   const windows = miner.hashes_per_second;
   setAttribute(line, "data-state", miner.state);
   setText(button, workerName(miner.worker, miner.payout_address), miner.worker);
-  setText(under, underText(miner), miner.payout_address ? `A block of this miner pays ${miner.payout_address}` : "");
+  setText(under, underText(miner), underTitle(miner));
   setTwo(protocol, miner.protocol === "sv2" ? "SV2" : "SV1", kindText(miner));
-  setTwo(hashrate, rate(windows.five_minutes), `1 h ${rate(windows.one_hour)}`, `${exact(windows.five_minutes)} H/s`, "strong");
+  setTwo(hashrate, rate(windows.five_minutes), hourText(windows), `${exact(windows.five_minutes)} H/s`, "strong");
   setText(asks, difficulty(miner.difficulty), exact(miner.difficulty));
   setText(accepted, count(miner.shares.accepted), `work ${exact(miner.shares.accepted_work)}`);
-  setTwo(rejected, count(miner.shares.rejected), reasonsText(miner.shares), "");
+  setTwo(rejected, count(miner.shares.rejected), reasonsText(miner.shares, REASONS_IN_ROW), "");
   setText(best, miner.best_difficulty > 0 ? difficulty(miner.best_difficulty) : "–", exact(miner.best_difficulty));
   if (miner.last_share_at === null) {
     last.removeAttribute("data-at");
@@ -167,7 +171,7 @@ function fillRow({ line, cells, button, under, facts }, miner) {
     setAttribute(last, "data-at", miner.last_share_at);
     if (last.textContent === "") setText(last, ago(summary.taken_at - miner.last_share_at));
   }
-  facts.replaceChildren(...details(miner).flat());
+  setFacts(facts, details(miner));
 }
 
 function setTwo(cell, text, sub, title, style) {
@@ -179,7 +183,18 @@ function setTwo(cell, text, sub, title, style) {
 function underText({ payout_address: address, device, state }) {
   const pays = address ? `pays ${shorten(address)}` : "";
   const gone = state === "gone" ? "gone" : state === "quiet" ? "quiet" : "";
-  return [gone, pays, device].filter(Boolean).join(" · ");
+  return [gone, pays, visible(device)].filter(Boolean).join(" · ");
+}
+
+function underTitle({ payout_address: address, device }) {
+  const pays = address ? `A block of this miner pays ${address}` : "";
+  return [pays, device].filter(Boolean).join("\n");
+}
+
+/** A miner of less than an hour has nothing to say about one. */
+function hourText(windows) {
+  const [, , { name, value }] = windowsOf(windows);
+  return name === "1 hour" && value !== null ? `1 h ${rate(value)}` : "";
 }
 
 function kindText({ channel, encryption, protocol }) {
@@ -187,27 +202,31 @@ function kindText({ channel, encryption, protocol }) {
   return [channel, secret].filter(Boolean).join(", ");
 }
 
-export function reasonsText({ rejected_by_reason: reasons }) {
+export function reasonsText({ rejected_by_reason: reasons }, most = Infinity) {
   const entries = Object.entries(reasons).sort(([, a], [, b]) => b - a);
-  return entries.map(([reason, times]) => `${REASONS[reason] ?? reason} ${count(times)}`).join(", ");
+  const named = entries.slice(0, most).map(([reason, times]) => `${REASONS[reason] ?? reason} ${count(times)}`);
+  if (entries.length > most) named.push(`${entries.length - most} more`);
+  return named.join(", ");
 }
 
 function details(miner) {
   const { hashes_per_second: windows, shares } = miner;
   const secured = { none: "none", tls: "TLS", noise: "Noise" }[miner.encryption];
   return [
-    fact("User name", miner.worker),
+    fact("User name", visible(miner.worker)),
     fact("Its block pays", miner.payout_address ?? "not known yet"),
-    fact("Device", miner.device || "did not say"),
+    fact("Device", visible(miner.device) || "did not say"),
     fact("From", miner.peer || "not connected"),
     fact("Encryption", secured),
     fact("Connected", moment(miner.connected_at)),
-    fact("Hashrate", `1 min ${rate(windows.one_minute)}, 1 hour ${rate(windows.one_hour)}, 24 hours ${rate(windows.one_day)}`),
+    fact("Hashrate", ratesText(windows)),
     fact("Difficulty asked", exact(miner.difficulty)),
     fact("Best share", miner.best_difficulty > 0 ? difficulty(miner.best_difficulty) : "none yet", exact(miner.best_difficulty)),
     fact("Rejected", shares.rejected > 0 ? `${count(shares.rejected)}: ${reasonsText(shares)}` : "none"),
   ];
 }
+
+const ratesText = (windows) => windowsOf(windows).filter(({ value }) => value !== null).map(({ name, value }) => `${name} ${rate(value)}`).join(", ");
 
 function goTo(offset) {
   view.offset = Math.max(0, offset);
@@ -232,7 +251,7 @@ function showHeads() {
 
 function prepare() {
   for (const [title, style, key, descending] of COLUMNS) {
-    const head = make("th", { class: style.includes("number") ? "number" : null, scope: "col", role: "columnheader" });
+    const head = make("th", { class: style, scope: "col", role: "columnheader" });
     if (key === null) head.append(title);
     else {
       const button = make("button", { type: "button" }, title);

@@ -1,7 +1,7 @@
 // The node, and what is worth knowing about the pool as a whole.
 
 import { byId, fact, make, setAttribute, setFacts, setText } from "./dom.js";
-import { coins, count, difficulty, duration, exact, percent, rate } from "./format.js";
+import { coins, count, difficulty, duration, exact, percent, rate, sentence, visible } from "./format.js";
 import { reasonsText } from "./miners.js";
 
 const KINDS = {
@@ -21,10 +21,10 @@ function showNode({ node, odds }) {
   setText(byId("node-state"), text);
   setAttribute(byId("node-state"), "data-tone", tone);
   const { template } = node;
-  const facts = [fact("Source", KINDS[node.kind] ?? node.kind)];
-  if (node.state.kind === "unusable") facts.push(fact("Trouble", node.state.reason));
-  if (node.endpoint) facts.push(fact("At", node.endpoint));
-  if (node.software) facts.push(fact("Software", node.software));
+  const facts = [fact("Source", KINDS[node.kind] ?? node.kind ?? "not known yet")];
+  if (node.state.kind === "unusable") facts.push(fact("Trouble", sentence(node.state.reason)));
+  if (node.endpoint && node.kind !== "embedded") facts.push(fact("At", node.endpoint));
+  if (node.software) facts.push(fact("Software", visible(node.software)));
   if (node.height !== null) facts.push(fact("Height", count(node.height), node.tip_hash));
   if (node.tip_seen_at !== null) facts.push(fact("Tip seen", when(node.tip_seen_at)));
   if (node.peers !== null) facts.push(fact("Peers", count(node.peers)));
@@ -36,18 +36,9 @@ function showNode({ node, odds }) {
     facts.push(fact("Received", when(template.received_at)));
   }
   setFacts(byId("node"), facts);
-  age(byId("node"), { "Tip seen": node.tip_seen_at, Received: template?.received_at });
 }
 
 const when = (at) => make("span", { "data-at": at });
-
-/** Keeps the list where only a time has moved on. */
-function age(list, times) {
-  for (const term of list.querySelectorAll("dt")) {
-    const span = term.nextElementSibling.querySelector("[data-at]");
-    if (span && times[term.textContent]) setAttribute(span, "data-at", times[term.textContent]);
-  }
-}
 
 function stateOf(state) {
   switch (state.kind) {
@@ -72,7 +63,7 @@ function showPool({ shares, ledger, payout, odds, started_at, uptime_seconds }) 
     fact("Rejected", shares.rejected > 0 ? `${count(shares.rejected)}${share}: ${reasonsText(shares)}` : "none"),
     fact("Not yet on disk", ledger.persistent ? durability(ledger) : "everything: the ledger is in memory"),
   ];
-  if (ledger.trouble) facts.push(fact("Ledger", ledger.trouble));
+  if (ledger.trouble) facts.push(fact("Ledger", sentence(ledger.trouble)));
   facts.push(fact("This round", `${percent(odds.round_effort_percent)} of the work of an average block`, `work ${exact(odds.round_work)}`));
   facts.push(fact("Fee", payout.fee_percent > 0 ? `${percent(payout.fee_percent)} to ${payout.fee_address ?? "the operator"}` : "none: a block pays its miner in full"));
   if (payout.plain_name_address) facts.push(fact("Plain names pay", payout.plain_name_address));

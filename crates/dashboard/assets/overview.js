@@ -1,7 +1,7 @@
 // The four answers of the first screen, the set-up panel, and the banner of a found block.
 
 import { byId, copyButton, fact, make, setAttribute, setFacts, setText } from "./dom.js";
-import { coins, count, difficulty, duration, exact, large, nameOnly, percent, rate, rateParts, shorten, workerName } from "./format.js";
+import { brief, coins, count, difficulty, duration, exact, large, nameOnly, percent, rate, rateParts, sentence, shorten, visible, windowsOf, workerName } from "./format.js";
 
 const NETWORKS = { mainnet: "Mainnet", testnet4: "Testnet4", signet: "Signet", regtest: "Regtest" };
 
@@ -20,20 +20,21 @@ export function show(summary, blocks, since) {
 
 function showNetwork(summary) {
   const chip = byId("network");
-  chip.hidden = false;
-  setText(chip, summary.demo ? "Demonstration" : NETWORKS[summary.network]);
+  // Before a node was found, its network may not be known either.
+  chip.hidden = summary.network === null && !summary.demo;
+  if (!chip.hidden) setText(chip, summary.demo ? "Demonstration" : NETWORKS[summary.network]);
   setAttribute(chip, "data-tone", summary.demo || summary.network !== "mainnet" ? "accent" : null);
   byId("demo-note").hidden = !summary.demo;
-  setText(byId("version"), `${summary.software.name} ${summary.software.version}`);
+  setText(byId("version"), `${summary.software.name} ${summary.software.version}`.trim() || "headframe");
 }
 
 function showSetup(state) {
   const missing = state.kind === "setup";
-  for (const id of ["overview", "chart-section", "miners-section", "blocks-section", "pool-section"]) byId(id).hidden = missing;
+  for (const id of ["overview", "chart-section", "miners-section", "blocks-section", "node-and-pool"]) byId(id).hidden = missing;
   byId("setup").hidden = !missing;
   if (!missing) return;
-  setText(byId("setup-title"), state.missing);
-  setText(byId("setup-step"), state.next_step);
+  setText(byId("setup-title"), sentence(state.missing));
+  setText(byId("setup-step"), sentence(state.next_step));
   const command = byId("setup-command");
   command.hidden = state.command === null;
   setText(command.querySelector("code"), state.command ?? "");
@@ -50,7 +51,7 @@ function showState(summary, blocks) {
   const { connected } = summary.miners;
   if (connected > 0) parts.push(`${count(connected)} ${connected === 1 ? "miner" : "miners"}`);
   if (summary.state.kind === "running" && summary.node.template) parts.push(`working on block ${count(summary.node.template.height)}`);
-  parts.push(`up ${duration(summary.uptime_seconds)}`);
+  parts.push(summary.uptime_seconds < 1 ? "just started" : `up ${duration(summary.uptime_seconds)}`);
   setText(byId("state-under"), parts.join(" · "));
   const line = byId("last-block");
   line.hidden = blocks.length === 0;
@@ -80,48 +81,61 @@ function stateOf({ state, miners }) {
 }
 
 function showRate({ hashes_per_second: windows }) {
+  const [minute, five, ...longer] = windowsOf(windows);
+  setText(byId("rate-label"), `Hashrate, ${five.value === null ? "since start" : five.name}`);
+  const short = five.value === null ? { name: "1 min", value: null } : minute;
   const [digits, unit] = rateParts(windows.five_minutes);
   const figure = byId("rate");
   if (figure.textContent !== `${digits} ${unit}`) figure.replaceChildren(`${digits} `, make("small", {}, unit));
   figure.title = `${exact(windows.five_minutes)} H/s`;
-  const pair = (name, value) => make("div", {}, ...fact(name, rate(value), `${exact(value)} H/s`));
-  setFacts(byId("rates"), [
-    [pair("1 min", windows.one_minute)],
-    [pair("1 hour", windows.one_hour)],
-    [pair("24 hours", windows.one_day)],
-  ]);
+  const pair = ({ name, value }) => make("div", {}, ...rateFact(name, value));
+  setFacts(byId("rates"), [short, ...longer].map((window) => [pair(window)]));
 }
 
-function showClosest({ best, odds, blocks }) {
+const rateFact = (name, value) => (value === null ? fact(name, "–", "not observed for so long yet") : fact(name, rate(value), `${exact(value)} H/s`));
+
+function showClosest({ best, odds }) {
   const round = best.this_round;
   const ever = best.ever;
-  const figure = byId("closest");
-  const under = [];
-  if (round) {
-    const share = percent(round.percent_of_block);
-    if (figure.textContent !== `${share} of a block`) figure.replaceChildren(share, " ", make("small", {}, "of a block"));
-    figure.title = `difficulty ${exact(round.difficulty)}, by ${round.worker}`;
-    under.push(`${difficulty(round.difficulty)} by ${nameOnly(round.worker)}`);
-  } else {
-    setText(figure, "No share yet", "");
-  }
-  if (ever && ever.difficulty > (round?.difficulty ?? 0)) under.push(`best ever ${difficulty(ever.difficulty)}`);
+  const record = ever && ever.difficulty > (round?.difficulty ?? 0) ? ever : null;
+  showBest(round, ever);
+  setText(byId("closest-under"), closestText(round, ever));
+  byId("best-ever").hidden = !record;
+  if (record) setText(byId("best-ever"), `Best ever ${difficulty(record.difficulty)} (${percent(record.percent_of_block)})`, bestTitle(record));
   const line = byId("odds");
   line.hidden = odds.expected_seconds_to_block === null;
   if (!line.hidden) setText(line, oddsText(odds));
-  if (!round) under.push(blocks.found > 0 ? "A new round has begun." : "The first share shows here.");
-  setText(byId("closest-under"), under.join(" · "));
+  showGauge(round, record);
+}
+
+function showBest(round, ever) {
+  const figure = byId("closest");
+  if (!round) return setText(figure, ever ? "New round" : "No share yet", "");
+  const share = percent(round.percent_of_block);
+  if (figure.textContent !== `${share} of a block`) figure.replaceChildren(share, " ", make("small", {}, "of a block"));
+  figure.title = bestTitle(round);
+}
+
+const bestTitle = (share) => `difficulty ${exact(share.difficulty)}, by ${share.worker}`;
+
+function closestText(round, ever) {
+  if (round) return `Difficulty ${difficulty(round.difficulty)} by ${brief(nameOnly(round.worker))}`;
+  return ever ? "No share since the last block yet." : "The first share shows here.";
+}
+
+function showGauge(round, record) {
   const gauge = byId("gauge");
   gauge.style.setProperty("--track", `${gauge.clientWidth}px`);
   gauge.querySelector(".fill").style.width = `${100 * closeness(round)}%`;
-  gauge.querySelector(".ever").style.width = `${100 * closeness(ever)}%`;
-  gauge.querySelector(".ever").hidden = !ever;
-  const spoken = round ? `${percent(round.percent_of_block)} of a block` : "no share yet";
+  gauge.querySelector(".ever").style.width = `${100 * closeness(record)}%`;
+  gauge.querySelector(".ever").hidden = !record;
+  const spoken = round ? `${percent(round.percent_of_block)} of a block` : "none yet";
   setAttribute(gauge, "aria-label", `Closest share: ${spoken}, on a scale where each step is ten times closer`);
   setAttribute(gauge, "title", "Each step is ten times closer to a block. The line marks the best share ever.");
 }
 
 function oddsText({ expected_seconds_to_block: seconds, chance_per_day_percent: chance }) {
+  if (seconds < 1) return "More than a block a second";
   if (seconds < 86_400) return `A block every ${duration(seconds)} on average`;
   const daily = chance ? `; any day, 1 in ${large(100 / chance)}` : "";
   return `A block in ${duration(seconds)} on average${daily}`;
@@ -143,8 +157,10 @@ function showNeeds(summary) {
   setAttribute(byId("overview"), "data-busy", alarms.length > 0 && "");
   byId("calm").hidden = alarms.length > 0;
   byId("calm-under").hidden = alarms.length > 0;
-  const [headline, calm] = calmText(summary);
+  const [headline, calm, wanted] = calmText(summary);
   setText(byId("calm"), headline);
+  setAttribute(byId("calm"), "data-wanted", wanted && "");
+  byId("to-connect").hidden = !wanted || alarms.length > 0;
   setText(byId("calm-under"), calm);
   const list = byId("alarms");
   const key = JSON.stringify(alarms);
@@ -158,16 +174,16 @@ function nodeAlarm({ reason, next_step, since_at }) {
 }
 
 function alarmItem({ severity, title, detail, next_step, since_at }) {
-  const item = make("li", { "data-tone": TONES[severity] }, make("strong", {}, title));
-  if (detail) item.append(make("p", { class: "detail" }, detail));
-  item.append(make("p", {}, next_step));
+  const item = make("li", { "data-tone": TONES[severity] }, make("strong", {}, visible(title)));
+  if (detail) item.append(make("p", { class: "detail" }, sentence(visible(detail))));
+  item.append(make("p", {}, sentence(visible(next_step))));
   item.append(make("p", { class: "severity" }, `${WORDS[severity]}, `, make("span", { "data-at": since_at })));
   return item;
 }
 
 function calmText({ state, miners }) {
   if (state.kind === "starting") return ["Nothing", "The pool is opening its ports."];
-  if (miners.connected === 0) return ["Connect a miner", "The fields to fill in are on this page, under Connect your miner."];
+  if (miners.connected === 0) return ["Connect a miner", "None has connected yet.", true];
   return ["Nothing", "Node, mining ports and ledger are well."];
 }
 
@@ -201,8 +217,8 @@ function announce(summary, blocks, since) {
 }
 
 function newsText({ worker, payout_address: address, value_sats: value, fate }) {
-  const by = `by ${workerName(worker, address)}`;
-  if (fate.kind === "refused") return `${by}. The node's reason: ${fate.reason}`;
+  const by = `by ${brief(workerName(worker, address))}`;
+  if (fate.kind === "refused") return `${by}. The node's reason: ${visible(fate.reason)}`;
   const pays = address ? `, pays ${coins(value)} to ${shorten(address)}` : "";
   const said = { submitting: ", waiting for the node", waiting: ", waiting for the chain", orphaned: ", the chain went on without it" };
   return `${by}${pays}${said[fate.kind] ?? ""}`;

@@ -79,16 +79,18 @@ impl Collector for Scrape {
 }
 
 fn process(page: &mut Page<'_>, summary: &Summary, event_streams: u64) -> fmt::Result {
-    let network = match summary.network {
+    let network = summary.network.map(|network| match network {
         Network::Mainnet => "mainnet",
         Network::Testnet4 => "testnet4",
         Network::Signet => "signet",
         Network::Regtest => "regtest",
-    };
-    let labels = [
-        ("version", summary.software.version.as_str()),
-        ("network", network),
-    ];
+    });
+    let version = ("version", summary.software.version.as_str());
+    // A label that is not known is left out.
+    let labels: Vec<_> = [Some(version), network.map(|name| ("network", name))]
+        .into_iter()
+        .flatten()
+        .collect();
     page.0
         .encode_descriptor(
             "pool",
@@ -144,6 +146,7 @@ fn hashrate(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {
         five_minutes,
         one_hour,
         one_day,
+        observed_seconds: _,
     } = summary.hashes_per_second;
     let windows = [
         ("1m", one_minute),

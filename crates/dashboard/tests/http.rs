@@ -446,6 +446,10 @@ async fn set_up_mode_is_the_same_in_json() {
         panic!("{:?}", summary.state);
     };
     assert_eq!(step.missing, "No Bitcoin node was found on this machine.");
+    assert_eq!(summary.network, None);
+    let metrics = dashboard.get("/metrics").await.body;
+    let info = "\nheadframe_pool_info{version=\"0.1.0\"} 1\n";
+    assert!(metrics.contains(info), "{metrics}");
     assert!(
         summary
             .connect

@@ -1,10 +1,11 @@
 //! What can be typed.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use headframe_config::listen_address;
 
 /// What `headframe` alone prints.
 pub(crate) const WELCOME: &str = "\
@@ -18,7 +19,7 @@ headframe is a Bitcoin mining pool that speaks Stratum V1 and Stratum V2.
 
 /// A Bitcoin mining pool that speaks Stratum V1 and Stratum V2.
 #[derive(Debug, Parser)]
-#[command(version, disable_help_subcommand = true)]
+#[command(version)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Pool(Pool),
     /// Mine at a pool with this computer's processor
     Miner(Miner),
+    /// Load a pool with thousands of miners and measure its answers
+    Swarm(Swarm),
     /// Show or renew the keys by which miners know your pool
     Keys(Keys),
 }
@@ -39,16 +42,16 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// Where miners connect
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3333")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3333", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
     /// Where the dashboard is
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = listen_address)]
     pub(crate) http: SocketAddr,
     /// Where the chain, the ledger and the keys are kept [default: nowhere, they go with the demo]
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Stop after the chain has accepted this many blocks
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = from_one)]
     pub(crate) blocks: Option<NonZeroU32>,
 }
 
@@ -102,13 +105,13 @@ pub(crate) struct Miner {
     #[arg(long, default_value = "x")]
     pub(crate) password: String,
     /// Threads that hash [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = from_one)]
     pub(crate) threads: Option<NonZeroU32>,
-    /// The kind of SV2 channel
-    #[arg(long, value_enum, default_value_t = Channel::Extended)]
-    pub(crate) channel: Channel,
+    /// The kind of SV2 channel [default: extended]
+    #[arg(long, value_enum)]
+    pub(crate) channel: Option<Channel>,
     /// Hashes per second and thread, at most
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = from_one)]
     pub(crate) throttle: Option<NonZeroU32>,
     /// Do not roll the header's version
     #[arg(long)]
@@ -119,6 +122,84 @@ pub(crate) struct Miner {
     /// Print the counts as one JSON object at the end
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A load generator. It finds no shares worth anything, and prints one JSON object at the end.
+#[derive(Debug, Args)]
+pub(crate) struct Swarm {
+    /// stratum+tcp://HOST:PORT, or stratum2+tcp://HOST:PORT/AUTHORITY_KEY
+    pub(crate) url: String,
+    /// A user name at the pool; given several times, the channels take them in turn
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Vec<String>,
+    /// Use so many addresses made up for --network as user names, instead of --user
+    #[arg(long, value_name = "N", conflicts_with = "user")]
+    pub(crate) distinct_users: Option<NonZeroU32>,
+    /// The network of the addresses that are made up
+    #[arg(long, value_enum, default_value_t = SwarmNetwork::Regtest)]
+    pub(crate) network: SwarmNetwork,
+    /// Connections
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) connections: usize,
+    /// SV2 channels on each connection
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) channels: usize,
+    /// The kind of SV2 channel
+    #[arg(long, value_enum, default_value_t = Channel::Standard)]
+    pub(crate) channel: Channel,
+    /// Open the connections over this time
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
+    pub(crate) ramp: f64,
+    /// Send shares for this time, once all have connected
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    pub(crate) duration: f64,
+    /// End sooner, after so many shares
+    #[arg(long, value_name = "N")]
+    pub(crate) shares: Option<NonZeroU64>,
+    /// Shares a second in all; 0: a new one whenever one is answered
+    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    pub(crate) rate: f64,
+    /// With --rate 0: shares of each channel that wait for an answer
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) window: usize,
+    /// Whether shares meet their target, or just miss it
+    #[arg(long, value_enum, default_value_t = SwarmMode::Valid)]
+    pub(crate) mode: SwarmMode,
+    /// Connect from so many loopback addresses, 127.0.0.1 and on
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=254))]
+    pub(crate) sources: Option<u8>,
+    /// Measure the process with this number too: the pool, on this computer
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// The RPC of the pool's Bitcoin node, host:port: new tips are timed from its word
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) node: Option<String>,
+    /// The node's cookie file [default: looked for in Bitcoin Core's data directories]
+    #[arg(long, value_name = "FILE", requires = "node")]
+    pub(crate) cookie: Option<PathBuf>,
+    /// Threads of the swarm [default: half of the cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroU32>,
+    /// Trust whoever answers, without an authority key
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Load a pool that is not on this computer. Only one that is yours
+    #[arg(long)]
+    pub(crate) anywhere: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SwarmMode {
+    Valid,
+    Invalid,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SwarmNetwork {
+    Mainnet,
+    Testnet4,
+    Signet,
+    Regtest,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -134,6 +215,12 @@ impl From<Channel> for headframe_miner::Channel {
             Channel::Extended => Self::Extended,
         }
     }
+}
+
+/// A count of which there is at least one.
+fn from_one(text: &str) -> Result<NonZeroU32, String> {
+    let count = text.parse();
+    count.map_err(|_| format!("write a whole number from 1 to {}", u32::MAX))
 }
 
 #[cfg(test)]

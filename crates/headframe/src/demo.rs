@@ -1,5 +1,6 @@
 //! `headframe demo`: everything at once on a chain of its own, nothing to install or configure.
 
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -8,22 +9,26 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
 use bitcoin::{Address, CompressedPublicKey, KnownHrp, NetworkKind};
-use headframe_ledger::{DataDir, Retention, SqliteLedger};
+use headframe_api::{NodeKind, Payout, PoolState};
+use headframe_ledger::{Retention, SqliteLedger};
 use headframe_miner::{Channel, Miner, MinerReport, MinerSettings};
+use headframe_node::Tip;
 use headframe_node::embedded::{ChainSettings, EmbeddedChain};
 use headframe_server::{
-    Board, DifficultySettings, Keys, ListenSettings, Parts, Pool, Settings, StartError,
+    AccessSettings, Board, DifficultySettings, Keys, ListenSettings, Parts, Pool, Settings,
+    StartError, Started, Sv2Rules, Waiting,
 };
 use headframe_transport::PoolUrl;
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
 use serde::Serialize;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::cli;
 use crate::web::Web;
-use crate::{files, interrupt, log, pool};
+use crate::{data, files, interrupt, log, places, pool};
 
 /// The embedded chain gives a fresh template this often.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -31,6 +36,8 @@ const REFRESH: Duration = Duration::from_secs(10);
 const THROTTLE: NonZeroU32 = NonZeroU32::new(400_000).expect("not zero");
 /// Connections that the demonstration serves.
 const MAX_CONNECTIONS: usize = 1_000;
+/// How often the temporary directory is tried to be removed while somebody still writes into it.
+const REMOVALS: usize = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -79,34 +86,53 @@ struct Outcome {
 }
 
 pub(crate) fn run(command: cli::Demo) -> anyhow::Result<()> {
+    // Before the log, so that a second Ctrl-C is heard for as long as lines wait to be printed.
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let log = log::start_demo();
     let temporary;
     let directory = match &command.data_dir {
         Some(directory) => directory.as_path(),
         None => {
-            temporary = tempfile::tempdir().context("cannot make a temporary directory")?;
+            let named = tempfile::Builder::new().prefix("headframe-demo-").tempdir();
+            temporary = named.context("cannot make a temporary directory")?;
             temporary.path()
         }
     };
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let outcome = runtime.block_on(demonstrate(&command, directory))?;
     // The outcome is the last that is printed.
     drop(log);
     if let Some(outcome) = outcome {
-        println!("{}", serde_json::to_string(&outcome)?);
+        crate::say(&serde_json::to_string(&outcome)?);
     }
     Ok(())
 }
 
 async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Option<Outcome>> {
-    let data = DataDir::open(directory)?;
+    let started = Started::now();
+    let data = data::open_from(directory, None)?;
+    places::check([command.listen], Some(command.http))?;
     let chain = EmbeddedChain::open(Some(&data.join("chain")), ChainSettings::default())?;
     let ledger = SqliteLedger::open(&data, Retention::default())?;
     let keys = Keys::open(data.path())?;
-    let authority = keys.authority();
-    let stop = interrupt::token();
+    let authority = keys.authority().to_string();
+    let stop = match command.data_dir {
+        Some(_) => interrupt::token(),
+        None => {
+            let temporary = directory.to_owned();
+            interrupt::token_and(move || remove(&temporary))
+        }
+    };
     let web_stop = CancellationToken::new();
-    let (web, feed) = Web::start(command.http, "--http", Vec::new(), web_stop.clone())?;
+    let mut waiting = Waiting::new(
+        &ledger,
+        command.data_dir.is_some(),
+        NodeKind::Embedded,
+        started,
+    )?;
+    let mut first = waiting.snapshot(PoolState::Starting, Some(Network::Regtest));
+    first.summary.demo = true;
+    let first = (first, waiting.history());
+    let (web, feed) = Web::start(command.http, Vec::new(), first, web_stop.clone())?;
     let settings = settings(command.listen);
     let pool = Pool::start(Parts {
         node: chain.node(REFRESH),
@@ -123,30 +149,53 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
                 None,
                 pool::example_address(Network::Regtest),
             ),
-            payout: headframe_api::Payout::default(),
-            node_kind: headframe_api::NodeKind::Embedded,
+            payout: Payout::default(),
+            node_kind: NodeKind::Embedded,
             node_endpoint: "in this process".to_owned(),
             feed,
+            started,
         },
         settings,
         shutdown: stop.clone(),
-    })
-    .await
-    .map_err(name_flag)?;
+    });
+    let outcome = match pool.await {
+        Ok(pool) => {
+            info!("dashboard: http://{}", reachable(web.address));
+            let mined = mine(pool, &chain, &authority, command.blocks, &stop).await;
+            mined.map(Some)
+        }
+        Err(StartError::Stopped) => Ok(None),
+        Err(error) => Err(name_flag(error)),
+    };
+    web_stop.cancel();
+    tokio::task::spawn_blocking(|| web.join()).await?;
+    Ok(outcome?.filter(|_| command.blocks.is_some()))
+}
 
+/// Mines with the built-in miners for as long as is wanted, and ends miners and pool.
+async fn mine(
+    pool: Pool,
+    chain: &EmbeddedChain,
+    authority: &str,
+    wanted: Option<NonZeroU32>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Outcome> {
     let miner_stop = CancellationToken::new();
     let place = reachable(pool.addresses()[0]);
-    info!("dashboard: http://{}", reachable(web.address));
     info!("miners connect to stratum+tcp://{place} or stratum2+tcp://{place}/{authority}");
     let start = Instant::now();
-    let miners = Kind::ALL.map(|kind| {
+    let (failed, failures) = mpsc::channel(Kind::ALL.len());
+    let mut miners = Vec::new();
+    for kind in Kind::ALL {
         let url = match kind {
             Kind::Sv1 => format!("stratum+tcp://{place}"),
             Kind::Standard | Kind::Extended => format!("stratum2+tcp://{place}/{authority}"),
         };
-        start_miner(&url, kind, miner_stop.clone())
-    });
-    let blocks = count_blocks(&chain, command.blocks, &stop).await;
+        let settings = miner_settings(PoolUrl::parse(&url, false)?, kind);
+        miners.push(start_miner(settings, failed.clone(), miner_stop.clone()));
+    }
+    drop(failed);
+    let blocks = watch_over(chain.subscribe(), wanted, failures, stop).await;
     let seconds = start.elapsed().as_secs_f64();
     // The pool first: it answers the shares that it has taken, and miners count the answers.
     stop.cancel();
@@ -154,15 +203,18 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
     miner_stop.cancel();
     let mut reports = Vec::new();
     for miner in miners {
-        reports.extend(miner.await?);
+        reports.push(miner.await?);
     }
-    web_stop.cancel();
-    tokio::task::spawn_blocking(|| web.join()).await?;
-    Ok(command.blocks.map(|_| Outcome {
-        blocks_accepted: blocks,
+    Ok(Outcome {
+        blocks_accepted: blocks?,
         seconds,
         miners: reports,
-    }))
+    })
+}
+
+/// Removes a directory that others may be writing into. What is left has nobody to be told to.
+fn remove(directory: &Path) {
+    let _ = (0..REMOVALS).any(|_| fs::remove_dir_all(directory).is_ok());
 }
 
 fn settings(listen: SocketAddr) -> Settings {
@@ -183,12 +235,13 @@ fn settings(listen: SocketAddr) -> Settings {
             start: Rung::from_exponent(-11),
             ..DifficultySettings::default()
         },
+        sv2: Sv2Rules::default(),
+        access: AccessSettings::default(),
     }
 }
 
-fn start_miner(url: &str, kind: Kind, stop: CancellationToken) -> JoinHandle<Option<MinerReport>> {
-    let user = kind.user();
-    let settings = PoolUrl::parse(url, false).map(|url| MinerSettings {
+fn miner_settings(url: PoolUrl, kind: Kind) -> MinerSettings {
+    MinerSettings {
         threads: NonZeroU32::new(1),
         throttle: Some(THROTTLE),
         channel: match kind {
@@ -196,44 +249,66 @@ fn start_miner(url: &str, kind: Kind, stop: CancellationToken) -> JoinHandle<Opt
             Kind::Extended => Some(Channel::Extended),
             Kind::Sv1 => None,
         },
-        ..MinerSettings::new(url, &user)
-    });
+        ..MinerSettings::new(url, kind.user())
+    }
+}
+
+/// Starts a miner that connects again by itself, as often as it takes. What it cannot go on after is
+/// told to `failed`.
+fn start_miner(
+    settings: MinerSettings,
+    failed: mpsc::Sender<anyhow::Error>,
+    stop: CancellationToken,
+) -> JoinHandle<MinerReport> {
     tokio::spawn(async move {
-        let (miner, _observer) = Miner::new(settings.ok()?);
+        let user = settings.user.clone();
+        let (miner, observer) = Miner::new(settings);
         match miner.run(stop.cancelled_owned()).await {
-            Ok(report) => Some(report),
+            Ok(report) => report,
             Err(error) => {
-                warn!("{user} has stopped: {error}");
-                None
+                let error = anyhow::Error::new(error);
+                let error = error.context(format!("the built-in miner {user} has stopped"));
+                // There is room for one of each miner.
+                let _ = failed.try_send(error);
+                observer.progress.borrow().clone()
             }
         }
     })
 }
 
-/// Counts the blocks that the chain accepts: `wanted` of them, or until the demonstration is
-/// stopped.
+/// Counts the blocks that the chain accepts, until there are as many as are `wanted`, or the
+/// demonstration is stopped, or one of its miners cannot go on.
+async fn watch_over(
+    tips: watch::Receiver<Tip>,
+    wanted: Option<NonZeroU32>,
+    mut failures: mpsc::Receiver<anyhow::Error>,
+    stop: &CancellationToken,
+) -> anyhow::Result<u32> {
+    tokio::select! {
+        blocks = count_blocks(tips, wanted, stop) => Ok(blocks),
+        Some(failure) = failures.recv() => Err(failure),
+    }
+}
+
+/// Counts the blocks that the chain accepts: `wanted` of them, even if more come at once, or all
+/// until the demonstration is stopped.
 async fn count_blocks(
-    chain: &EmbeddedChain,
+    mut tips: watch::Receiver<Tip>,
     wanted: Option<NonZeroU32>,
     stop: &CancellationToken,
 ) -> u32 {
-    let mut tips = chain.subscribe();
+    let wanted = wanted.map_or(u32::MAX, NonZeroU32::get);
     let first = tips.borrow_and_update().height;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            changed = tips.changed() => if changed.is_err() { break },
-        }
-        let accepted = tips.borrow_and_update().height - first;
-        if wanted.is_some_and(|wanted| accepted >= wanted.get()) {
-            return accepted;
-        }
+    let enough = tips.wait_for(|tip| tip.height - first >= wanted);
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = enough => {}
     }
-    chain.tip().height - first
+    (tips.borrow().height - first).min(wanted)
 }
 
 /// An address under which this computer reaches a listener of its own.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
@@ -249,5 +324,88 @@ pub(crate) fn name_flag(error: StartError) -> anyhow::Error {
             anyhow::anyhow!("{error}; choose another place with --listen")
         }
         error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+    use bitcoin::BlockHash;
+    use bitcoin::hashes::Hash as _;
+
+    fn tips() -> watch::Sender<Tip> {
+        watch::Sender::new(tip(100))
+    }
+
+    fn tip(height: u32) -> Tip {
+        let hash = BlockHash::all_zeros();
+        Tip { height, hash }
+    }
+
+    #[tokio::test]
+    async fn two_blocks_at_once_are_no_more_than_were_wanted() {
+        let tips = tips();
+        let stop = CancellationToken::new();
+        let counting = count_blocks(tips.subscribe(), NonZeroU32::new(3), &stop);
+        let blocks = async {
+            tips.send_replace(tip(102));
+            tokio::task::yield_now().await;
+            tips.send_replace(tip(104));
+        };
+        assert_eq!(tokio::join!(counting, blocks).0, 3);
+    }
+
+    #[tokio::test]
+    async fn a_demonstration_that_is_stopped_counts_what_there_is() {
+        let tips = tips();
+        let stop = CancellationToken::new();
+        let counting = count_blocks(tips.subscribe(), NonZeroU32::new(3), &stop);
+        let stopping = async {
+            tips.send_replace(tip(102));
+            stop.cancel();
+        };
+        assert_eq!(tokio::join!(counting, stopping).0, 2);
+    }
+
+    /// A pool that lets nobody in, once.
+    fn refusing_pool() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();
+            while let Some(Ok(line)) = lines.next() {
+                let request: serde_json::Value = serde_json::from_str(&line).unwrap();
+                let (id, method) = (&request["id"], request["method"].as_str().unwrap());
+                let result = match method {
+                    "mining.subscribe" => r#"[[["mining.notify","1"]],"00000001",8]"#,
+                    "mining.authorize" => "false",
+                    _ => "null",
+                };
+                let answer = format!("{{\"id\":{id},\"result\":{result},\"error\":null}}\n");
+                if socket.write_all(answer.as_bytes()).is_err() {
+                    break;
+                }
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_miner_that_cannot_go_on_ends_the_demonstration_with_the_reason() {
+        let url = format!("stratum+tcp://{}", refusing_pool());
+        let settings = miner_settings(PoolUrl::parse(&url, false).unwrap(), Kind::Sv1);
+        let (failed, failures) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let miner = start_miner(settings, failed, stop.clone());
+        let tips = tips();
+        let watched = watch_over(tips.subscribe(), None, failures, &stop).await;
+        let error = format!("{:#}", watched.unwrap_err());
+        assert!(error.contains(".sv1 has stopped: "), "{error}");
+        assert!(error.contains("refuse"), "{error}");
+        assert_eq!(miner.await.unwrap().shares_accepted, 0);
     }
 }

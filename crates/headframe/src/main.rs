@@ -3,17 +3,22 @@
 //! Nothing here knows a message or a rule of mining.
 
 mod cli;
+mod data;
 mod demo;
 mod files;
 mod interrupt;
 mod keys;
 mod lan;
+mod left;
 mod log;
 mod miner;
 mod node;
+mod places;
 mod pool;
+mod swarm;
 mod web;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -25,17 +30,50 @@ fn main() -> ExitCode {
         Some(Command::Demo(demo)) => demo::run(demo),
         Some(Command::Pool(pool)) => pool::run(pool),
         Some(Command::Miner(miner)) => miner::run(miner),
+        Some(Command::Swarm(swarm)) => swarm::run(swarm),
         Some(Command::Keys(keys)) => keys::run(keys),
         None => {
-            print!("{}", cli::WELCOME);
+            say(cli::WELCOME.trim_end());
             Ok(())
         }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("headframe: {error:#}");
+            for line in told(&error).lines() {
+                eprintln!("headframe: {line}");
+            }
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints a result. Whoever has read enough of it (`| head`) may close the pipe.
+fn say(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// An error with its causes. Most tell their cause themselves; it is not told twice.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let cause = || Err::<(), _>(io::Error::other("no room"));
+        let told = |context: &'static str| told(&cause().context(context).unwrap_err());
+        assert_eq!(told("cannot write"), "cannot write: no room");
+        assert_eq!(told("cannot write (no room)"), "cannot write (no room)");
     }
 }

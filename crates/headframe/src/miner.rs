@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use headframe_miner::{Miner, MinerEvent, MinerReport, MinerSettings, Observer};
 use headframe_transport::PoolUrl;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cli;
 use crate::{interrupt, log};
@@ -14,15 +14,16 @@ use crate::{interrupt, log};
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(command: cli::Miner) -> anyhow::Result<()> {
+    // Before the log, so that a second Ctrl-C is heard for as long as lines wait to be printed.
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let log = log::start("info");
     let is_json = command.json;
     let settings = settings(command)?;
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let report = runtime.block_on(mine(settings))?;
     // The result is the last that is printed.
     drop(log);
     match is_json {
-        true => println!("{}", report.to_json()),
+        true => crate::say(&report.to_json()),
         false => print_report(&report),
     }
     Ok(())
@@ -30,10 +31,13 @@ pub(crate) fn run(command: cli::Miner) -> anyhow::Result<()> {
 
 fn settings(command: cli::Miner) -> anyhow::Result<MinerSettings> {
     let url = PoolUrl::parse(&command.url, command.insecure)?;
+    if command.channel.is_some() && matches!(url, PoolUrl::Sv1(_)) {
+        warn!("--channel has no effect: {url} is Stratum V1, which has no kinds of channels");
+    }
     Ok(MinerSettings {
         password: command.password,
         threads: command.threads,
-        channel: Some(command.channel.into()),
+        channel: command.channel.map(Into::into),
         throttle: command.throttle,
         roll_version: !command.fixed_version,
         ..MinerSettings::new(url, command.user)
@@ -65,8 +69,8 @@ async fn watch(mut observer: Observer) {
 
 fn print_report(report: &MinerReport) {
     let (accepted, rejected) = (report.shares_accepted, report.rejected());
-    println!(
-        "{accepted} shares accepted, {rejected} rejected, {}",
-        report.hashrate
-    );
+    let hashrate = report.hashrate;
+    crate::say(&format!(
+        "{accepted} shares accepted, {rejected} rejected, {hashrate}"
+    ));
 }

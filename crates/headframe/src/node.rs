@@ -1,10 +1,13 @@
 //! Which Bitcoin node the pool works with.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
-use headframe_config::{NodeAuth, NodeConfig};
-use headframe_node::rpc::{Candidate, RpcAddress, RpcAuth, RpcSettings, discover};
+use headframe_config::{NodeAddress, NodeAuth, NodeConfig};
+use headframe_node::NodeError;
+use headframe_node::rpc::{
+    Candidate, RpcAddress, RpcAuth, RpcSettings, ask_network, ask_network_with_cookies, discover,
+};
 use headframe_work::Network;
 
 /// How often the pool looks for a node while there is none.
@@ -18,84 +21,163 @@ pub(crate) struct Missing {
     pub(crate) command: Option<String>,
 }
 
-/// The node that is configured, or the one that runs on this computer.
-pub(crate) fn find(config: &NodeConfig, home: Option<PathBuf>) -> Result<RpcSettings, Missing> {
-    match &config.address {
-        Some(address) => configured(config, &address.host, address.port, home),
-        None => local(config, home),
+/// The node that is configured, or the one that runs on this computer. One whose network is not
+/// configured is asked for it, so that what is given here is always the node's own.
+pub(crate) async fn find(config: &NodeConfig, home: Option<&Path>) -> Result<RpcSettings, Missing> {
+    if config.address.is_none() && config.auth == NodeAuth::FindCookie {
+        return local(config.network, home).await;
+    }
+    let settings = configured(config, home)?;
+    match config.network {
+        Some(_) => Ok(settings),
+        None => ask(settings, &config.auth, home).await.map_err(Missing::of),
     }
 }
 
-fn configured(
-    config: &NodeConfig,
-    host: &str,
-    port: Option<u16>,
-    home: Option<PathBuf>,
-) -> Result<RpcSettings, Missing> {
-    let network = config.network.or_else(|| network_of_port(port));
-    let network = network.unwrap_or(Network::Mainnet);
-    let place = match port {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    };
-    let address = RpcAddress::parse(&place, network).map_err(|error| Missing {
-        what: format!("the node's address {place:?} cannot be used: {error}"),
-        next_step: "correct node.url in the configuration".to_owned(),
-        command: None,
-    })?;
-    let mut settings = RpcSettings::local(network, home.as_deref());
-    settings.address = address;
-    apply_auth(&mut settings, &config.auth);
+/// The node as it is configured, one of mainnet where that is not said. Who only says how to log in
+/// means a node at the usual place.
+fn configured(config: &NodeConfig, home: Option<&Path>) -> Result<RpcSettings, Missing> {
+    let network = config.network.unwrap_or(Network::Mainnet);
+    let mut settings = RpcSettings::local(network, home);
+    if let Some(NodeAddress { host, port }) = &config.address {
+        let host = match host.contains(':') {
+            true => format!("[{host}]"),
+            false => host.clone(),
+        };
+        let place = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        settings.address = RpcAddress::parse(&place, network).map_err(|error| Missing {
+            what: format!("the node's address {place:?} cannot be used: {error}"),
+            next_step: "correct node.url in the configuration and restart headframe".to_owned(),
+            command: None,
+        })?;
+    }
+    match &config.auth {
+        NodeAuth::FindCookie => {}
+        NodeAuth::Cookie(path) => settings.auth = RpcAuth::Cookie(vec![path.clone()]),
+        NodeAuth::UserPassword { user, password } => {
+            settings.auth = RpcAuth::UserPassword {
+                user: user.clone(),
+                password: password.reveal().to_owned(),
+            };
+        }
+    }
     Ok(settings)
 }
 
-fn local(config: &NodeConfig, home: Option<PathBuf>) -> Result<RpcSettings, Missing> {
-    if config.auth != NodeAuth::FindCookie {
-        // Who says how to log in means a node at the usual place.
-        let network = config.network.unwrap_or(Network::Mainnet);
-        let mut settings = RpcSettings::local(network, home.as_deref());
-        apply_auth(&mut settings, &config.auth);
-        return Ok(settings);
-    }
+/// Takes the network of the node itself.
+async fn ask(
+    settings: RpcSettings,
+    auth: &NodeAuth,
+    home: Option<&Path>,
+) -> Result<RpcSettings, NodeError> {
+    let (network, auth) = match auth {
+        NodeAuth::FindCookie => ask_network_with_cookies(&settings.address, home).await?,
+        NodeAuth::Cookie(_) | NodeAuth::UserPassword { .. } => {
+            let network = ask_network(&settings.address, &settings.auth).await?;
+            (network, settings.auth)
+        }
+    };
+    Ok(RpcSettings {
+        address: settings.address,
+        auth,
+        ..RpcSettings::local(network, home)
+    })
+}
+
+/// The node that is found by its cookie file.
+async fn local(network: Option<Network>, home: Option<&Path>) -> Result<RpcSettings, Missing> {
     let home = home.ok_or_else(|| Missing {
         what: "there is no home directory to look for a Bitcoin node in".to_owned(),
-        next_step: "set node.url and node.cookie_file in the configuration".to_owned(),
+        next_step: "set node.url and node.cookie_file in the configuration and restart headframe"
+            .to_owned(),
         command: Some("headframe pool --sample-config > pool.toml".to_owned()),
     })?;
-    let wanted = |candidate: &Candidate| {
-        config
-            .network
-            .is_none_or(|network| network == candidate.network)
-    };
-    let candidates: Vec<Candidate> = discover(&home).into_iter().filter(wanted).collect();
+    let place = home.to_owned();
+    let found = tokio::task::spawn_blocking(move || discover(&place)).await;
+    let candidates = found.unwrap_or_default();
+    choose(candidates, network, home)
+}
+
+/// The one that answers, of those that are of the network if that is configured.
+fn choose(
+    candidates: Vec<Candidate>,
+    network: Option<Network>,
+    home: &Path,
+) -> Result<RpcSettings, Missing> {
+    let is_wanted = |found: &Candidate| network.is_none_or(|network| network == found.network);
+    let (candidates, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_wanted);
     let answering: Vec<&Candidate> = candidates.iter().filter(|found| found.answering).collect();
     match answering.as_slice() {
-        [found] => {
-            let mut settings = RpcSettings::local(found.network, Some(&home));
-            settings.address = found.address.clone();
-            settings.auth = RpcAuth::Cookie(vec![found.cookie.clone()]);
-            Ok(settings)
-        }
-        [] => Err(no_node(&candidates, config.network)),
+        [found] => Ok(RpcSettings {
+            address: found.address.clone(),
+            auth: RpcAuth::Cookie(vec![found.cookie.clone()]),
+            ..RpcSettings::local(found.network, Some(home))
+        }),
+        [] => Err(no_node(&candidates, network, &others)),
         several => Err(several_nodes(several)),
     }
 }
 
-fn no_node(candidates: &[Candidate], network: Option<Network>) -> Missing {
-    let network = network.map_or_else(String::new, |network| format!(" for {network}"));
-    let what = match candidates {
-        [] => format!("no Bitcoin node{network} was found on this computer"),
-        [found, ..] => format!(
-            "a Bitcoin node was here ({}), but it does not answer",
-            found.cookie.display()
+impl Missing {
+    /// A node that cannot be asked, or not be used.
+    fn of(error: NodeError) -> Self {
+        Self {
+            what: error.to_string(),
+            next_step: error.advice().to_owned(),
+            command: None,
+        }
+    }
+}
+
+/// `others` are those of other networks than the configured one.
+fn no_node(candidates: &[Candidate], network: Option<Network>, others: &[Candidate]) -> Missing {
+    const START: &str = "start Bitcoin Core with its RPC server on, and the pool goes on by itself";
+    let network = candidates
+        .first()
+        .map_or(network, |found| Some(found.network));
+    let other = others.iter().find(|found| found.answering);
+    let (what, or) = match (candidates, network, other) {
+        ([found, ..], ..) => (
+            format!(
+                "a Bitcoin node was here ({}), but it does not answer",
+                found.cookie.display()
+            ),
+            ELSEWHERE.to_owned(),
+        ),
+        ([], Some(network), Some(other)) => (
+            format!(
+                "no Bitcoin node for {network} was found on this computer, but one for {}",
+                other.network
+            ),
+            format!(
+                "for that one, set node.network to {} in the configuration and restart headframe",
+                other.network
+            ),
+        ),
+        ([], Some(network), None) => (
+            format!("no Bitcoin node for {network} was found on this computer"),
+            ELSEWHERE.to_owned(),
+        ),
+        ([], None, _) => (
+            "no Bitcoin node was found on this computer".to_owned(),
+            ELSEWHERE.to_owned(),
         ),
     };
     Missing {
         what,
-        next_step: "start Bitcoin Core with its RPC server on, or say in the configuration where \
-                    your node is; the pool goes on by itself as soon as it answers"
-            .to_owned(),
-        command: Some("bitcoind -server".to_owned()),
+        next_step: format!("{START}; {or}"),
+        command: Some(format!("bitcoind -server{}", chain_flag(network))),
+    }
+}
+
+const ELSEWHERE: &str =
+    "if it runs elsewhere, say where in the configuration and restart headframe";
+
+/// What tells Bitcoin Core the network, with a space before it.
+fn chain_flag(network: Option<Network>) -> String {
+    match network {
+        None | Some(Network::Mainnet) => String::new(),
+        Some(network) => format!(" -{network}"),
     }
 }
 
@@ -106,7 +188,7 @@ fn several_nodes(found: &[&Candidate]) -> Missing {
             "there are several Bitcoin nodes here: {}",
             networks.join(", ")
         ),
-        next_step: "say which one the pool is to use".to_owned(),
+        next_step: "restart headframe with the network of the one that it is to use".to_owned(),
         command: Some(format!(
             "HEADFRAME_NODE_NETWORK={} headframe pool",
             networks[0]
@@ -114,20 +196,73 @@ fn several_nodes(found: &[&Candidate]) -> Missing {
     }
 }
 
-fn network_of_port(port: Option<u16>) -> Option<Network> {
-    let mut networks = Network::ALL.into_iter();
-    networks.find(|network| Some(RpcAddress::default_port(*network)) == port)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn apply_auth(settings: &mut RpcSettings, auth: &NodeAuth) {
-    match auth {
-        NodeAuth::FindCookie => {}
-        NodeAuth::Cookie(path) => settings.auth = RpcAuth::Cookie(vec![path.clone()]),
-        NodeAuth::UserPassword { user, password } => {
-            settings.auth = RpcAuth::UserPassword {
-                user: user.clone(),
-                password: password.reveal().to_owned(),
+    #[test]
+    fn a_configured_address_is_the_node_s() {
+        let address = |host: &str, port| {
+            let config = NodeConfig {
+                network: None,
+                address: Some(NodeAddress {
+                    host: host.to_owned(),
+                    port,
+                }),
+                auth: NodeAuth::FindCookie,
             };
+            configured(&config, None).unwrap().address.to_string()
+        };
+        assert_eq!(address("::1", Some(18_443)), "[::1]:18443");
+        assert_eq!(address("::1", None), "[::1]:8332");
+        assert_eq!(address("umbrel.local", Some(10_000)), "umbrel.local:10000");
+        assert_eq!(address("umbrel.local", None), "umbrel.local:8332");
+    }
+
+    fn candidate(network: Network, answering: bool) -> Candidate {
+        Candidate {
+            network,
+            cookie: "/home/ann/.bitcoin/.cookie".into(),
+            address: RpcAddress::local(network),
+            answering,
         }
+    }
+
+    #[test]
+    fn what_is_missing_fits_what_is_there() {
+        use Network::{Mainnet, Regtest, Signet};
+        let missing = |candidates: &[(Network, bool)], network| {
+            let candidates = candidates.iter();
+            let candidates = candidates.map(|(network, answering)| candidate(*network, *answering));
+            choose(candidates.collect(), network, Path::new("/home/ann")).unwrap_err()
+        };
+        let none = missing(&[], None);
+        assert_eq!(none.what, "no Bitcoin node was found on this computer");
+        assert_eq!(none.command.as_deref(), Some("bitcoind -server"));
+
+        let wanted = missing(&[], Some(Signet));
+        assert!(wanted.what.contains("for signet"), "{wanted:?}");
+        assert_eq!(wanted.command.as_deref(), Some("bitcoind -server -signet"));
+
+        let stopped = missing(&[(Regtest, false)], None);
+        assert!(stopped.what.contains(".cookie"), "{stopped:?}");
+        assert_eq!(
+            stopped.command.as_deref(),
+            Some("bitcoind -server -regtest")
+        );
+
+        // One that runs is worth a word, one that does not is not.
+        let other = missing(&[(Regtest, true)], Some(Mainnet));
+        assert!(other.what.contains("for mainnet"), "{other:?}");
+        assert!(other.what.ends_with("but one for regtest"), "{other:?}");
+        assert!(
+            other.next_step.contains("node.network to regtest"),
+            "{other:?}"
+        );
+        let stopped = missing(&[(Regtest, false)], Some(Mainnet));
+        assert!(!stopped.what.contains("regtest"), "{stopped:?}");
+
+        let several = missing(&[(Mainnet, true), (Regtest, true)], None);
+        assert!(several.what.ends_with("mainnet, regtest"), "{several:?}");
     }
 }

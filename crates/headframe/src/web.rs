@@ -19,20 +19,20 @@ pub(crate) struct Web {
 }
 
 impl Web {
-    /// Serves the dashboard at `address` until `shutdown`. `flag` is what moves it, for the error.
+    /// Serves the dashboard at `address` until `shutdown`. `first` is what it shows at first.
     pub(crate) fn start(
         address: SocketAddr,
-        flag: &str,
         allowed_hosts: Vec<String>,
+        first: (Snapshot, History),
         shutdown: CancellationToken,
     ) -> anyhow::Result<(Self, Feed)> {
         let listener = TcpListener::bind(address).with_context(|| {
-            format!("cannot serve the dashboard at {address}; choose another place with {flag}")
+            format!("cannot serve the dashboard at {address}; choose another place with --http")
         })?;
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
-        let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
-        let (histories, history) = watch::channel(Arc::new(History::default()));
+        let (snapshots, snapshot) = watch::channel(Arc::new(first.0));
+        let (histories, history) = watch::channel(Arc::new(first.1));
         let feed = headframe_dashboard::Feed { snapshot, history };
         let settings = headframe_dashboard::Settings { allowed_hosts };
         let thread = thread::Builder::new().name("dashboard".to_owned());

@@ -93,6 +93,14 @@ impl ShareBatch {
         self.shares
     }
 
+    /// The accepted shares that the batch holds, and their work.
+    pub fn accepted(&self) -> Tally {
+        let mut accepted = Tally::default();
+        let minutes = self.workers.values().flat_map(|sums| sums.minutes.values());
+        minutes.for_each(|minute| accepted.add(minute.accepted));
+        accepted
+    }
+
     /// Whether it is time to commit without waiting for more.
     pub const fn is_full(&self) -> bool {
         self.shares >= COMMIT_SHARES
@@ -212,9 +220,15 @@ mod tests {
         }
         first.append(second);
         assert_eq!(first.shares(), all.shares());
+        assert_eq!(first.accepted(), all.accepted());
+        assert_eq!(all.accepted().count, 360);
+        let work = (0..600).filter(|n| n % 5 > 1).sum();
+        assert_eq!(all.accepted().work, Work::from_units(work));
         let show = |batch: &ShareBatch| format!("{:?}", batch.workers().collect::<Vec<_>>());
         assert_eq!(show(&first), show(&all));
         assert_eq!(first.best(), all.best());
+        first.clear();
+        assert_eq!(first.accepted(), Tally::default());
     }
 
     #[test]

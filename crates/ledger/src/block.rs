@@ -1,7 +1,7 @@
 //! Found blocks and what became of them.
 
-use bitcoin::{Amount, BlockHash};
-use headframe_work::UnixTime;
+use bitcoin::{Amount, BlockHash, CompactTarget};
+use headframe_work::{UnixTime, Work};
 
 use crate::{Text, WorkerId};
 
@@ -12,7 +12,8 @@ pub const MAX_BLOCKS: usize = 100_000;
 /// How many different answers of nodes are kept for a block.
 pub const MAX_ANSWERS: usize = 32;
 
-/// The facts of a block at the moment it was found.
+/// The facts of a block at the moment it was found. What is optional is not known of blocks that an
+/// earlier version recorded, or that were read back from their own bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundBlock {
     /// Its height.
@@ -25,8 +26,46 @@ pub struct FoundBlock {
     pub worker: WorkerId,
     /// What the coinbase pays to that address.
     pub paid: Amount,
+    /// What the coinbase pays besides, to the operator.
+    pub fee: Option<Amount>,
+    /// The target that its hash had to meet, as its header says it.
+    pub bits: Option<CompactTarget>,
+    /// The protocol in which it came.
+    pub protocol: Option<Protocol>,
+    /// The accepted work of the pool over its whole life by then. What lies between two blocks is
+    /// the effort that the later one took.
+    pub work_before: Option<Work>,
     /// The job it was found on, as the log names it.
     pub job: Text,
+}
+
+/// A mining protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Stratum V1.
+    Sv1,
+    /// Stratum V2.
+    Sv2,
+}
+
+impl Protocol {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Sv1, Self::Sv2];
+
+    /// The stable code under which the protocol is stored.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Sv1 => "sv1",
+            Self::Sv2 => "sv2",
+        }
+    }
+
+    /// The protocol of a stored code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|protocol| protocol.code() == code)
+    }
 }
 
 /// A block with its fate.

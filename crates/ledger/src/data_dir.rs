@@ -54,11 +54,12 @@ impl DataDir {
     }
 }
 
-/// A data directory that cannot be used.
+/// A data directory that cannot be used. Texts end with the advice to choose another: who reads the
+/// operator's wishes adds where.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
     /// It is missing and cannot be created.
-    #[error("cannot create the data directory {path} ({source}); choose another with --data-dir")]
+    #[error("cannot create the data directory {path} ({source}); choose another")]
     CannotCreate {
         /// The directory.
         path: PathBuf,
@@ -66,14 +67,14 @@ pub enum DataDirError {
         source: io::Error,
     },
     /// There is a file of that name.
-    #[error("the data directory {path} is not a directory; choose another with --data-dir")]
+    #[error("the data directory {path} is not a directory; choose another")]
     NotADirectory {
         /// The path.
         path: PathBuf,
     },
     /// It cannot be written.
     #[error(
-        "the data directory {path} cannot be written ({source}); let the user that runs the pool write it, free some space, or choose another with --data-dir"
+        "the data directory {path} cannot be written ({source}); let the user that runs the pool write it, free some space, or choose another"
     )]
     NotWritable {
         /// The directory.
@@ -82,7 +83,7 @@ pub enum DataDirError {
         source: io::Error,
     },
     /// Another pool holds it.
-    #[error("the data directory {path} is in use by another headframe{}; stop that one or choose another with --data-dir", Pid(.pid))]
+    #[error("the data directory {path} is in use by another headframe{}; stop that one or choose another", Pid(.pid))]
     InUse {
         /// The directory.
         path: PathBuf,
@@ -91,7 +92,7 @@ pub enum DataDirError {
     },
     /// The file system knows no locks.
     #[error(
-        "the data directory {path} cannot be locked ({source}); put it on a local disk or choose another with --data-dir"
+        "the data directory {path} cannot be locked ({source}); put it on a local disk or choose another"
     )]
     CannotLock {
         /// The directory.
@@ -132,11 +133,8 @@ fn create(path: &Path) -> Result<(), DataDirError> {
 }
 
 fn open_lock(dir: &Path) -> Result<File, DataDirError> {
-    OpenOptions::new()
+    private()
         .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
         .open(dir.join(LOCK_FILE))
         .map_err(|source| DataDirError::NotWritable {
             path: dir.into(),
@@ -162,11 +160,16 @@ fn write_pid(lock: &mut File) -> io::Result<()> {
 
 /// Creates the file with mode 0600 if it is missing.
 pub(crate) fn create_private(path: &Path) -> io::Result<()> {
+    private().open(path).map(drop)
+}
+
+/// Opens a file for writing, and makes it with mode 0600 if it is missing.
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    options
 }
 
 #[cfg(test)]
@@ -187,7 +190,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             format!(
-                "the data directory {} is in use by another headframe, pid {}; stop that one or choose another with --data-dir",
+                "the data directory {} is in use by another headframe, pid {}; stop that one or choose another",
                 path.display(),
                 std::process::id()
             )
@@ -222,6 +225,16 @@ mod tests {
         assert_eq!(mode(&path), 0o700);
         create_private(&held.join("secret")).unwrap();
         assert_eq!(mode(&held.join("secret")), 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_lock_file_is_the_owner_s_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let _held = DataDir::open(dir.path()).unwrap();
+        let metadata = fs::metadata(dir.path().join(LOCK_FILE)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
     }
 
     #[cfg(unix)]

@@ -10,6 +10,7 @@
 //! clock: when a batch is committed is the caller's choice ([`COMMIT_SHARES`] and
 //! [`COMMIT_INTERVAL`] are the figures of R-19), and the time is an argument.
 
+mod ban;
 mod batch;
 mod best;
 mod block;
@@ -24,10 +25,11 @@ mod sums;
 mod text;
 mod worker;
 
+pub use ban::{BAN_REMEMBERED, Ban, MAX_BANS};
 pub use batch::{COMMIT_INTERVAL, COMMIT_SHARES, ShareBatch};
 pub use best::{BEST_SHARES, BestShare, RankedShare};
 pub use block::{
-    BlockFate, BlockRecord, BlockUpdate, FoundBlock, MAX_ANSWERS, MAX_BLOCKS, NodeAnswer,
+    BlockFate, BlockRecord, BlockUpdate, FoundBlock, MAX_ANSWERS, MAX_BLOCKS, NodeAnswer, Protocol,
 };
 pub use data_dir::{DataDir, DataDirError};
 pub use error::LedgerError;

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use bitcoin::BlockHash;
 use headframe_work::UnixTime;
 
+use crate::ban::MAX_BANS;
 use crate::batch::WorkerSums;
 use crate::best::{BestList, keep_better};
 use crate::block::MAX_BLOCKS;
 use crate::history::{SlotBuilder, Span, floor_to, starts_touching};
 use crate::retention::coarser;
 use crate::{
-    BestShare, BlockRecord, BlockUpdate, Bucket, FoundBlock, Ledger, LedgerError, RankedShare,
+    Ban, BestShare, BlockRecord, BlockUpdate, Bucket, FoundBlock, Ledger, LedgerError, RankedShare,
     Retention, ShareBatch, Sighting, Slot, Sums, TimeRange, Totals, Upkeep, WorkerId, WorkerRecord,
 };
 
@@ -30,6 +31,8 @@ pub struct MemoryLedger {
     best: BestList,
     /// In the order of their recording.
     blocks: Vec<BlockRecord>,
+    /// The one that ends last first.
+    bans: Vec<Ban>,
 }
 
 /// A worker, or the pool, over its whole life.
@@ -217,7 +220,17 @@ impl Ledger for MemoryLedger {
         Ok(())
     }
 
+    fn record_ban(&mut self, ban: &Ban) -> Result<(), LedgerError> {
+        self.bans.retain(|kept| kept.address != ban.address);
+        self.bans.push(ban.clone());
+        self.bans
+            .sort_by_key(|ban| (core::cmp::Reverse(ban.until), ban.address));
+        self.bans.truncate(MAX_BANS);
+        Ok(())
+    }
+
     fn upkeep(&mut self, now: UnixTime) -> Result<Upkeep, LedgerError> {
+        self.bans.retain(|ban| ban.is_remembered(now));
         let surplus = self.blocks.len().saturating_sub(MAX_BLOCKS);
         self.blocks.drain(..surplus);
         let mut more = false;
@@ -278,5 +291,10 @@ impl Ledger for MemoryLedger {
     fn unsettled_blocks(&self) -> Result<Vec<BlockRecord>, LedgerError> {
         let open = |block: &&BlockRecord| !block.fate.is_settled();
         Ok(self.blocks.iter().rev().filter(open).cloned().collect())
+    }
+
+    fn bans(&self, now: UnixTime) -> Result<Vec<Ban>, LedgerError> {
+        let remembered = |ban: &&Ban| ban.is_remembered(now);
+        Ok(self.bans.iter().filter(remembered).cloned().collect())
     }
 }

@@ -4,8 +4,8 @@ use bitcoin::BlockHash;
 use headframe_work::UnixTime;
 
 use crate::{
-    BlockRecord, BlockUpdate, Bucket, FoundBlock, LedgerError, RankedShare, ShareBatch, Slot, Sums,
-    TimeRange, WorkerId, WorkerRecord,
+    Ban, BlockRecord, BlockUpdate, Bucket, FoundBlock, LedgerError, RankedShare, ShareBatch, Slot,
+    Sums, TimeRange, WorkerId, WorkerRecord,
 };
 
 /// The memory of a pool. Every method is one transaction: it happens whole or not at all, and when
@@ -33,6 +33,12 @@ pub trait Ledger: Send {
     /// # Errors
     /// [`LedgerError::UnknownBlock`] if there is no such block; else the operator's.
     fn update_block(&mut self, hash: BlockHash, update: &BlockUpdate) -> Result<(), LedgerError>;
+
+    /// Remembers a ban, in the place of an earlier one of the same address.
+    ///
+    /// # Errors
+    /// The operator's (disk, permissions).
+    fn record_ban(&mut self, ban: &Ban) -> Result<(), LedgerError>;
 
     /// Rolls up or drops what [`Retention`](crate::Retention) no longer keeps at time `now`. Each
     /// call does a bounded piece of that, so that no share waits long behind it; call it about once
@@ -95,6 +101,13 @@ pub trait Ledger: Send {
     /// # Errors
     /// As [`totals`](Self::totals).
     fn unsettled_blocks(&self) -> Result<Vec<BlockRecord>, LedgerError>;
+
+    /// The bans that at `now` have not ended [`BAN_REMEMBERED`](crate::BAN_REMEMBERED) ago, at most
+    /// [`MAX_BANS`](crate::MAX_BANS), the one that ends last first.
+    ///
+    /// # Errors
+    /// As [`totals`](Self::totals).
+    fn bans(&self, now: UnixTime) -> Result<Vec<Ban>, LedgerError>;
 }
 
 /// What the pool did over its whole life.

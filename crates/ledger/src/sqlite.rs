@@ -18,6 +18,7 @@ macro_rules! add_to_sums {
     };
 }
 
+mod bans;
 mod blocks;
 mod columns;
 mod error;
@@ -37,7 +38,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::data_dir::create_private;
 use crate::{
-    BlockRecord, BlockUpdate, Bucket, DataDir, FoundBlock, Ledger, LedgerError, RankedShare,
+    Ban, BlockRecord, BlockUpdate, Bucket, DataDir, FoundBlock, Ledger, LedgerError, RankedShare,
     Retention, ShareBatch, Slot, TimeRange, Totals, Upkeep, WorkerId, WorkerRecord,
 };
 use error::Failure;
@@ -141,6 +142,10 @@ impl Ledger for SqliteLedger {
         known.ok_or(LedgerError::UnknownBlock(hash))
     }
 
+    fn record_ban(&mut self, ban: &Ban) -> Result<(), LedgerError> {
+        self.write(|transaction, _| bans::insert(transaction, ban))
+    }
+
     fn upkeep(&mut self, now: UnixTime) -> Result<Upkeep, LedgerError> {
         self.write(|transaction, retention| upkeep::piece(transaction, retention, now))
     }
@@ -184,6 +189,10 @@ impl Ledger for SqliteLedger {
     fn unsettled_blocks(&self) -> Result<Vec<BlockRecord>, LedgerError> {
         self.read(blocks::unsettled)
     }
+
+    fn bans(&self, now: UnixTime) -> Result<Vec<Ban>, LedgerError> {
+        self.read(|connection| bans::remembered(connection, now))
+    }
 }
 
 fn open_file(path: &Path) -> Result<Connection, Failure> {
@@ -223,6 +232,7 @@ fn assert_durable(connection: &Connection) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use bitcoin::hashes::Hash as _;
+    use bitcoin::{Amount, CompactTarget};
     use headframe_work::Work;
 
     use super::*;
@@ -307,8 +317,50 @@ mod tests {
         assert!(
             refused
                 .to_string()
-                .contains("ledger version 99, this one knows up to 1")
+                .contains("ledger version 99, this one knows up to 3")
         );
+    }
+
+    #[test]
+    fn blocks_of_the_first_version_are_kept_and_newer_ones_say_more() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(place.path()).unwrap();
+        let old = Connection::open(dir.join(FILE_NAME)).unwrap();
+        old.execute_batch(include_str!("sqlite/v1.sql")).unwrap();
+        old.execute_batch(
+            "INSERT INTO blocks (hash, height, found_at, user, payout, paid, job, fate, settled)
+             VALUES (zeroblob(32), 7, 60, 'user', 'address', 50, 'job', 'accepted', 0);
+             PRAGMA application_id = 0x68646672;
+             PRAGMA user_version = 1",
+        )
+        .unwrap();
+        drop(old);
+        let mut ledger = SqliteLedger::open(&dir, Retention::default()).unwrap();
+        let before = ledger.blocks(2).unwrap().remove(0);
+        let expected = FoundBlock {
+            height: 7,
+            hash: BlockHash::from_byte_array([0; 32]),
+            found_at: UnixTime::from_secs(60),
+            worker: WorkerId::new("user", "address").unwrap(),
+            paid: Amount::from_sat(50),
+            fee: None,
+            bits: None,
+            protocol: None,
+            work_before: None,
+            job: "job".into(),
+        };
+        assert_eq!(before.found, expected);
+        assert_eq!(before.fate, crate::BlockFate::Accepted);
+        let newer = FoundBlock {
+            hash: BlockHash::from_byte_array([1; 32]),
+            fee: Some(Amount::from_sat(3)),
+            bits: Some(CompactTarget::from_consensus(0x1d00_ffff)),
+            protocol: Some(crate::Protocol::Sv2),
+            work_before: Some(Work::from_units(u128::MAX)),
+            ..expected
+        };
+        assert!(ledger.record_block(&newer).unwrap());
+        assert_eq!(ledger.blocks(1).unwrap()[0].found, newer);
     }
 
     #[test]

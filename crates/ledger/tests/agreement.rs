@@ -4,11 +4,11 @@
 
 mod common;
 
-use bitcoin::Amount;
+use bitcoin::{Amount, CompactTarget};
 use common::{at, hash, share, units, view, worker};
 use headframe_ledger::{
-    BlockFate, BlockUpdate, ClientKind, DataDir, FoundBlock, Ledger, MemoryLedger, Rejection,
-    Retention, ShareBatch, Sighting, SqliteLedger, Upkeep,
+    BlockFate, BlockUpdate, ClientKind, DataDir, FoundBlock, Ledger, MemoryLedger, Protocol,
+    Rejection, Retention, ShareBatch, Sighting, SqliteLedger, Upkeep,
 };
 use proptest::prelude::*;
 
@@ -165,6 +165,10 @@ fn take(ledger: &mut dyn Ledger, step: &Step) {
                 found_at: at(60),
                 worker: name(*worker),
                 paid: Amount::from_sat(50),
+                fee: None,
+                bits: Some(CompactTarget::from_consensus(0x207f_ffff)),
+                protocol: Some(Protocol::Sv1),
+                work_before: Some(units((*number).into())),
                 job: "job".into(),
             };
             ledger.record_block(&block).unwrap();

@@ -5,11 +5,12 @@ mod common;
 
 use core::time::Duration;
 
-use bitcoin::Amount;
+use bitcoin::{Amount, CompactTarget};
 use common::{DAWN, at, hash, share, units, worker};
 use headframe_ledger::{
-    BEST_SHARES, BlockFate, BlockUpdate, Bucket, ClientKind, FoundBlock, Ledger, LedgerError,
-    MAX_ANSWERS, Rejection, Retention, ShareBatch, Sighting, Slot, Sums, Text, Upkeep,
+    BAN_REMEMBERED, BEST_SHARES, Ban, BlockFate, BlockUpdate, Bucket, ClientKind, FoundBlock,
+    Ledger, LedgerError, MAX_ANSWERS, MAX_BANS, Protocol, Rejection, Retention, ShareBatch,
+    Sighting, Slot, Sums, Text, Upkeep,
 };
 use headframe_work::UnixTime;
 
@@ -45,7 +46,10 @@ battery!(
     a_sighting_stays_until_the_next,
     the_best_shares_are_kept,
     a_block_goes_its_way,
+    what_is_not_known_of_a_block_stays_unknown,
     a_block_is_recorded_once,
+    a_ban_is_remembered_for_a_day_after_its_end,
+    bans_are_bounded_and_those_that_end_first_go,
     answers_of_nodes_are_bounded,
     news_of_an_unknown_block_is_refused,
     slots_are_whole_ordered_and_disjoint,
@@ -265,6 +269,10 @@ fn block(number: u64) -> FoundBlock {
         found_at: at(number as u32),
         worker: worker("finder"),
         paid: Amount::from_sat(312_500_000 + number),
+        fee: Some(Amount::from_sat(number)),
+        bits: Some(CompactTarget::from_consensus(0x1703_4219)),
+        protocol: Some(Protocol::ALL[number as usize % 2]),
+        work_before: Some(units(u128::MAX / 3 + u128::from(number))),
         job: "job 7f3a, template 12".into(),
     }
 }
@@ -298,6 +306,72 @@ fn a_block_goes_its_way(open: Open<'_>) {
     fate(&mut *ledger, 1, BlockFate::Orphaned);
     assert_eq!(ledger.blocks(10).unwrap()[1].fate, BlockFate::Orphaned);
     assert_eq!(ledger.blocks(1).unwrap()[0].found, block(2));
+}
+
+/// Read back from its own bytes, a block does not say everything.
+fn what_is_not_known_of_a_block_stays_unknown(open: Open<'_>) {
+    let mut ledger = open_default(open);
+    let known = block(1);
+    let unknown = FoundBlock {
+        fee: None,
+        bits: None,
+        protocol: None,
+        work_before: None,
+        ..block(2)
+    };
+    ledger.record_block(&known).unwrap();
+    ledger.record_block(&unknown).unwrap();
+    let found: Vec<_> = ledger.blocks(2).unwrap();
+    assert_eq!(found[0].found, unknown);
+    assert_eq!(found[1].found, known);
+}
+
+fn ban(address: u32, until: u32) -> Ban {
+    Ban {
+        address: core::net::Ipv4Addr::from(address).into(),
+        since: at(0),
+        until: at(until),
+        reason: "a flood".into(),
+        times: 1,
+    }
+}
+
+fn a_ban_is_remembered_for_a_day_after_its_end(open: Open<'_>) {
+    let mut ledger = open_default(open);
+    let day = u32::try_from(BAN_REMEMBERED.as_secs()).unwrap();
+    let first = Ban {
+        address: "2001:db8::".parse().unwrap(),
+        ..ban(0, 600)
+    };
+    let again = Ban {
+        since: at(700),
+        until: at(1_900),
+        times: 2,
+        ..first.clone()
+    };
+    ledger.record_ban(&first).unwrap();
+    assert_eq!(ledger.bans(at(0)).unwrap(), [first]);
+    ledger.record_ban(&again).unwrap();
+    ledger.record_ban(&ban(7, 600)).unwrap();
+    assert_eq!(
+        ledger.bans(at(1_000)).unwrap(),
+        [again.clone(), ban(7, 600)]
+    );
+    assert_eq!(ledger.bans(at(600 + day)).unwrap(), [again]);
+    keep_up(&mut *ledger, at(1_900 + day));
+    assert!(ledger.bans(at(0)).unwrap().is_empty());
+}
+
+fn bans_are_bounded_and_those_that_end_first_go(open: Open<'_>) {
+    let mut ledger = open_default(open);
+    let many = u32::try_from(MAX_BANS).unwrap() + 5;
+    for number in 0..many {
+        ledger.record_ban(&ban(number, 10_000 + number)).unwrap();
+    }
+    let kept = ledger.bans(at(0)).unwrap();
+    assert_eq!(kept.len(), MAX_BANS);
+    assert_eq!(kept.first(), Some(&ban(many - 1, 10_000 + many - 1)));
+    assert_eq!(kept.last(), Some(&ban(5, 10_005)));
 }
 
 fn a_block_is_recorded_once(open: Open<'_>) {

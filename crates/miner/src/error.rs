@@ -20,7 +20,7 @@ pub enum MinerError {
     #[error(transparent)]
     Session(#[from] SessionError),
     /// The pool ended the session, or refused to begin one.
-    #[error("{0}")]
+    #[error("{0}{advice}", advice = advice(.0))]
     Ended(CloseReason),
     /// A setting cannot be sent.
     #[error(transparent)]
@@ -48,7 +48,8 @@ impl MinerError {
             Self::Ended(reason) => match reason {
                 CloseReason::SetupRefused { .. }
                 | CloseReason::UserRefused { .. }
-                | CloseReason::ExtendedChannelsOnly => true,
+                | CloseReason::ExtendedChannelsOnly
+                | CloseReason::ExtensionsRequired => true,
                 CloseReason::ChannelClosed { .. }
                 | CloseReason::TimedOut { .. }
                 | CloseReason::Done => false,
@@ -56,5 +57,39 @@ impl MinerError {
             Self::Settings(_) | Self::Threads(_) | Self::GaveUp { .. } => true,
             Self::Dial(_) | Self::Transport(_) | Self::Closed | Self::Session(_) => false,
         }
+    }
+}
+
+/// SV2's reason for a name that is not served (`OpenMiningChannel.Error`). It is all that there is to
+/// read: the message has no room for the pool's own words.
+const NAME_REFUSED: &str = "invalid-user-identity";
+
+/// What the user can do, as the end of the sentence; may be empty.
+fn advice(reason: &CloseReason) -> &'static str {
+    match reason {
+        CloseReason::UserRefused { reason } if reason == NAME_REFUSED => {
+            "; use a Bitcoin address of the pool's network as user name (address or \
+             address.worker); the pool's log has the reason"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_for_a_name_comes_with_what_to_do_and_words_stand_alone() {
+        let told = |reason: &str| {
+            let reason = reason.to_owned();
+            MinerError::Ended(CloseReason::UserRefused { reason }).to_string()
+        };
+        let code = told("invalid-user-identity");
+        assert!(
+            code.contains(": invalid-user-identity; use a Bitcoin address"),
+            "{code}"
+        );
+        assert!(told("this name is not paid").ends_with(": this name is not paid"));
     }
 }

@@ -11,17 +11,20 @@
 //! bounded queue for solutions. [`Miner::run`] keeps connecting until it is told to stop, and gives
 //! back the counts.
 //!
-//! A processor cannot earn anything: this is for demonstrations, tests and trials of a pool.
+//! A processor cannot earn anything: this is for demonstrations, tests and trials of a pool. So is
+//! [`run_swarm`], a load generator: thousands of connections that submit shares and measure the answers.
 
 mod backoff;
 mod connection;
 mod crew;
 mod error;
+mod gauge;
 mod miner;
 mod report;
 mod settings;
 mod shift;
 mod slot;
+mod swarm;
 mod variants;
 mod worker;
 
@@ -31,3 +34,8 @@ pub use headframe_mining::client::CloseReason;
 pub use miner::{Miner, Observer};
 pub use report::{Channel, MinerEvent, MinerReport, Protocol};
 pub use settings::MinerSettings;
+pub use swarm::{
+    Cost, MAX_CHANNELS, MAX_CONNECTIONS, MAX_WINDOW, Pace, Quality, ShareCounts, Spread,
+    SwarmProgress, SwarmReport, SwarmSettings, SwarmSettingsError, TipSeen, TipTimes, TipZero,
+    run_swarm,
+};

@@ -51,7 +51,7 @@ pub struct MinerReport {
     /// Hashes made.
     #[serde(skip)]
     pub hashes: u64,
-    /// The rate of late.
+    /// The rate of the last minute, or since the start.
     #[serde(skip)]
     pub hashrate: Hashrate,
     /// Whether the pool serves us at this moment.

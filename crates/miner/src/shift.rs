@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::connection::{Connection, Woke};
 use crate::crew::Crew;
+use crate::gauge::Gauge;
 use crate::slot::Assignment;
 use crate::worker::Found;
 use crate::{Channel, MinerError, MinerEvent, MinerReport, MinerSettings};
@@ -33,10 +34,10 @@ const LONGEST_DEMANDED_WAIT: Duration = Duration::from_secs(300);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Payload bytes of a frame: coinbase prefix and suffix of 64 KiB each, and a merkle path.
-const FRAME_LIMIT: usize = 144 * 1024;
+pub(crate) const FRAME_LIMIT: usize = 144 * 1024;
 
 /// Bytes of a line: as much in hexadecimal digits as any job needs that a device can take.
-const LINE_LIMIT: usize = 128 * 1024;
+pub(crate) const LINE_LIMIT: usize = 128 * 1024;
 
 /// Bytes of extranonce to ask for: more than a processor can roll in a lifetime of a tip.
 const MIN_EXTRANONCE_SIZE: u16 = 4;
@@ -71,8 +72,7 @@ pub(crate) struct Shift {
     connection: u64,
     /// Whether any pool has ever served us.
     served: bool,
-    /// When the hashrate was last measured, and all hashes until then.
-    measured: (Instant, u64),
+    gauge: Gauge,
 }
 
 impl Shift {
@@ -93,7 +93,7 @@ impl Shift {
             crew,
             connection: 0,
             served: false,
-            measured: (Instant::now(), 0),
+            gauge: Gauge::new(Instant::now()),
         }
     }
 
@@ -146,6 +146,7 @@ impl Shift {
 
     /// Ends the shift: the threads go home.
     pub(crate) async fn end(mut self) -> MinerReport {
+        self.measure();
         self.report.hashes = self.crew.slot.hashes();
         self.report.dropped += self.crew.dismiss().await;
         self.report.mining = false;
@@ -210,6 +211,7 @@ impl Shift {
             max_target: Target::MAX,
             min_extranonce_size: MIN_EXTRANONCE_SIZE,
             roll_version: self.settings.roll_version,
+            worker_name: None,
             endpoint_host: endpoint.host().to_owned(),
             endpoint_port: endpoint.port(),
             vendor: VENDOR.to_owned(),
@@ -297,11 +299,12 @@ impl Shift {
             }
             ClientEvent::NoWork => self.crew.slot.assign(None),
             ClientEvent::Target(target) => self.tell(MinerEvent::Target(target)),
-            ClientEvent::ShareAccepted { count } => {
+            ClientEvent::ShareAccepted { sent } => {
+                let count = u32::try_from(sent.len()).unwrap_or(u32::MAX);
                 self.report.shares_accepted += u64::from(count);
                 self.tell(MinerEvent::Accepted { count });
             }
-            ClientEvent::ShareRejected { code } => {
+            ClientEvent::ShareRejected { code, sent: _ } => {
                 self.report.count_rejected(&code);
                 self.tell(MinerEvent::Rejected { code });
             }
@@ -376,15 +379,8 @@ impl Shift {
     }
 
     fn measure(&mut self) {
-        let now = Instant::now();
-        let (since, before) = self.measured;
-        let seconds = now.duration_since(since).as_secs_f64();
-        if seconds > 0.0 {
-            let hashes = self.crew.slot.hashes();
-            let rate = (hashes - before) as f64 / seconds;
-            self.report.hashrate = Hashrate::from_hashes_per_second(rate).unwrap_or_default();
-            self.measured = (now, hashes);
-        }
+        let hashes = self.crew.slot.hashes();
+        self.report.hashrate = self.gauge.measure(Instant::now(), hashes);
         self.publish();
     }
 }

@@ -78,6 +78,11 @@ impl Worker {
         let mut search = HeaderSearch::new(&variant.header);
         let (mut nonce, mut left) = self.nonces;
         while left > 0 && self.slot.is_current(generation) {
+            // Before new work too: work that comes often would make a slow pace a fast one.
+            if let Some(pause) = self.pace.pause(Instant::now()) {
+                self.slot.pause(generation, pause);
+                continue;
+            }
             let count = u32::try_from(left)
                 .unwrap_or(u32::MAX)
                 .min(self.pace.chunk());
@@ -90,9 +95,7 @@ impl Worker {
             nonce = nonce.wrapping_add(done);
             left -= u64::from(done);
             self.slot.add_hashes(done);
-            if let Some(pause) = self.pace.after(Instant::now(), done) {
-                self.slot.pause(generation, pause);
-            }
+            self.pace.count(Instant::now(), done);
         }
     }
 
@@ -148,6 +151,8 @@ struct Pace {
     per_second: Option<NonZeroU32>,
     since: Instant,
     done: u64,
+    /// Not before this comes the next hash.
+    due: Instant,
 }
 
 impl Pace {
@@ -156,6 +161,7 @@ impl Pace {
             per_second,
             since: now,
             done: 0,
+            due: now,
         }
     }
 
@@ -165,16 +171,23 @@ impl Pace {
             .map_or(CHUNK, |rate| (rate.get() / 50).clamp(1, CHUNK))
     }
 
-    /// How long to wait after `count` more hashes.
-    fn after(&mut self, now: Instant, count: u32) -> Option<Duration> {
-        let rate = self.per_second?;
+    /// Counts hashes that were made until `now`.
+    fn count(&mut self, now: Instant, count: u32) {
+        let Some(rate) = self.per_second else {
+            return;
+        };
         self.done += u64::from(count);
-        let due = self.since + Duration::from_secs_f64(self.done as f64 / f64::from(rate.get()));
-        let pause = due.saturating_duration_since(now);
+        let seconds = self.done as f64 / f64::from(rate.get());
+        self.due = self.since + Duration::from_secs_f64(seconds);
         // What was missed, as while there was no work, is not made up for.
-        if pause.is_zero() || self.done > 1 << 32 {
-            (self.since, self.done) = (now.max(due), 0);
+        if self.due <= now || self.done > 1 << 32 {
+            (self.since, self.done) = (now.max(self.due), 0);
         }
+    }
+
+    /// How long to wait before the next hash.
+    fn pause(&self, now: Instant) -> Option<Duration> {
+        let pause = self.due.saturating_duration_since(now);
         (!pause.is_zero()).then_some(pause)
     }
 }
@@ -206,7 +219,8 @@ mod tests {
         let mut pace = Pace::new(NonZeroU32::new(1_000), start);
         let mut done = 0;
         for count in [1, 20, 7, 300, 2, 670].into_iter().cycle().take(60) {
-            now += pace.after(now, count).unwrap_or_default();
+            pace.count(now, count);
+            now += pace.pause(now).unwrap_or_default();
             done += u64::from(count);
         }
         assert_eq!((now - start).as_millis(), u128::from(done));
@@ -217,8 +231,22 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(NonZeroU32::new(100), start);
         let later = start + Duration::from_secs(60);
-        assert_eq!(pace.after(later, 100), None);
-        assert_eq!(pace.after(later, 100), Some(Duration::from_secs(1)));
-        assert_eq!(Pace::new(None, start).after(later, 100), None);
+        pace.count(later, 100);
+        assert_eq!(pace.pause(later), None);
+        pace.count(later, 100);
+        assert_eq!(pace.pause(later), Some(Duration::from_secs(1)));
+        let mut unbound = Pace::new(None, start);
+        unbound.count(later, 100);
+        assert_eq!(unbound.pause(later), None);
+    }
+
+    /// On a chain whose every second hash is a block, new work comes with each.
+    #[test]
+    fn new_work_does_not_quicken_a_slow_pace() {
+        let start = Instant::now();
+        let mut pace = Pace::new(NonZeroU32::new(1), start);
+        pace.count(start, 1);
+        let later = start + Duration::from_millis(10);
+        assert_eq!(pace.pause(later), Some(Duration::from_millis(990)));
     }
 }

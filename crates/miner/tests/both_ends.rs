@@ -66,7 +66,7 @@ struct Pair<C, S> {
     server: S,
     ready: bool,
     work: Option<Arc<MiningWork>>,
-    accepted: u32,
+    accepted: usize,
     blocks: u32,
 }
 
@@ -128,7 +128,7 @@ impl<C: Client, S: Server> Pair<C, S> {
         match event {
             ClientEvent::Ready => self.ready = true,
             ClientEvent::Work(work) => self.work = Some(work),
-            ClientEvent::ShareAccepted { count } => self.accepted += count,
+            ClientEvent::ShareAccepted { sent } => self.accepted += sent.len(),
             ClientEvent::Target(_) | ClientEvent::Notice(_) => {}
             other => panic!("{other:?}"),
         }
@@ -197,6 +197,7 @@ fn sv2(channel: ChannelKind, roll_version: bool) {
         max_target: Target::MAX,
         min_extranonce_size: 4,
         roll_version,
+        worker_name: None,
         endpoint_host: "pool.example".to_owned(),
         endpoint_port: 3333,
         vendor: "headframe".to_owned(),

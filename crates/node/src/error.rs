@@ -86,6 +86,12 @@ pub enum NodeError {
         /// The node's name of its chain.
         found: String,
     },
+    /// The node is on a chain that nobody mines on here, such as the third test network.
+    #[error("the node is on chain {found:?}, which cannot be mined here")]
+    UnknownChain {
+        /// The node's name of its chain.
+        found: String,
+    },
     /// A signet whose challenge is not `OP_TRUE` cannot be mined here.
     #[error(
         "this signet has the challenge {challenge}; only the challenge 51 (OP_TRUE) can be mined"
@@ -166,6 +172,7 @@ impl NodeError {
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::WrongNetwork { .. }
+            | Self::UnknownChain { .. }
             | Self::SignetChallenge { .. }
             | Self::UnknownRule { .. }
             | Self::Template { .. } => ErrorKind::Persistent,
@@ -190,6 +197,7 @@ impl NodeError {
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::WrongNetwork { .. }
+            | Self::UnknownChain { .. }
             | Self::SignetChallenge { .. } => Fault::Operator,
             Self::UnknownRule { .. } => Fault::Ours,
         }
@@ -199,7 +207,7 @@ impl NodeError {
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => {
-                "start bitcoind with server=1, or set the node's address and port"
+                "start bitcoind with server=1, or set the node's address and port and restart headframe"
             }
             Self::Broken { .. } => "look at the node's debug.log; the pool tries again by itself",
             Self::TimedOut { .. } => {
@@ -211,19 +219,22 @@ impl NodeError {
             }
             Self::NoPeers(_) => "check the node's internet connection",
             Self::NoCookie { .. } => {
-                "start bitcoind with server=1, or set the path of its .cookie file or a user and password"
+                "start bitcoind with server=1, or set the path of its .cookie file, or a user and password, and restart headframe"
             }
             Self::UnreadableCookie { .. } => {
                 "let the pool's user read the cookie file (rpccookieperms=group in bitcoin.conf)"
             }
             Self::Unauthorized { .. } => {
-                "set the cookie file of this very node, or the user and password of its rpcauth line"
+                "set the cookie file of this very node, or the user and password of its rpcauth line, and restart headframe"
             }
             Self::Forbidden { .. } => {
                 "add this host to rpcallowip, and the call to rpcwhitelist, in bitcoin.conf"
             }
             Self::WrongNetwork { .. } => {
-                "set the pool's network to the node's, or the address of another node"
+                "set the pool's network to the node's, or the address of another node, and restart headframe"
+            }
+            Self::UnknownChain { .. } => {
+                "set the address of a node on mainnet, testnet4, signet or regtest, and restart headframe"
             }
             Self::SignetChallenge { .. } => {
                 "mine a signet started with -signetchallenge=51, or another network"

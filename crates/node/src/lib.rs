@@ -15,7 +15,6 @@ mod error;
 mod port;
 pub mod rpc;
 mod status;
-mod subsidy;
 mod window;
 
 pub use answer::{BlockFate, CheckAnswer, SubmitAnswer};
@@ -26,5 +25,3 @@ pub use port::{
 };
 pub use status::{Condition, NodeStatus, Tip};
 pub use window::HeaderWindow;
-
-use subsidy::subsidy;

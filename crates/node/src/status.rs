@@ -22,6 +22,9 @@ pub struct NodeStatus {
     pub version: Option<String>,
     /// Connections to other nodes; `None` where that has no meaning or is not known.
     pub peers: Option<u32>,
+    /// The part of its chain that the node has verified, from 0 to 1, by its own estimate; `None`
+    /// where that has no meaning or is not known.
+    pub verified: Option<f64>,
     /// When the newest template arrived.
     pub last_template: Option<Instant>,
 }
@@ -57,6 +60,7 @@ impl NodeStatus {
             tip: None,
             version: None,
             peers: None,
+            verified: None,
             last_template: None,
         }
     }

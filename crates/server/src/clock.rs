@@ -1,9 +1,26 @@
 //! The wall clock, for ledger minutes, certificates and what people read. Nothing that judges a
 //! share reads it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use headframe_work::UnixTime;
+
+/// When the process began, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Started {
+    pub(crate) instant: Instant,
+    pub(crate) at: UnixTime,
+}
+
+impl Started {
+    /// Now.
+    pub fn now() -> Self {
+        Self {
+            instant: Instant::now(),
+            at: wall_clock(),
+        }
+    }
+}
 
 /// The wall clock's time; the epoch when the clock is set before it.
 pub(crate) fn wall_clock() -> UnixTime {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::Amount;
-use headframe_channels::ExtranoncePrefix;
+use headframe_channels::{ExtranoncePrefix, Settled};
 use headframe_mining::server::{Hub, NewTemplate, PoolWork};
 use headframe_node::{NodeError, NodeStatus, TemplateSource, TemplateUpdate};
 use headframe_work::Difficulty;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep_until;
+use tokio::time::{self, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -28,7 +28,9 @@ const REST: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 enum Request {
     Lease(oneshot::Sender<Option<ExtranoncePrefix>>),
-    GiveBack(ExtranoncePrefix),
+    GiveBack(Vec<ExtranoncePrefix>),
+    Recall(String, oneshot::Sender<Option<Settled>>),
+    Remember(String, Settled),
 }
 
 /// The way to the hub.
@@ -43,10 +45,39 @@ impl HubHandle {
         prefix.await.ok()?
     }
 
-    /// Takes a prefix back.
-    pub(crate) async fn give_back_prefix(&self, prefix: ExtranoncePrefix) {
-        // A hub that is gone needs no prefixes.
-        let _ = self.0.send(Request::GiveBack(prefix)).await;
+    /// What the miner that calls itself `user` had when it was here last.
+    pub(crate) async fn recall(&self, user: &str) -> Option<Settled> {
+        let (answer, settled) = oneshot::channel();
+        let request = Request::Recall(user.to_owned(), answer);
+        self.0.send(request).await.ok()?;
+        settled.await.ok()?
+    }
+
+    /// Remembers what the miner that calls itself `user` has, unless the hub is behind.
+    pub(crate) fn remember(&self, user: &str, settled: Settled) {
+        if let Ok(place) = self.0.try_reserve() {
+            place.send(Request::Remember(user.to_owned(), settled));
+        }
+    }
+
+    /// Takes `prefixes` back, unless the hub is behind; then they stay.
+    pub(crate) fn give_back_prefixes(&self, prefixes: &mut Vec<ExtranoncePrefix>) {
+        if !prefixes.is_empty()
+            && let Ok(place) = self.0.try_reserve()
+        {
+            place.send(Request::GiveBack(core::mem::take(prefixes)));
+        }
+    }
+
+    /// Takes `prefixes` back, however long the hub is behind.
+    pub(crate) async fn insist_on_prefixes(
+        &self,
+        prefixes: impl ExactSizeIterator<Item = ExtranoncePrefix>,
+    ) {
+        if prefixes.len() > 0 {
+            // A hub that is gone needs no prefixes.
+            let _ = self.0.send(Request::GiveBack(prefixes.collect())).await;
+        }
     }
 }
 
@@ -57,7 +88,7 @@ pub(crate) struct HubTask {
     status: watch::Receiver<NodeStatus>,
     news: mpsc::Sender<News>,
     requests: mpsc::Receiver<Request>,
-    refresh_at: Instant,
+    refresh_at: time::Instant,
     /// The source is not asked before this time.
     ask_at: Instant,
     is_node_well: bool,
@@ -77,7 +108,7 @@ impl HubTask {
             status,
             news,
             requests,
-            refresh_at: Instant::now() + REFRESH,
+            refresh_at: time::Instant::now() + REFRESH,
             ask_at: Instant::now(),
             is_node_well: true,
         };
@@ -94,8 +125,9 @@ impl HubTask {
                 () = shutdown.cancelled() => return None,
                 Ok(()) = self.status.changed() => self.tell_status(),
                 update = next_after(self.ask_at, &mut *self.source) => {
-                    if let Some((work, is_new_tip)) = self.handle_update(update) {
-                        self.tell_work(&work, is_new_tip);
+                    let new = self.accept(update);
+                    if let Some(work) = new.and_then(|new| self.prepare(new)) {
+                        self.tell_work(&work, true);
                         return Some(work);
                     }
                 }
@@ -114,19 +146,17 @@ impl HubTask {
                 biased;
                 () = shutdown.cancelled() => return,
                 update = next_after(self.ask_at, &mut *self.source) => {
-                    if let Some((newer, is_new_tip)) = self.handle_update(update) {
-                        // Miners first.
-                        work.send_replace(Arc::clone(&newer));
-                        self.tell_work(&newer, is_new_tip);
+                    if let Some(new) = self.accept(update) {
+                        self.publish(new, &work).await;
                     }
                 }
                 Some(request) = self.requests.recv() => self.handle_request(request),
                 Ok(()) = self.status.changed() => self.tell_status(),
-                () = sleep_until(self.refresh_at.into()) => {
+                () = sleep_until(self.refresh_at) => {
                     if let Some(again) = self.hub.refresh() {
                         work.send_replace(again);
                     }
-                    self.refresh_at = Instant::now() + REFRESH;
+                    self.refresh_at = time::Instant::now() + REFRESH;
                 }
             }
         }
@@ -140,15 +170,37 @@ impl HubTask {
                     self.hub.give_back_prefix(prefix);
                 }
             }
-            Request::GiveBack(prefix) => self.hub.give_back_prefix(prefix),
+            Request::Recall(user, answer) => {
+                // A connection that is gone in the meantime needs no answer.
+                let _ = answer.send(self.hub.recall(Instant::now(), &user));
+            }
+            Request::Remember(user, settled) => {
+                self.hub.remember(Instant::now(), &user, settled);
+            }
+            Request::GiveBack(prefixes) => {
+                let prefixes = prefixes.into_iter();
+                prefixes.for_each(|prefix| self.hub.give_back_prefix(prefix));
+            }
         }
     }
 
-    /// The new work, and whether it is on another tip.
-    fn handle_update(
-        &mut self,
-        update: Result<TemplateUpdate, NodeError>,
-    ) -> Option<(Arc<PoolWork>, bool)> {
+    /// Publishes what miners hold for a new tip, and then the template.
+    async fn publish(&mut self, new: NewTemplate, work: &watch::Sender<Arc<PoolWork>>) {
+        let old_tip = self.hub.work().map(|work| work.tip());
+        if let Some(start) = self.hub.begin_tip(&new) {
+            work.send_replace(start);
+            // Let those who hold it say so before the template takes this thread's time.
+            tokio::task::yield_now().await;
+        }
+        if let Some(newer) = self.prepare(new) {
+            // Miners first.
+            work.send_replace(Arc::clone(&newer));
+            self.tell_work(&newer, old_tip != Some(newer.tip()));
+        }
+    }
+
+    /// The node's template; its silence is told.
+    fn accept(&mut self, update: Result<TemplateUpdate, NodeError>) -> Option<NewTemplate> {
         let update = match update {
             Ok(update) => update,
             Err(error) => {
@@ -161,24 +213,26 @@ impl HubTask {
         if !core::mem::replace(&mut self.is_node_well, true) {
             info!("the node gives templates again");
         }
-        let old_tip = self.hub.work().map(|work| work.tip());
-        let made = self.hub.handle_template(NewTemplate {
+        Some(NewTemplate {
             template: update.template,
             received: update.received,
             earliest: update.window.earliest,
             latest: update.window.latest,
-        });
-        match made {
+        })
+    }
+
+    /// The work that is made of a template, if a block can be built on it.
+    fn prepare(&mut self, new: NewTemplate) -> Option<Arc<PoolWork>> {
+        match self.hub.handle_template(new.clone()) {
             Ok(work) => {
-                self.refresh_at = Instant::now() + REFRESH;
-                let is_new_tip = old_tip != Some(work.tip());
-                Some((work, is_new_tip))
+                self.refresh_at = time::Instant::now() + REFRESH;
+                Some(work)
             }
             Err(error) => {
                 error!("no block can be built on the node's template: {error}");
                 let (reason, at) = (error.to_string(), wall_clock());
                 self.tell(News::NoJob { reason, at });
-                None
+                self.hub.handle_unusable(new)
             }
         }
     }
@@ -226,3 +280,6 @@ async fn next_after(
     sleep_until(at.into()).await;
     source.next().await
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,23 @@ impl Keys {
         Ok(keys)
     }
 
+    /// The authority key in `directory`, by which miners know the pool. Only reads, so that it can be
+    /// asked for while a pool runs.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or holds something else.
+    pub fn authority_in(directory: &Path) -> Result<AuthorityPublicKey, KeyError> {
+        let path = directory.join(Self::FILE_NAME);
+        match fs::read_to_string(&path).map(Zeroizing::new) {
+            Ok(text) => Ok(Self::read(&text, path)?.authority()),
+            Err(error) => {
+                let what = "read";
+                Err(KeyError::File { what, path, error })
+            }
+        }
+    }
+
     /// Replaces the static key and the certificate; the authority stays, so that no miner has to be
     /// told.
     ///
@@ -247,6 +264,20 @@ mod tests {
         let again = Keys::open(directory.path()).unwrap();
         assert_eq!(again.authority(), made.authority());
         assert_eq!(text(directory.path()), first);
+    }
+
+    #[test]
+    fn the_authority_is_read_and_nothing_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(Keys::authority_in(directory.path()).is_err());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        // One that is to be renewed, which is the pool's to do.
+        let old = Keys::about_to_expire(directory.path());
+        old.write().unwrap();
+        let before = text(directory.path());
+        let authority = Keys::authority_in(directory.path()).unwrap();
+        assert_eq!(authority, old.authority());
+        assert_eq!(text(directory.path()), before);
     }
 
     #[test]

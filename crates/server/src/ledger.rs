@@ -1,7 +1,7 @@
 //! The ledger's thread: shares come in by a bounded queue, are committed together, and those who
 //! wait for them are told.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
 use headframe_ledger::{
-    BlockUpdate, COMMIT_INTERVAL, FoundBlock, Ledger, LedgerError, ShareBatch, Upkeep,
+    Ban, BlockUpdate, COMMIT_INTERVAL, FoundBlock, Ledger, LedgerError, ShareBatch, Tally, Upkeep,
 };
-use tokio::sync::{mpsc, watch};
+use headframe_work::Work;
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::blocks::LastWord;
 use crate::clock::wall_clock;
-use crate::news::News;
 use crate::vital::VitalGuard;
 
 /// Entries that wait for the ledger. A connection whose entry does not fit keeps it, and merges
@@ -28,6 +29,10 @@ const LAST_TRIES: u32 = 5;
 /// News of blocks that wait for a failing ledger; the oldest are forgotten then, the blocks
 /// themselves are safe in the journal.
 const MAX_BLOCK_NEWS: usize = 4_096;
+/// Blocks of which it is known that the ledger lacks something; with so many, none is trusted.
+const MAX_LACKING: usize = 4_096;
+/// Bans that wait for a failing ledger; the oldest are forgotten then, and end with the process.
+const MAX_BAN_NEWS: usize = 256;
 /// How often old sums are merged into coarser ones.
 const UPKEEP: Duration = Duration::from_secs(60);
 
@@ -40,10 +45,36 @@ pub(crate) enum Entry {
         /// Told when they are on disk.
         commit: Commit,
     },
-    /// A block was found.
-    Block(Box<FoundBlock>),
     /// There is news of a block.
-    BlockUpdate(BlockHash, BlockUpdate),
+    Block(BlockHash, BlockEntry),
+    /// An address is banned.
+    Ban(Ban),
+}
+
+/// What the ledger is told of a block.
+#[derive(Debug)]
+pub(crate) enum BlockEntry {
+    /// It was found.
+    Found(Box<FoundBlock>),
+    /// Something became of it.
+    Update(BlockUpdate),
+    /// The journal is to hear the node's last word as soon as the ledger has all that it was told of
+    /// the block before. Were it the other way round, a pool that is killed in between would never
+    /// look at the block again, and never show it.
+    LastWord(LastWord),
+}
+
+/// How the ledger is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LedgerState {
+    /// The accepted work that it was given since it began.
+    pub(crate) work: Work,
+    /// Accepted shares that it holds since it began.
+    pub(crate) committed: u64,
+    /// Accepted shares of this run that it will never hold.
+    pub(crate) lost: u64,
+    /// Why it commits nothing.
+    pub(crate) trouble: Option<String>,
 }
 
 /// Who is to be told of a commit, and what.
@@ -55,18 +86,35 @@ pub(crate) struct Commit {
 
 /// The way to the ledger.
 #[derive(Debug, Clone)]
-pub(crate) struct LedgerHandle(SyncSender<Entry>);
+pub(crate) struct LedgerHandle {
+    entries: SyncSender<Entry>,
+    state: watch::Receiver<LedgerState>,
+}
 
 impl LedgerHandle {
     /// The way to a ledger that is not there.
     #[cfg(test)]
     pub(crate) fn unheard() -> Self {
-        Self(sync_channel(1).0)
+        Self {
+            entries: sync_channel(1).0,
+            state: watch::channel(LedgerState::default()).1,
+        }
+    }
+
+    /// How the ledger is doing, told when it begins to fail and when it is well again. The other
+    /// figures are right at every look.
+    pub(crate) fn state(&self) -> watch::Receiver<LedgerState> {
+        self.state.clone()
+    }
+
+    /// The accepted work that the pool has done so far.
+    pub(crate) fn work(&self) -> Work {
+        self.state.borrow().work
     }
 
     /// Gives the ledger an entry, or gives it back when the queue is full.
     pub(crate) fn offer(&self, entry: Entry) -> Result<(), Entry> {
-        match self.0.try_send(entry) {
+        match self.entries.try_send(entry) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(entry)) => Err(entry),
             Err(TrySendError::Disconnected(_)) => {
@@ -86,53 +134,72 @@ impl LedgerHandle {
 
     /// Gives the ledger an entry and waits for room. Only for threads.
     pub(crate) fn tell(&self, entry: Entry) {
-        if self.0.send(entry).is_err() {
+        if self.entries.send(entry).is_err() {
             warn!("the ledger has stopped; news of a block is not recorded");
         }
     }
 }
 
-/// Starts the thread. It ends, everything committed, when all handles are gone.
+/// Starts the thread for a ledger that holds these accepted shares already. It ends, everything
+/// committed, when all handles are gone.
 pub(crate) fn start(
     ledger: Box<dyn Ledger>,
-    news: mpsc::Sender<News>,
+    held: Tally,
     guard: VitalGuard,
 ) -> io::Result<(LedgerHandle, JoinHandle<()>)> {
     let (sender, entries) = sync_channel(QUEUE);
-    let writer = Writer {
-        ledger,
-        news,
-        batch: ShareBatch::default(),
-        commits: Vec::new(),
-        blocks: VecDeque::new(),
-        due: None,
-        is_in_trouble: false,
-        upkeep_at: Instant::now() + UPKEEP,
-    };
+    let (writer, state) = Writer::new(ledger, held);
     let thread = thread::Builder::new().name("ledger".to_owned());
     let thread = thread.spawn(move || {
         let _guard = guard;
         writer.run(&entries);
     })?;
-    Ok((LedgerHandle(sender), thread))
+    let handle = LedgerHandle {
+        entries: sender,
+        state,
+    };
+    Ok((handle, thread))
 }
 
 struct Writer {
     ledger: Box<dyn Ledger>,
-    news: mpsc::Sender<News>,
+    state: watch::Sender<LedgerState>,
     /// What is to be committed next: all shares since the last commit, also those of commits that
     /// failed, so that a commit makes everything before it durable.
     batch: ShareBatch,
     commits: Vec<Commit>,
     /// News of blocks that are not in the ledger yet, oldest first.
-    blocks: VecDeque<Entry>,
+    blocks: VecDeque<(BlockHash, BlockEntry)>,
+    bans: VecDeque<Ban>,
+    /// Blocks of which something was told that the ledger will never have. The journal does not
+    /// hear the last word on them: the next start submits them again, and enters them.
+    lacking: HashSet<BlockHash>,
     /// When there is something to write: when it is due.
     due: Option<Instant>,
-    is_in_trouble: bool,
     upkeep_at: Instant,
 }
 
 impl Writer {
+    fn new(ledger: Box<dyn Ledger>, held: Tally) -> (Self, watch::Receiver<LedgerState>) {
+        let (state, receiver) = watch::channel(LedgerState {
+            work: held.work,
+            committed: held.count,
+            ..LedgerState::default()
+        });
+        let writer = Self {
+            ledger,
+            state,
+            batch: ShareBatch::default(),
+            commits: Vec::new(),
+            blocks: VecDeque::new(),
+            bans: VecDeque::new(),
+            lacking: HashSet::new(),
+            due: None,
+            upkeep_at: Instant::now() + UPKEEP,
+        };
+        (writer, receiver)
+    }
+
     fn run(mut self, entries: &Receiver<Entry>) {
         loop {
             let wait = self.due.unwrap_or(self.upkeep_at);
@@ -156,54 +223,106 @@ impl Writer {
         self.due.get_or_insert(due);
         match entry {
             Entry::Shares { batch, commit } => {
+                let work = batch.accepted().work;
+                self.note(|state| state.work += work);
                 self.batch.append(batch);
                 self.commits.push(commit);
             }
-            news @ (Entry::Block(_) | Entry::BlockUpdate(..)) => {
-                self.blocks.push_back(news);
-                if self.blocks.len() > MAX_BLOCK_NEWS {
-                    self.blocks.pop_front();
+            Entry::Block(hash, news) => {
+                self.blocks.push_back((hash, news));
+                if self.blocks.len() > MAX_BLOCK_NEWS
+                    && let Some((hash, _)) = self.blocks.pop_front()
+                {
+                    self.note_lacking(hash);
+                }
+            }
+            Entry::Ban(ban) => {
+                self.bans.push_back(ban);
+                if self.bans.len() > MAX_BAN_NEWS {
+                    self.bans.pop_front();
                 }
             }
         }
     }
 
     fn is_due(&self) -> bool {
-        let is_full = self.batch.is_full() && !self.is_in_trouble;
+        let is_full = self.batch.is_full() && self.state.borrow().trouble.is_none();
         is_full || self.due.is_some_and(|due| Instant::now() >= due)
     }
 
     /// Writes all there is, or keeps it for another try.
     fn write(&mut self) {
-        let written = self.write_blocks().and_then(|()| self.commit());
+        // Shares first: replies wait for them. Neither is kept back by the other's failure.
+        let committed = self.commit();
+        let told = self.write_blocks();
+        let written = committed.and(told);
+        let written = written.and_then(|()| self.write_bans());
         self.due = written.is_err().then(|| Instant::now() + REST);
         if written.is_err() {
             // Those who wait are answered by then, as not durable; those who come later are told.
             self.commits.clear();
         }
-        self.note(written);
+        self.tell_trouble(written.err().map(|error| error.to_string()));
     }
 
     fn write_blocks(&mut self) -> Result<(), LedgerError> {
-        while let Some(news) = self.blocks.front() {
-            let written = match news {
-                Entry::Block(block) => self.ledger.record_block(block).map(drop),
-                Entry::BlockUpdate(hash, update) => self.ledger.update_block(*hash, update),
-                Entry::Shares { .. } => Ok(()),
+        while let Some((hash, news)) = self.blocks.pop_front() {
+            let written = match &news {
+                BlockEntry::Found(block) => self.ledger.record_block(block).map(drop),
+                BlockEntry::Update(update) => self.ledger.update_block(hash, update),
+                BlockEntry::LastWord(word) => {
+                    self.pass_on(hash, word);
+                    Ok(())
+                }
             };
             match written {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => {
+                    self.blocks.push_front((hash, news));
+                    return Err(error);
+                }
                 // Trying again is no use, and shares are not to wait for it.
-                Err(error) if !error.is_transient() => warn!("news of a block is lost: {error}"),
-                written => written?,
+                Err(error) => {
+                    warn!("news of block {hash} is lost: {error}");
+                    self.note_lacking(hash);
+                }
             }
-            self.blocks.pop_front();
         }
         Ok(())
+    }
+
+    fn write_bans(&mut self) -> Result<(), LedgerError> {
+        while let Some(ban) = self.bans.pop_front() {
+            match self.ledger.record_ban(&ban) {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => {
+                    self.bans.push_front(ban);
+                    return Err(error);
+                }
+                Err(error) => warn!("the ban of {} is not remembered: {error}", ban.address),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the journal hear the node's last word, if the ledger has all of the block.
+    fn pass_on(&mut self, hash: BlockHash, word: &LastWord) {
+        if self.lacking.len() < MAX_LACKING && !self.lacking.remove(&hash) {
+            word.write_down();
+        }
+    }
+
+    fn note_lacking(&mut self, hash: BlockHash) {
+        if self.lacking.len() < MAX_LACKING {
+            self.lacking.insert(hash);
+        }
     }
 
     fn commit(&mut self) -> Result<(), LedgerError> {
         if !self.batch.is_empty() {
             self.ledger.record(&self.batch)?;
+            let committed = self.batch.accepted().count;
+            self.note(|state| state.committed += committed);
             self.batch.clear();
         }
         for Commit {
@@ -235,24 +354,37 @@ impl Writer {
             }
             thread::sleep(REST);
         }
+        let lost = self.batch.accepted().count;
+        self.note(|state| state.lost = lost);
         error!(
             "{} shares could not be committed and are lost",
             self.batch.shares()
         );
     }
 
-    /// Tells the board when the ledger begins to fail, and when it is well again.
-    fn note(&mut self, result: Result<(), LedgerError>) {
-        let trouble = result.err().map(|error| error.to_string());
-        if self.is_in_trouble == trouble.is_some() {
-            return;
-        }
-        self.is_in_trouble = trouble.is_some();
+    /// Changes a figure of the state, which nobody is woken for.
+    fn note(&self, change: impl FnOnce(&mut LedgerState)) {
+        self.state.send_if_modified(|state| {
+            change(state);
+            false
+        });
+    }
+
+    /// Tells when the ledger begins to fail, and when it is well again.
+    fn tell_trouble(&self, trouble: Option<String>) {
+        let was_in_trouble = self.state.borrow().trouble.is_some();
         match &trouble {
-            Some(reason) => warn!("the ledger does not take shares: {reason}"),
-            None => info!("the ledger takes shares again"),
+            Some(reason) if !was_in_trouble => warn!("the ledger does not take shares: {reason}"),
+            None if was_in_trouble => info!("the ledger takes shares again"),
+            _ => {}
         }
-        // The board is not waited for: it would hear the next change all the same.
-        let _ = self.news.try_send(News::LedgerTrouble(trouble));
+        self.state.send_if_modified(|state| {
+            let is_news = state.trouble != trouble;
+            state.trouble = trouble;
+            is_news
+        });
     }
 }
+
+#[cfg(test)]
+mod tests;

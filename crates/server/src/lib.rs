@@ -6,16 +6,19 @@
 //! * the hub task owns the [`Hub`](headframe_mining::server::Hub) and hears the node;
 //! * each connection's task owns its session and its socket;
 //! * the ledger thread owns the ledger, the block threads own the journal and the ways to nodes;
+//! * what addresses may take of the pool is behind one lock, which no share waits for;
 //! * the board task owns what the dashboard shows.
 
 mod blocks;
 mod board;
 mod clock;
 mod connection;
+mod dues;
 mod hub;
 mod hush;
 mod keys;
 mod ledger;
+mod limits;
 mod listener;
 mod news;
 mod pool;
@@ -25,8 +28,11 @@ mod settings;
 mod vital;
 mod wire;
 
-pub use board::{Board, Feed};
+pub use blocks::LeftBlocks;
+pub use board::{Board, Feed, Waiting};
+pub use clock::Started;
 pub use headframe_channels::DifficultySettings;
+pub use headframe_mining::server::Sv2Rules;
 pub use keys::{KeyError, Keys};
-pub use pool::{Parts, Pool, StartError};
-pub use settings::{ListenSettings, Settings};
+pub use pool::{Parts, Pool, StartError, check_place};
+pub use settings::{AccessSettings, ListenSettings, Settings};

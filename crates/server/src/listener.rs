@@ -1,19 +1,21 @@
 //! Where miners connect.
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use headframe_transport::{Accepted, Acceptor};
+use headframe_transport::{AcceptError, Accepted, Acceptor};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::connection::{Connection, PoolLinks};
+use crate::limits::{Door, Visit};
 use crate::wire::Wire;
 
 /// After an accept that failed, usually for want of file descriptors, the listener rests.
@@ -25,6 +27,7 @@ pub(crate) struct Reception {
     pub(crate) pool: PoolLinks,
     /// A permit per connection.
     pub(crate) room: Arc<Semaphore>,
+    pub(crate) door: Arc<Door>,
     pub(crate) tasks: TaskTracker,
     /// Numbers connections.
     pub(crate) next_id: Arc<AtomicU64>,
@@ -46,44 +49,91 @@ impl Reception {
         }
     }
 
+    /// Whoever may not come in costs no task.
     fn welcome(&self, socket: TcpStream, peer: SocketAddr, acceptor: &Acceptor) {
+        let visit = match self.door.is_proxy(peer.ip()) {
+            true => None,
+            false => match self.door.arrive(peer.ip()) {
+                Ok(visit) => Some(visit),
+                Err(refusal) => return self.turn_away(peer, &refusal),
+            },
+        };
         let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
-            let faults = &self.pool.faults;
-            return faults.tell(format_args!(
-                "{peer} is turned away: the pool has as many connections as it may have"
-            ));
+            return self.turn_away(peer, &"the pool has as many connections as it may have");
         };
         let (reception, acceptor) = (self.clone(), acceptor.clone());
         self.tasks
-            .spawn(reception.serve(socket, peer, acceptor, permit));
+            .spawn(reception.serve(socket, peer, visit, acceptor, permit));
     }
 
     async fn serve(
         self,
         socket: TcpStream,
         peer: SocketAddr,
+        visit: Option<Visit>,
         acceptor: Acceptor,
         _permit: OwnedSemaphorePermit,
     ) {
         let shutdown = self.pool.shutdown.clone();
         let accepted = tokio::select! {
             () = shutdown.cancelled() => return,
-            accepted = acceptor.accept(socket) => accepted,
+            accepted = self.accept(socket, peer, visit, &acceptor) => accepted,
+        };
+        let Some((peer, visit, accepted)) = accepted else {
+            return;
         };
         let rules = Arc::clone(&self.pool.rules);
         let work = Arc::clone(&self.pool.work.borrow());
         let wire = match accepted {
-            Ok(Accepted::Nothing) => return,
-            Ok(Accepted::Sv1(stream)) => Wire::sv1(stream, rules, work),
-            Ok(Accepted::Sv2(stream)) => Wire::sv2(stream, rules, work),
-            Err(error) => {
-                let faults = &self.pool.faults;
-                return faults.tell(format_args!("{peer} is no miner: {error}"));
-            }
+            Accepted::Nothing => return,
+            Accepted::Sv1(stream) => Wire::sv1(stream, rules, work),
+            Accepted::Sv2(stream) => Wire::sv2(stream, rules, work),
         };
         debug!("{peer} speaks {wire}");
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        Connection::new(id, peer, wire, self.pool).run().await;
+        let connection = Connection::new(id, peer, visit, wire, self.pool);
+        connection.run().await;
+    }
+
+    /// Shakes hands with whom the connection is of, when it is his turn. `None`, and told, if there is
+    /// nobody to be served.
+    async fn accept(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        visit: Option<Visit>,
+        acceptor: &Acceptor,
+    ) -> Option<(SocketAddr, Visit, Accepted)> {
+        let (peer, visit, accepted) = match visit {
+            Some(visit) => {
+                sleep_until(visit.turn().into()).await;
+                (peer, visit, acceptor.accept(socket).await)
+            }
+            None => {
+                let forwarded = acceptor.read_proxy_header(socket).await;
+                let forwarded = self.unless_fault(peer, forwarded)??;
+                let source = forwarded.source();
+                let visit = self.door.arrive(source.ip());
+                let visit = visit.map_err(|refusal| self.turn_away(source, &refusal));
+                let visit = visit.ok()?;
+                sleep_until(visit.turn().into()).await;
+                (source, visit, acceptor.accept_forwarded(forwarded).await)
+            }
+        };
+        Some((peer, visit, self.unless_fault(peer, accepted)?))
+    }
+
+    fn unless_fault<T>(&self, peer: SocketAddr, accepted: Result<T, AcceptError>) -> Option<T> {
+        let told = |error| {
+            let faults = &self.pool.faults;
+            faults.tell(format_args!("{peer} is no miner: {error}"));
+        };
+        accepted.map_err(told).ok()
+    }
+
+    fn turn_away(&self, peer: SocketAddr, why: &dyn Display) {
+        let faults = &self.pool.faults;
+        faults.tell(format_args!("{peer} is turned away: {why}"));
     }
 
     async fn rest_after(&self, error: &io::Error) {

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 
 use bitcoin::{Amount, BlockHash};
 use headframe_channels::ChannelId;
-use headframe_ledger::{BestShare, BlockFate, Rejection};
-use headframe_mining::server::{Joined, Protocol};
+use headframe_ledger::{Ban, BestShare, BlockFate, FoundBlock, Rejection};
+use headframe_mining::server::Joined;
 use headframe_node::NodeStatus;
 use headframe_work::{Rung, UnixTime, Work};
+
+use crate::ledger::LedgerState;
 
 /// Names a miner while it is connected: its connection, and its seat in the connection's session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +44,8 @@ pub(crate) enum News {
         peer: SocketAddr,
         at: UnixTime,
     },
+    /// An address is banned.
+    Banned(Ban),
     /// No job can be made of the node's template.
     NoJob { reason: String, at: UnixTime },
     /// A block was found.
@@ -59,8 +63,8 @@ pub(crate) enum News {
     Node(NodeStatus),
     /// The pool works on another template.
     Work(WorkNews),
-    /// The ledger cannot commit (a reason), or can again.
-    LedgerTrouble(Option<String>),
+    /// How the ledger is doing.
+    Ledger(LedgerState),
 }
 
 /// What a miner submitted.
@@ -78,18 +82,8 @@ pub(crate) struct ShareTally {
 /// A block, as people see it.
 #[derive(Debug, Clone)]
 pub(crate) struct BlockNews {
-    pub(crate) height: u32,
-    pub(crate) hash: BlockHash,
-    pub(crate) found_at: UnixTime,
-    pub(crate) user: String,
-    pub(crate) protocol: Protocol,
-    pub(crate) address: String,
-    /// What the miner gets.
-    pub(crate) paid: Amount,
-    /// What the operator gets.
-    pub(crate) fee: Amount,
-    /// The difficulty of the network at this height.
-    pub(crate) network_difficulty: f64,
+    /// What the ledger keeps of it, so that it shows the same after a restart.
+    pub(crate) record: FoundBlock,
     /// Where the block lies on disk.
     pub(crate) file: Option<String>,
 }

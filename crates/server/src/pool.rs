@@ -8,24 +8,29 @@ use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use headframe_ledger::{Ledger, LedgerError};
+use headframe_ledger::{Ban, Ledger, LedgerError};
 use headframe_mining::server::{Hub, JobIds, PoolRules};
-use headframe_node::Node;
+use headframe_node::{BlockSink, Node, NodeStatus, TemplateSource};
 use headframe_sv2_noise::StaticIdentity;
 use headframe_transport::{AcceptSettings, Acceptor, CurvePool};
+use headframe_work::Network;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::blocks::{Journal, Left};
+use crate::blocks::{FoundSender, Journal, Left};
 use crate::board::{Board, Past};
+use crate::clock::wall_clock;
 use crate::connection::PoolLinks;
 use crate::hub::HubTask;
 use crate::hush::Hush;
 use crate::keys::Keys;
+use crate::ledger::LedgerHandle;
+use crate::limits::{Door, Limits};
 use crate::listener::Reception;
+use crate::news::News;
 use crate::random::random_bytes;
 use crate::settings::{ListenSettings, Settings};
 use crate::vital::Vital;
@@ -109,95 +114,89 @@ impl Pool {
         let Parts {
             settings,
             node,
-            node_name,
-            mut ledger,
-            keys,
-            data_directory,
             mut board,
+            keys,
             shutdown,
+            ..
         } = parts;
         // Taken now, so that a port in use is found out at once; opened when there is work.
         let sockets = reserve(&settings.listen)?;
-        for (shown, (socket, _)) in board.connect.listeners.iter_mut().zip(&sockets) {
-            // The port that was asked for may be 0.
-            shown.port = socket.local_addr().map_or(shown.port, |it| it.port());
-        }
-        let journal_error = |error| StartError::Journal {
-            directory: data_directory.display().to_string(),
-            error,
-        };
-        let journal = Journal::open(data_directory).map_err(journal_error)?;
-        let network = settings.payouts.network;
-        let left = Left::read(&journal, &mut *ledger, network).map_err(journal_error)?;
-        let past = Past::read(&*ledger)?;
-        // What has been started is stopped without the rest of the program if the start fails.
-        let vital = Vital::new(shutdown.clone());
-        let shutdown = shutdown.child_token();
-        let (news, news_receiver) = mpsc::channel(NEWS);
-        let (ledger, ledger_thread) = ledger::start(ledger, news.clone(), vital.guard("ledger"))
-            .map_err(StartError::Thread)?;
-        let (found, mut threads) = blocks::start(blocks::Parts {
-            journal: Arc::new(journal),
-            left,
-            sink: node.sink,
-            node_name,
-            ledger: ledger.clone(),
-            news: news.clone(),
-            vital: vital.clone(),
-        })
-        .map_err(StartError::Thread)?;
-        threads.push(ledger_thread);
+        let ports = sockets.iter().zip(&settings.listen);
+        board.set_ports(ports.map(|((socket, _), asked)| {
+            let bound = socket.local_addr();
+            bound.map_or_else(|_| asked.address.port(), |bound| bound.port())
+        }));
         board.set_authority(keys.authority().to_string());
-        let mut pool = Self {
-            addresses: Vec::new(),
-            tasks: TaskTracker::new(),
-            threads,
-            board: tokio::spawn(board.run(past, news_receiver, shutdown.clone())),
-            shutdown: shutdown.clone(),
+        let vital = Vital::new(shutdown.clone());
+        let keeping = Keeping {
+            data_directory: parts.data_directory,
+            network: settings.payouts.network,
+            ledger: parts.ledger,
+            sink: node.sink,
+            node_name: parts.node_name,
+            board,
         };
+        // What has been started is stopped without the rest of the program if the start fails.
+        let (mut pool, ways) = keeping.start(&vital, shutdown.child_token())?;
+        let opening = Opening {
+            settings,
+            sockets,
+            templates: node.templates,
+            status: node.status,
+            keys,
+            ways,
+        };
+        if let Err(error) = pool.open(opening, &vital).await {
+            pool.shutdown.cancel();
+            pool.stopped().await;
+            return Err(error);
+        }
+        Ok(pool)
+    }
 
+    /// Waits for the first work, and lets miners in.
+    async fn open(&mut self, opening: Opening, vital: &Vital) -> Result<(), StartError> {
+        let Opening {
+            settings,
+            sockets,
+            templates,
+            status,
+            keys,
+            ways,
+        } = opening;
         let rules = Arc::new(rules(&settings));
         let hub = Hub::new(Arc::clone(&rules), u32::from_be_bytes(random_bytes()));
-        let (mut hub, hub_handle) = HubTask::new(hub, node.templates, node.status, news.clone());
-        let opened = match hub.first_work(&shutdown).await {
-            None => Err(StartError::Stopped),
-            Some(first) => listen(sockets).map(|listeners| (first, listeners)),
-        };
-        let (first, listeners) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                shutdown.cancel();
-                // The threads end when all the ways to them are gone.
-                drop((found, ledger, hub, hub_handle));
-                pool.stopped().await;
-                return Err(error);
-            }
-        };
+        let (mut hub, hub_handle) = HubTask::new(hub, templates, status, ways.news.clone());
+        let first = hub.first_work(&self.shutdown).await;
+        let first = first.ok_or(StartError::Stopped)?;
+        let listeners = listen(sockets)?;
         let (work_sender, work) = watch::channel(first);
         let hub_guard = vital.guard("hub");
-        let hub_stop = shutdown.clone();
-        pool.tasks.spawn(async move {
+        let hub_stop = self.shutdown.clone();
+        self.tasks.spawn(async move {
             let _guard = hub_guard;
             hub.run(work_sender, hub_stop).await;
         });
+        let door = door(&settings, &ways);
         let reception = Reception {
             pool: PoolLinks {
                 rules,
                 hub: hub_handle,
                 work,
-                ledger,
-                found,
-                news,
-                shutdown,
+                ledger: ways.ledger,
+                found: ways.found,
+                news: ways.news,
+                shutdown: self.shutdown.clone(),
                 arrivals: Arc::new(Hush::new(Instant::now())),
                 faults: Arc::new(Hush::new(Instant::now())),
             },
             room: Arc::new(Semaphore::new(settings.max_connections)),
-            tasks: pool.tasks.clone(),
+            door,
+            tasks: self.tasks.clone(),
             next_id: Arc::new(AtomicU64::new(1)),
         };
-        pool.welcome(&reception, listeners, keys);
-        Ok(pool)
+        self.welcome(&reception, listeners, keys);
+        Ok(())
     }
 
     /// Lets miners in.
@@ -236,7 +235,7 @@ impl Pool {
         // A pool that was stopped before it let miners in has not closed it.
         self.tasks.close();
         self.tasks.wait().await;
-        // The board's task holds no way to the threads; they end when the last miner is gone.
+        // The threads end when the last miner is gone, and the board's task after them.
         let _ = self.board.await;
         let joined = tokio::task::spawn_blocking(move || {
             for thread in self.threads {
@@ -249,6 +248,91 @@ impl Pool {
     }
 }
 
+/// What keeps blocks and shares, and shows them.
+struct Keeping<'a> {
+    data_directory: &'a Path,
+    network: Network,
+    ledger: Box<dyn Ledger>,
+    sink: Box<dyn BlockSink>,
+    node_name: String,
+    board: Board,
+}
+
+/// The ways to what keeps blocks and shares. Its threads end when these are gone.
+struct Ways {
+    ledger: LedgerHandle,
+    found: FoundSender,
+    news: mpsc::Sender<News>,
+    /// Those that an earlier run left.
+    bans: Vec<Ban>,
+}
+
+/// What serves miners.
+struct Opening {
+    settings: Settings,
+    sockets: Vec<(TcpSocket, ListenSettings)>,
+    templates: Box<dyn TemplateSource>,
+    status: watch::Receiver<NodeStatus>,
+    keys: Keys,
+    ways: Ways,
+}
+
+impl Keeping<'_> {
+    /// Starts a pool without miners. Blocks that an earlier run left are on their way to the node.
+    fn start(self, vital: &Vital, shutdown: CancellationToken) -> Result<(Pool, Ways), StartError> {
+        let journal_error = |error| StartError::Journal {
+            directory: self.data_directory.display().to_string(),
+            error,
+        };
+        let journal = Journal::open(self.data_directory).map_err(journal_error)?;
+        let left = Left::read(&journal, &*self.ledger, self.network).map_err(journal_error)?;
+        let past = Past::read(&*self.ledger)?;
+        let bans = self.ledger.bans(wall_clock())?;
+        let (ledger, ledger_thread) =
+            ledger::start(self.ledger, past.accepted(), vital.guard("ledger"))
+                .map_err(StartError::Thread)?;
+        let (news, news_receiver) = mpsc::channel(NEWS);
+        let (found, mut threads) = blocks::start(blocks::Parts {
+            journal: Arc::new(journal),
+            left,
+            sink: self.sink,
+            node_name: self.node_name,
+            network: self.network,
+            ledger: ledger.clone(),
+            news: news.clone(),
+            vital: vital.clone(),
+        })
+        .map_err(StartError::Thread)?;
+        threads.push(ledger_thread);
+        let board = self.board.open(past, ledger.state());
+        let pool = Pool {
+            addresses: Vec::new(),
+            tasks: TaskTracker::new(),
+            threads,
+            board: tokio::spawn(board.run(news_receiver, shutdown.clone())),
+            shutdown,
+        };
+        let ways = Ways {
+            ledger,
+            found,
+            news,
+            bans,
+        };
+        Ok((pool, ways))
+    }
+}
+
+/// The limits, with the bans that an earlier run left, which are shown again.
+fn door(settings: &Settings, ways: &Ways) -> Arc<Door> {
+    let (now, wall) = (Instant::now(), wall_clock());
+    for ban in ways.bans.iter().filter(|ban| ban.until > wall) {
+        // The log of that run has those for which there is no room.
+        let _ = ways.news.try_send(News::Banned(ban.clone()));
+    }
+    let limits = Limits::new(settings.max_connections, &ways.bans, (now, wall));
+    Arc::new(Door::new(settings.access.clone(), limits))
+}
+
 fn rules(settings: &Settings) -> PoolRules {
     PoolRules {
         payouts: settings.payouts.clone(),
@@ -256,33 +340,44 @@ fn rules(settings: &Settings) -> PoolRules {
         process: random_bytes(),
         difficulty: settings.difficulty,
         job_ids: JobIds::new(u32::from_be_bytes(random_bytes())),
+        sv2: settings.sv2,
     }
+}
+
+/// Whether miners could be listened for at this address now.
+///
+/// # Errors
+///
+/// They could not: somebody else listens there, or this computer has no such address.
+pub fn check_place(address: SocketAddr) -> io::Result<()> {
+    bind(address).map(drop)
 }
 
 /// Binds the addresses. Whoever connects is still refused.
 fn reserve(listen: &[ListenSettings]) -> Result<Vec<(TcpSocket, ListenSettings)>, StartError> {
     let reserve = |settings: &ListenSettings| {
         let address = settings.address;
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4(),
-            SocketAddr::V6(_) => TcpSocket::new_v6(),
-        };
-        let bound = socket.and_then(|socket| {
-            // A pool that is started again does not wait for the connections of the last one.
-            socket.set_reuseaddr(true)?;
-            if address.is_ipv6() {
-                // So that `0.0.0.0` and `[::]` can be listened on together, on every system.
-                socket2::SockRef::from(&socket).set_only_v6(true)?;
-            }
-            socket.bind(address)?;
-            Ok(socket)
-        });
-        match bound {
+        match bind(address) {
             Ok(socket) => Ok((socket, *settings)),
             Err(error) => Err(StartError::Listen { address, error }),
         }
     };
     listen.iter().map(reserve).collect()
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // A pool that is started again does not wait for the connections of the last one.
+    socket.set_reuseaddr(true)?;
+    if address.is_ipv6() {
+        // So that `0.0.0.0` and `[::]` can be listened on together, on every system.
+        socket2::SockRef::from(&socket).set_only_v6(true)?;
+    }
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 fn listen(

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use headframe_channels::DifficultySettings;
+use headframe_mining::server::Sv2Rules;
+use headframe_transport::AddressSet;
 use headframe_work::{PayoutPolicy, PoolTag};
 
 /// The settings of a pool. Plain values: reading and checking them is the configuration's part.
@@ -18,6 +20,29 @@ pub struct Settings {
     pub tag: PoolTag,
     /// How hard shares are made.
     pub difficulty: DifficultySettings,
+    /// What Stratum V2 clients have to put up with.
+    pub sv2: Sv2Rules,
+    /// Whose connections are limited, and whose address is believed.
+    pub access: AccessSettings,
+}
+
+/// Which addresses are not like others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessSettings {
+    /// From here as many connections and messages are taken as come, and nobody is banned.
+    pub unlimited: AddressSet,
+    /// Proxies that begin each connection with a PROXY header. The address in it is what counts then.
+    pub proxies: AddressSet,
+}
+
+impl Default for AccessSettings {
+    /// Loopback and private addresses are not limited, and nobody is a proxy.
+    fn default() -> Self {
+        Self {
+            unlimited: AddressSet::PRIVATE,
+            proxies: AddressSet::NONE,
+        }
+    }
 }
 
 /// One address that miners connect to.

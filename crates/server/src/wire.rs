@@ -1,15 +1,21 @@
 //! A session joined to its socket: the same few operations for both protocols.
 
 use std::fmt;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headframe_channels::ExtranoncePrefix;
+use headframe_channels::{ChannelId, ExtranoncePrefix, Settled};
 use headframe_mining::server::{
     PoolRules, PoolWork, SessionEvent, Sv1Fault, Sv1Session, Sv2Fault, Sv2Session,
 };
-use headframe_sv2_wire::Frame;
+use headframe_sv2_wire::mining::{
+    OpenExtendedMiningChannel, OpenStandardMiningChannel, UpdateChannel,
+};
+use headframe_sv2_wire::{Frame, Message as _};
 use headframe_transport::{Filled, FrameStream, LineStream, TransportError};
+
+use crate::limits::Cost;
 
 /// A connection of either protocol.
 #[derive(Debug)]
@@ -33,6 +39,12 @@ pub(crate) enum End {
     /// The peer broke the protocol.
     #[error("the miner {0}")]
     Fault(String),
+    /// The peer sent what is no message.
+    #[error("the miner {0}")]
+    Undecodable(String),
+    /// The peer's address is banned for what it did.
+    #[error("its address is banned")]
+    Banned,
     /// The socket failed, or what came over it could not be read.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -40,13 +52,52 @@ pub(crate) enum End {
 
 impl From<Sv1Fault> for End {
     fn from(fault: Sv1Fault) -> Self {
-        Self::Fault(fault.to_string())
+        let text = fault.to_string();
+        match fault {
+            Sv1Fault::Unreadable(_) | Sv1Fault::TooLong { .. } => Self::Undecodable(text),
+            Sv1Fault::Silent => Self::Fault(text),
+        }
     }
 }
 
 impl From<Sv2Fault> for End {
     fn from(fault: Sv2Fault) -> Self {
-        Self::Fault(fault.to_string())
+        let text = fault.to_string();
+        match fault {
+            Sv2Fault::Unreadable(_) => Self::Undecodable(text),
+            Sv2Fault::NotSetUp(_)
+            | Sv2Fault::SetUpTwice
+            | Sv2Fault::Misplaced(_)
+            | Sv2Fault::SilentAtSetup
+            | Sv2Fault::LacksExtension
+            | Sv2Fault::TooManyRequests
+            | Sv2Fault::NoChannel => Self::Fault(text),
+        }
+    }
+}
+
+impl End {
+    /// Whether it came of bytes that cannot be decoded.
+    pub(crate) fn is_undecodable(&self) -> bool {
+        match self {
+            Self::Undecodable(_)
+            | Self::Transport(
+                TransportError::FrameTooLong { .. }
+                | TransportError::LineTooLong { .. }
+                | TransportError::Open(_),
+            ) => true,
+            Self::Closed
+            | Self::Finished
+            | Self::Shutdown
+            | Self::Fault(_)
+            | Self::Banned
+            | Self::Transport(
+                TransportError::Io(_)
+                | TransportError::Seal(_)
+                | TransportError::SlowReader { .. }
+                | TransportError::Undrained,
+            ) => false,
+        }
     }
 }
 
@@ -90,32 +141,58 @@ impl Wire {
         }
     }
 
-    /// Gives the session one message that has arrived; false when there is none.
-    pub(crate) fn handle_message(&mut self, now: Instant) -> Result<bool, End> {
+    /// Waits for ever, and writes what is queued meanwhile. Cancelling loses nothing.
+    pub(crate) async fn hold(&mut self) -> Result<Filled, TransportError> {
+        match self {
+            Self::Sv1(wire) => wire.0.flush().await?,
+            Self::Sv2(wire) => wire.0.flush().await?,
+        }
+        pending().await
+    }
+
+    /// Gives the session one message that has arrived, and tells what it cost; `None` when there is
+    /// none.
+    pub(crate) fn handle_message(&mut self, now: Instant) -> Result<Option<Cost>, End> {
         match self {
             Self::Sv1(wire) => {
                 let (stream, session) = &mut **wire;
-                let Some(line) = stream.next_line()? else {
-                    return Ok(false);
-                };
-                session.handle_line(now, line)?;
+                match stream.next_line() {
+                    Ok(Some(line)) => {
+                        let cost = Cost::MESSAGE.with_len(line.len());
+                        session.handle_line(now, line)?;
+                        Ok(Some(cost))
+                    }
+                    Ok(None) => Ok(None),
+                    Err(TransportError::LineTooLong { limit }) => {
+                        Err(session.handle_too_long(limit).into())
+                    }
+                    Err(error) => Err(error.into()),
+                }
             }
             Self::Sv2(wire) => {
                 let (stream, session) = &mut **wire;
                 let Some(bytes) = stream.next_frame()? else {
-                    return Ok(false);
+                    return Ok(None);
                 };
                 let (frame, _) = Frame::split(bytes).expect("the stream gives whole frames");
+                let cost = cost(frame).with_len(bytes.len());
                 session.handle_frame(now, frame)?;
+                Ok(Some(cost))
             }
         }
-        Ok(true)
     }
 
     pub(crate) fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>) {
         match self {
             Self::Sv1(wire) => wire.1.handle_work(now, work),
             Self::Sv2(wire) => wire.1.handle_work(now, work),
+        }
+    }
+
+    pub(crate) fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Settled) {
+        match self {
+            Self::Sv1(wire) => wire.1.handle_past(now, past),
+            Self::Sv2(wire) => wire.1.handle_past(now, seat, past),
         }
     }
 
@@ -188,6 +265,17 @@ impl Wire {
             Self::Sv1(wire) => wire.0.shutdown(deadline).await,
             Self::Sv2(wire) => wire.0.shutdown(deadline).await,
         }
+    }
+}
+
+fn cost(frame: Frame<'_>) -> Cost {
+    const OPEN_STANDARD: u8 = OpenStandardMiningChannel::INFO.message_type;
+    const OPEN_EXTENDED: u8 = OpenExtendedMiningChannel::INFO.message_type;
+    const UPDATE: u8 = UpdateChannel::INFO.message_type;
+    match frame.header().message_type() {
+        OPEN_STANDARD | OPEN_EXTENDED => Cost::OPEN,
+        UPDATE => Cost::UPDATE,
+        _ => Cost::MESSAGE,
     }
 }
 

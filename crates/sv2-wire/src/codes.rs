@@ -124,6 +124,10 @@ codes! {
     EXTENDED_CHANNELS_NOT_SUPPORTED_FOR_STANDARD_JOBS = "extended-channels-not-supported-for-standard-jobs";
     /// Opening a channel: the connection asked for work selection.
     STANDARD_CHANNELS_NOT_SUPPORTED_FOR_CUSTOM_WORK = "standard-channels-not-supported-for-custom-work";
+    /// Opening a channel: the pool serves extended channels only.
+    STANDARD_CHANNELS_NOT_SUPPORTED = "standard-channels-not-supported";
+    /// Opening a channel: an extension that the pool requires was not agreed on.
+    REQUIRED_EXTENSION_MISSING = "required-extension-missing";
     /// Opening a channel: the connection, or the pool, has as many as it may have.
     CHANNEL_CAPACITY_EXHAUSTED = "channel-capacity-exhausted";
 

@@ -68,7 +68,7 @@ impl Chain {
             bits: CompactTarget::from_consensus(self.bits),
             min_time: UnixTime::from_secs(self.time - 3_000),
             current_time: UnixTime::from_secs(self.time),
-            coinbase_value: fees + Amount::from_sat(312_500_000),
+            coinbase_value: fees + Network::Regtest.subsidy(self.height),
             coinbase_sequence: 0xffff_fffe,
             coinbase_lock_time: self.height - 1,
             witness_commitment: Some(commitment(&transactions)),

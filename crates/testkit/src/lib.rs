@@ -16,5 +16,5 @@ pub use chain::{Chain, EASY_BITS, REGTEST_BITS, address};
 pub use chance::Chance;
 pub use pool::{Connection, Device, Pool, PoolSettings, Server};
 pub use sv1_miner::Sv1Miner;
-pub use sv2_miner::{MinerChannel, Sv2Miner};
+pub use sv2_miner::{ExtensionsAnswer, MinerChannel, Sv2Miner};
 pub use work::{MinerJob, Nonce, RootSource};

@@ -1,12 +1,13 @@
 //! A pool in one thread: a hub, sessions, a ledger, and time that passes when told to.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::hashes::Hash;
-use headframe_channels::DifficultySettings;
+use headframe_channels::{ChannelId, DifficultySettings, Settled};
 use headframe_mining::server::{
-    Hub, JobIds, NewTemplate, PoolRules, PoolWork, SessionEvent, Sv1Session, Sv2Session,
+    Hub, JobIds, NewTemplate, PoolRules, PoolWork, SessionEvent, Sv1Session, Sv2Rules, Sv2Session,
 };
 use headframe_sv2_wire::Frame;
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
@@ -30,6 +31,8 @@ pub struct PoolSettings {
     pub first_job_id: u32,
     /// The random bytes of the process.
     pub process: [u8; 4],
+    /// What Stratum V2 clients have to put up with.
+    pub sv2: Sv2Rules,
 }
 
 impl Default for PoolSettings {
@@ -48,6 +51,7 @@ impl Default for PoolSettings {
             commit_after: Some(Duration::from_millis(10)),
             first_job_id: 0x0bad_cafe,
             process: [1, 2, 3, 4],
+            sv2: Sv2Rules::default(),
         }
     }
 }
@@ -66,6 +70,8 @@ pub trait Server {
     fn handle_input(&mut self, now: Instant, input: &[u8]) -> Result<(), String>;
     /// See the session's method of this name.
     fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>);
+    /// See the session's method of this name.
+    fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Settled);
     /// See the session's method of this name.
     fn handle_committed(&mut self, sequence: u64);
     /// See the session's method of this name.
@@ -108,6 +114,7 @@ pub struct Connection<S, D> {
     /// Bytes that the pool sent.
     pub sent_bytes: usize,
     commits: Vec<(Instant, u64)>,
+    users: HashMap<ChannelId, String>,
 }
 
 /// A pool, its node and its clients.
@@ -143,6 +150,7 @@ impl Pool {
             process: settings.process,
             difficulty: settings.difficulty,
             job_ids: JobIds::new(settings.first_job_id),
+            sv2: settings.sv2,
         });
         let chain = Chain::new(settings.seed, settings.bits, settings.transactions);
         let now = Instant::now();
@@ -191,6 +199,17 @@ impl Pool {
         self.new_template();
     }
 
+    /// Somebody found a block, and what was staged for its tip goes out before the template.
+    pub fn new_tip_begun(&mut self) {
+        self.chain.advance();
+        let new = self.node_template();
+        if let Some(start) = self.hub.begin_tip(&new) {
+            self.give_work(&start);
+        }
+        let work = self.hub.handle_template(new).expect("a good template");
+        self.give_work(&work);
+    }
+
     /// The hub numbers its work anew.
     pub fn refresh(&mut self) {
         let work = self.hub.refresh().expect("the pool begins with a template");
@@ -199,17 +218,22 @@ impl Pool {
 
     /// The hub takes a template that no session has heard of yet.
     pub fn publish_template(&mut self) -> Arc<PoolWork> {
+        let new = self.node_template();
+        self.hub.handle_template(new).expect("a good template")
+    }
+
+    /// A template as the node gives it.
+    pub fn node_template(&mut self) -> NewTemplate {
         let (began, time) = self.started;
         let elapsed = self.now.saturating_duration_since(began).as_secs();
         self.chain.time = time + u32::try_from(elapsed).expect("tests are shorter");
         let template = self.chain.shared_template();
-        let new = NewTemplate {
+        NewTemplate {
             earliest: template.min_time,
             latest: None,
             received: self.now,
             template,
-        };
-        self.hub.handle_template(new).expect("a good template")
+        }
     }
 
     /// All sessions hear of `work`.
@@ -275,6 +299,7 @@ impl<S: Server, D: Device> Connection<S, D> {
             fault: None,
             sent_bytes: 0,
             commits: Vec::new(),
+            users: HashMap::new(),
         }
     }
 
@@ -366,6 +391,16 @@ impl<S: Server, D: Device> Connection<S, D> {
     ) {
         match &event {
             SessionEvent::PrefixReturned(prefix) => hub.give_back_prefix(*prefix),
+            SessionEvent::Joined(joined) => {
+                if let Some(past) = hub.recall(now, &joined.miner.user) {
+                    self.session.handle_past(now, joined.seat, past);
+                }
+                let (seat, user) = (joined.seat, joined.miner.user.clone());
+                self.users.insert(seat, user);
+            }
+            SessionEvent::Settled { seat, settled } => {
+                hub.remember(now, &self.users[seat], *settled);
+            }
             SessionEvent::Share(share) if share.outcome.is_ok() => {
                 // The ledger commits in order.
                 let last = self.commits.last().map_or(now, |(at, _)| *at);
@@ -385,7 +420,7 @@ impl<S: Server, D: Device> Connection<S, D> {
 }
 
 macro_rules! server {
-    ($Session:ty, $handle_input:expr) => {
+    ($Session:ty, $handle_input:expr, $handle_past:expr) => {
         impl Server for $Session {
             fn wants_prefix(&self) -> bool {
                 self.wants_prefix()
@@ -401,6 +436,10 @@ macro_rules! server {
 
             fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>) {
                 self.handle_work(now, work);
+            }
+
+            fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Settled) {
+                $handle_past(self, now, seat, past);
             }
 
             fn handle_committed(&mut self, sequence: u64) {
@@ -432,15 +471,23 @@ macro_rules! server {
     };
 }
 
-server!(Sv1Session, |session: &mut Sv1Session, now, input| {
-    session
-        .handle_line(now, input)
-        .map_err(|fault| fault.to_string())
-});
-server!(Sv2Session, |session: &mut Sv2Session, now, input| {
-    let (frame, rest) = Frame::split(input).ok_or("half a frame")?;
-    assert!(rest.is_empty(), "one frame at a time");
-    session
-        .handle_frame(now, frame)
-        .map_err(|fault| fault.to_string())
-});
+server!(
+    Sv1Session,
+    |session: &mut Sv1Session, now, input| {
+        session
+            .handle_line(now, input)
+            .map_err(|fault| fault.to_string())
+    },
+    |session: &mut Sv1Session, now, _, past| session.handle_past(now, past)
+);
+server!(
+    Sv2Session,
+    |session: &mut Sv2Session, now, input| {
+        let (frame, rest) = Frame::split(input).ok_or("half a frame")?;
+        assert!(rest.is_empty(), "one frame at a time");
+        session
+            .handle_frame(now, frame)
+            .map_err(|fault| fault.to_string())
+    },
+    Sv2Session::handle_past
+);

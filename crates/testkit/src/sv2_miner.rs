@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bitcoin::Target;
 use headframe_sv2_wire::common::{CommonMessage, SetupConnection};
+use headframe_sv2_wire::extensions::{ExtensionsMessage, RequestExtensions};
 use headframe_sv2_wire::mining::{
     CloseChannel, MiningMessage, NewExtendedMiningJob, NewMiningJob, OpenExtendedMiningChannel,
     OpenStandardMiningChannel, SetNewPrevHash, SubmitSharesError, SubmitSharesExtended,
@@ -12,11 +13,14 @@ use headframe_sv2_wire::mining::{
 };
 use headframe_sv2_wire::tlv::TlvTail;
 use headframe_sv2_wire::{
-    Bytes32, Frame, Incoming, Message, Protocol, Str255, U256, codes, try_write_frame,
+    Bytes32, Frame, Incoming, Message, Protocol, Seq64K, Str255, U256, codes, try_write_frame,
 };
 
 use crate::pool::Device;
 use crate::{MinerJob, Nonce, RootSource};
+
+/// The extensions that are supported; or those that are not, and those that are required.
+pub type ExtensionsAnswer = Result<Vec<u16>, (Vec<u16>, Vec<u16>)>;
 
 /// The client's end of a connection.
 #[derive(Debug, Default)]
@@ -37,6 +41,11 @@ pub struct Sv2Miner {
     pub refused: Vec<(u32, String)>,
     /// Codes of `UpdateChannel.Error`.
     pub update_errors: Vec<(u32, String)>,
+    /// Answers to requests for extensions, each with the request's id.
+    pub extensions: Vec<(u16, ExtensionsAnswer)>,
+    /// Bytes that follow each extended share from now on.
+    pub tail: Vec<u8>,
+    flags: u32,
     output: Vec<Vec<u8>>,
     next_sequence: u32,
     next_request: u32,
@@ -59,8 +68,8 @@ pub struct MinerChannel {
     pub target: Target,
     /// All jobs that were ever active, in order.
     pub jobs: Vec<MinerJob>,
-    /// Jobs that wait for a `SetNewPrevHash`.
-    pub future: Vec<MinerJob>,
+    /// Jobs that wait for a `SetNewPrevHash`, each with the id that it was addressed to.
+    pub future: Vec<(u32, MinerJob)>,
     /// All job ids that ever came.
     pub job_ids: BTreeSet<u32>,
     tip: Option<([u8; 32], u32, u32)>,
@@ -87,6 +96,7 @@ impl Sv2Miner {
         max_version: u16,
         flags: u32,
     ) {
+        self.flags = flags;
         let word = |word| Str255::new(word).expect("short");
         self.send(&SetupConnection {
             protocol,
@@ -99,6 +109,14 @@ impl Sv2Miner {
             hardware_version: word("testkit"),
             firmware: word(""),
             device_id: word(""),
+        });
+    }
+
+    /// Asks for extensions.
+    pub fn request_extensions(&mut self, request_id: u16, numbers: &[u16]) {
+        self.send(&RequestExtensions {
+            request_id,
+            requested_extensions: Seq64K::new(numbers).expect("at most 65535"),
         });
     }
 
@@ -162,6 +180,7 @@ impl Sv2Miner {
         self.next_sequence = self.next_sequence.wrapping_add(1);
         let (job_id, version) = (nonce.job_id, nonce.version());
         let (ntime, nonce_bits) = (nonce.header.time, nonce.header.nonce);
+        let tail = self.tail.clone();
         match is_extended {
             true => self.send(&SubmitSharesExtended {
                 channel_id,
@@ -171,7 +190,7 @@ impl Sv2Miner {
                 ntime,
                 version,
                 extranonce: Bytes32::new(&nonce.extranonce).expect("at most 32 bytes"),
-                tlvs: TlvTail::EMPTY,
+                tlvs: TlvTail::new(&tail).expect("short"),
             }),
             false => self.send(&SubmitSharesStandard {
                 channel_id,
@@ -229,6 +248,23 @@ impl Sv2Miner {
         }
     }
 
+    fn handle_extensions(&mut self, message: &ExtensionsMessage<'_>) {
+        let (request_id, answer) = match message {
+            ExtensionsMessage::RequestExtensionsSuccess(success) => {
+                let supported = success.supported_extensions.iter().collect();
+                (success.request_id, Ok(supported))
+            }
+            ExtensionsMessage::RequestExtensionsError(error) => {
+                let unsupported = error.unsupported_extensions.iter().collect();
+                let required = error.required_extensions.iter().collect();
+                (error.request_id, Err((unsupported, required)))
+            }
+            other => panic!("the pool sent {}", other.info().name),
+        };
+        self.transcript.push(message.info().name.to_owned());
+        self.extensions.push((request_id, answer));
+    }
+
     fn handle_mining(&mut self, message: MiningMessage<'_>) {
         match message {
             MiningMessage::OpenStandardMiningChannelSuccess(open) => self.handle_opened(
@@ -251,11 +287,15 @@ impl Sv2Miner {
             MiningMessage::SetNewPrevHash(tip) => self.handle_tip(&tip),
             MiningMessage::SetTarget(target) => {
                 self.note("SetTarget", target.channel_id);
-                let channel = self.channel(target.channel_id);
-                channel.target = Target::from_le_bytes(target.maximum_target.to_le_bytes());
-                let new = channel.target;
-                // MP-121: it holds for future jobs that came already.
-                channel.future.iter_mut().for_each(|job| job.target = new);
+                let new = Target::from_le_bytes(target.maximum_target.to_le_bytes());
+                for channel in self.addressed(target.channel_id) {
+                    channel.target = new;
+                    // MP-121: it holds for future jobs that came already.
+                    channel
+                        .future
+                        .iter_mut()
+                        .for_each(|(_, job)| job.target = new);
+                }
             }
             MiningMessage::SubmitSharesSuccess(success) => self.handle_success(&success),
             MiningMessage::SubmitSharesError(error) => self.handle_error(&error),
@@ -290,12 +330,13 @@ impl Sv2Miner {
     fn handle_standard_job(&mut self, job: &NewMiningJob) {
         self.note(job_name("NewMiningJob", job.min_ntime), job.channel_id);
         let root = RootSource::Given(job.merkle_root.to_le_bytes());
-        let channel = self.channel(job.channel_id);
+        let channel = self.channels.get_mut(&job.channel_id);
+        let channel = channel.expect("MP-4: a standard job is for one channel");
         assert!(
             !channel.is_extended,
             "MP-4: a standard job on an extended channel"
         );
-        channel.take_job(job.job_id, job.version, job.min_ntime, root);
+        channel.take_job(job.channel_id, job.job_id, job.version, job.min_ntime, root);
     }
 
     fn handle_extended_job(&mut self, job: &NewExtendedMiningJob<'_>) {
@@ -303,45 +344,54 @@ impl Sv2Miner {
             job_name("NewExtendedMiningJob", job.min_ntime),
             job.channel_id,
         );
-        assert!(
-            job.version_rolling_allowed,
-            "SRI's translator leaves such a pool"
+        let is_fixed = matches!(self.setup, Some(Ok((_, flags))) if flags & 1 == 1);
+        assert_ne!(
+            job.version_rolling_allowed, is_fixed,
+            "MP-28; SRI's translator leaves a pool that forbids it"
         );
-        let channel = self.channel(job.channel_id);
-        assert!(
-            channel.is_extended,
-            "MP-5: an extended job on a standard channel"
-        );
-        let root = RootSource::Coinbase {
-            prefix: job.coinbase_tx_prefix.as_bytes().to_vec(),
-            extranonce_prefix: channel.extranonce_prefix.clone(),
-            rolled_len: channel.extranonce_size,
-            suffix: job.coinbase_tx_suffix.as_bytes().to_vec(),
-            path: job
-                .merkle_path
-                .iter()
-                .map(|hash| hash.to_le_bytes())
-                .collect(),
-        };
-        channel.take_job(job.job_id, job.version, job.min_ntime, root);
-        let rolled = vec![0; channel.extranonce_size];
-        let newest = channel.future.last().or_else(|| channel.jobs.last());
-        let coinbase = newest.and_then(|job| job.coinbase(&rolled));
-        assert!(coinbase.is_some_and(|tx| tx.is_coinbase()), "MP-99");
+        assert_eq!(self.flags & 1, 0, "MP-24: the client takes standard jobs");
+        let is_for_one = self.channels.contains_key(&job.channel_id);
+        let path: Vec<_> = job
+            .merkle_path
+            .iter()
+            .map(|hash| hash.to_le_bytes())
+            .collect();
+        for channel in self.addressed(job.channel_id) {
+            assert!(
+                channel.is_extended || !is_for_one,
+                "MP-5: an extended job on a standard channel"
+            );
+            let rolled_len = channel.extranonce_size;
+            let root = RootSource::Coinbase {
+                prefix: job.coinbase_tx_prefix.as_bytes().to_vec(),
+                extranonce_prefix: channel.extranonce_prefix.clone(),
+                rolled_len,
+                suffix: job.coinbase_tx_suffix.as_bytes().to_vec(),
+                path: path.clone(),
+            };
+            let taken =
+                channel.take_job(job.channel_id, job.job_id, job.version, job.min_ntime, root);
+            let coinbase = taken.coinbase(&vec![0; rolled_len]);
+            assert!(coinbase.is_some_and(|tx| tx.is_coinbase()), "MP-99");
+        }
     }
 
     fn handle_tip(&mut self, tip: &SetNewPrevHash) {
         self.note("SetNewPrevHash", tip.channel_id);
         assert_ne!(tip.min_ntime, 0, "ESP takes 0 for a future job");
-        let channel = self.channel(tip.channel_id);
         let prev_hash = tip.prev_hash.to_le_bytes();
-        channel.tip = Some((prev_hash, tip.nbits, tip.min_ntime));
-        let position = channel.future.iter().position(|job| job.id == tip.job_id);
-        let position = position.expect("SetNewPrevHash names no future job of this channel");
-        let mut job = channel.future.remove(position);
-        (job.prev_hash, job.bits, job.time) = (prev_hash, tip.nbits, tip.min_ntime);
-        channel.future.clear();
-        channel.jobs.push(job);
+        for channel in self.addressed(tip.channel_id) {
+            channel.tip = Some((prev_hash, tip.nbits, tip.min_ntime));
+            let named = channel
+                .future
+                .iter()
+                .position(|(to, job)| *to == tip.channel_id && job.id == tip.job_id);
+            let named = named.expect("R-9: SetNewPrevHash names no future job of this address");
+            let (_, mut job) = channel.future.remove(named);
+            (job.prev_hash, job.bits, job.time) = (prev_hash, tip.nbits, tip.min_ntime);
+            channel.future.clear();
+            channel.jobs.push(job);
+        }
     }
 
     fn handle_success(&mut self, success: &SubmitSharesSuccess) {
@@ -362,9 +412,22 @@ impl Sv2Miner {
             .push((error.channel_id, error.sequence_number, code));
     }
 
-    fn channel(&mut self, id: u32) -> &mut MinerChannel {
-        let channel = self.channels.get_mut(&id);
-        channel.unwrap_or_else(|| panic!("the pool addressed {id}, which is no open channel"))
+    /// The channels that a message to `id` is for: one, or those of a group.
+    fn addressed(&mut self, id: u32) -> Vec<&mut MinerChannel> {
+        let channels = self.channels.values_mut();
+        let addressed: Vec<_> = channels
+            .filter(|channel| channel.id == id || channel.group == id)
+            .collect();
+        let is_group = addressed.iter().all(|channel| channel.group == id);
+        assert!(
+            !addressed.is_empty(),
+            "the pool addressed {id}, which is no open channel"
+        );
+        assert!(
+            !is_group || addressed.len() > 1,
+            "R-9: a group of one is addressed by its channel's id"
+        );
+        addressed
     }
 }
 
@@ -384,9 +447,17 @@ impl MinerChannel {
         }
     }
 
-    fn take_job(&mut self, id: u32, version: u32, min_ntime: Option<u32>, root: RootSource) {
+    fn take_job(
+        &mut self,
+        to: u32,
+        id: u32,
+        version: u32,
+        min_ntime: Option<u32>,
+        root: RootSource,
+    ) -> &MinerJob {
         assert!(self.job_ids.insert(id), "job id {id} came twice");
         assert_ne!(id, 0, "0 is no job id");
+        let target = self.target;
         let job = |(prev_hash, bits, _): ([u8; 32], u32, u32), time| MinerJob {
             id,
             version,
@@ -394,17 +465,20 @@ impl MinerChannel {
             bits,
             time,
             root,
-            target: self.target,
+            target,
         };
         match (min_ntime, self.tip) {
-            (None, _) => {
-                assert!(self.future.is_empty(), "MP-88: two future jobs wait");
-                self.future.push(job(([0; 32], 0, 0), 0));
+            (None, tip) => {
+                let may_wait = if tip.is_some() { 8 } else { 1 };
+                assert!(self.future.len() < may_wait, "MP-88: too many future jobs");
+                self.future.push((to, job(([0; 32], 0, 0), 0)));
+                &self.future.last().expect("just pushed").1
             }
             (Some(_), None) => panic!("a job that begins at once, before any SetNewPrevHash"),
             (Some(time), Some(tip)) => {
                 assert!(time >= tip.2, "SRI's translator leaves such a pool");
                 self.jobs.push(job(tip, time));
+                self.jobs.last().expect("just pushed")
             }
         }
     }
@@ -418,6 +492,7 @@ impl Device for Sv2Miner {
             {
                 Incoming::Common(message) => self.handle_common(&message),
                 Incoming::Protocol(message) => self.handle_mining(message),
+                Incoming::Extensions(message) => self.handle_extensions(&message),
                 other => panic!("the pool sent {other:?}"),
             }
             rest = after;

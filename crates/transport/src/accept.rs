@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use headframe_sv2_noise::{ACT1_LEN, ACT2_LEN, RecordLayer, StaticIdentity, respond};
@@ -18,6 +19,7 @@ use crate::line_stream::{LINE_LIMIT, LineStream};
 use crate::link::{Filled, Link};
 use crate::local::is_local;
 use crate::outbox::OUTBOX_LIMIT;
+use crate::proxy_header::{PROXY_HEADER_LIMIT, ProxyHeader, ProxyHeaderError, read_proxy_header};
 use crate::random;
 
 /// How long a client has from its connection to the end of its handshake. Devices and the reference
@@ -62,6 +64,20 @@ pub enum Accepted {
     Sv2(FrameStream),
 }
 
+/// A connection that a proxy passes on. Its PROXY header is read, and nothing behind it.
+#[derive(Debug)]
+pub struct Forwarded {
+    link: Link<TcpStream>,
+    source: SocketAddr,
+}
+
+impl Forwarded {
+    /// Who connected to the proxy; the proxy itself, where it said so or did not know.
+    pub const fn source(&self) -> SocketAddr {
+        self.source
+    }
+}
+
 /// Why a socket did not become a stream. The socket is closed; nothing was answered.
 #[derive(Debug, Error)]
 pub enum AcceptError {
@@ -82,6 +98,14 @@ pub enum AcceptError {
         "the client speaks Stratum V2 without encryption, which this listener does not allow from its address; configure the pool's authority key in the miner"
     )]
     Plaintext,
+    /// The proxy's or its operator's: it did not say whose connection it passes on.
+    #[error("the connection comes from a listed proxy, and {0}")]
+    ProxyHeader(#[from] ProxyHeaderError),
+    /// The operator's, or a stranger's who pretends: a PROXY header from who is not listed.
+    #[error(
+        "the client sends a PROXY header and is no listed proxy; if it is yours, put its address into pool.proxy_protocol_from"
+    )]
+    UnlistedProxy,
     /// The client's user's: this port has no TLS.
     #[error(
         "the client speaks TLS, which this port does not; configure the miner without TLS, stratum+tcp:// or stratum2+tcp://"
@@ -121,14 +145,57 @@ impl Acceptor {
     /// May be cancelled, and then closes the socket. Errors are for the log alone: to the client they
     /// are a closed connection.
     pub async fn accept(&self, socket: TcpStream) -> Result<Accepted, AcceptError> {
-        let greeted = timeout(self.settings.handshake_deadline, self.greet(socket));
+        let greeted = timeout(self.settings.handshake_deadline, self.greet_socket(socket));
         greeted.await.map_err(|_| AcceptError::Deadline)?
     }
 
-    async fn greet(&self, socket: TcpStream) -> Result<Accepted, AcceptError> {
+    /// Reads the PROXY header of a connection from a listed proxy, which has to send one. `None` when
+    /// it closed without a byte, as proxies do to see whether a pool is there.
+    ///
+    /// May be cancelled, and then closes the socket. The time that a handshake may take applies to
+    /// this and to [`Acceptor::accept_forwarded`] each.
+    pub async fn read_proxy_header(
+        &self,
+        socket: TcpStream,
+    ) -> Result<Option<Forwarded>, AcceptError> {
+        let read = timeout(self.settings.handshake_deadline, self.forwarded(socket));
+        read.await.map_err(|_| AcceptError::Deadline)?
+    }
+
+    /// As [`Acceptor::accept`], for a connection that a proxy passes on.
+    pub async fn accept_forwarded(&self, forwarded: Forwarded) -> Result<Accepted, AcceptError> {
+        let Forwarded { link, source } = forwarded;
+        let greeted = timeout(self.settings.handshake_deadline, self.greet(link, source));
+        greeted.await.map_err(|_| AcceptError::Deadline)?
+    }
+
+    async fn forwarded(&self, socket: TcpStream) -> Result<Option<Forwarded>, AcceptError> {
         socket.set_nodelay(true)?;
-        let local = is_local(socket.peer_addr()?.ip());
-        let mut link = Link::new(socket, ACT1_LEN, self.settings.outbox_limit);
+        let proxy = socket.peer_addr()?;
+        let mut link = Link::new(socket, PROXY_HEADER_LIMIT, self.settings.outbox_limit);
+        let Some(header) = take_proxy_header(&mut link).await? else {
+            return Ok(None);
+        };
+        link.inbox.set_message_limit(ACT1_LEN);
+        Ok(Some(Forwarded {
+            link,
+            source: header.source.unwrap_or(proxy),
+        }))
+    }
+
+    async fn greet_socket(&self, socket: TcpStream) -> Result<Accepted, AcceptError> {
+        socket.set_nodelay(true)?;
+        let source = socket.peer_addr()?;
+        let link = Link::new(socket, ACT1_LEN, self.settings.outbox_limit);
+        self.greet(link, source).await
+    }
+
+    async fn greet(
+        &self,
+        mut link: Link<TcpStream>,
+        source: SocketAddr,
+    ) -> Result<Accepted, AcceptError> {
+        let local = is_local(source.ip());
         let Some(detected) = recognise(&mut link).await? else {
             return Ok(Accepted::Nothing);
         };
@@ -142,6 +209,7 @@ impl Acceptor {
                 )))
             }
             Detected::Tls => Err(AcceptError::Tls),
+            Detected::ProxyHeader => Err(AcceptError::UnlistedProxy),
             Detected::PlainSv2 if local && self.settings.plaintext_sv2 => Ok(Accepted::Sv2(
                 FrameStream::plain_from_link(link, frame_limit),
             )),
@@ -180,15 +248,34 @@ impl Acceptor {
 /// `None` when the client left without a byte; a reset counts as leaving.
 async fn recognise(link: &mut Link<TcpStream>) -> Result<Option<Detected>, AcceptError> {
     loop {
-        match receive(link).await {
-            Ok(()) => {}
-            Err(_) if link.inbox.pending().is_empty() => return Ok(None),
-            Err(error) => return Err(error),
-        }
         match detect(link.inbox.pending()) {
             Detected::Undecided => {}
             detected => return Ok(Some(detected)),
         }
+        if !receive_or_nothing(link).await? {
+            return Ok(None);
+        }
+    }
+}
+
+async fn take_proxy_header(link: &mut Link<TcpStream>) -> Result<Option<ProxyHeader>, AcceptError> {
+    loop {
+        if let Some(header) = read_proxy_header(link.inbox.pending())? {
+            link.inbox.take(header.len);
+            return Ok(Some(header));
+        }
+        if !receive_or_nothing(link).await? {
+            return Ok(None);
+        }
+    }
+}
+
+/// False when the client left without a byte; a reset counts as leaving.
+async fn receive_or_nothing(link: &mut Link<TcpStream>) -> Result<bool, AcceptError> {
+    match receive(link).await {
+        Ok(()) => Ok(true),
+        Err(_) if link.inbox.pending().is_empty() => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

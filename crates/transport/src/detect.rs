@@ -9,6 +9,7 @@
 //! | Stratum V1 | `{`, then 31 bytes of text; or `{`, 19 or more bytes of text, a line feed | 2^-41.5 |
 //! | TLS | two lengths that agree, four fixed bytes | 2^-50 |
 //! | Stratum V2 in clear | three zero bytes, a possible length, two versions below 256 | 2^-53 |
+//! | a PROXY header | the 11 to 13 bytes that it begins with | 2^-86 |
 //!
 //! The sum stays below 2^-40; a test computes it from the constants of this file. An SV1 client is
 //! recognised by its first line, however short: the shortest request there can be,
@@ -17,6 +18,8 @@
 use core::ops::RangeInclusive;
 
 use headframe_sv2_noise::ACT1_LEN;
+
+use crate::proxy_header::{UNMISTAKABLE, begins_as};
 
 /// What the first bytes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub(crate) enum Detected {
     Sv1 { skip: usize },
     /// A TLS ClientHello.
     Tls,
+    /// A PROXY header, which is not to be believed here.
+    ProxyHeader,
     /// A SetupConnection that was not encrypted.
     PlainSv2,
     /// Whatever is nothing else: the first 64 bytes are act 1 of a Noise handshake.
@@ -50,6 +55,7 @@ pub(crate) fn detect(bytes: &[u8]) -> Detected {
         detect_sv1(bytes),
         detect_tls(bytes),
         detect_plain_sv2(bytes),
+        detect_proxy_header(bytes),
     ];
     verdicts
         .into_iter()
@@ -131,6 +137,16 @@ fn detect_plain_sv2(bytes: &[u8]) -> Detected {
     }
 }
 
+/// Where no proxy is listed its header would look like a Noise client that never goes on.
+fn detect_proxy_header(bytes: &[u8]) -> Detected {
+    let start = UNMISTAKABLE.iter().find(|start| begins_as(bytes, start));
+    match start {
+        Some(start) if bytes.len() >= start.len() => Detected::ProxyHeader,
+        Some(_) => Detected::Undecided,
+        None => Detected::Noise,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -159,6 +175,10 @@ mod tests {
         assert_eq!(dribbled(SUBSCRIBE), (Detected::Sv1 { skip: 0 }, TEXT));
         assert_eq!(dribbled(&client_hello()), (Detected::Tls, 9));
         assert_eq!(dribbled(SETUP), (Detected::PlainSv2, 11));
+        let v1 = b"PROXY TCP4 203.0.113.7 198.51.100.1 80 80\r\n";
+        assert_eq!(dribbled(v1), (Detected::ProxyHeader, 11));
+        let v2 = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+        assert_eq!(dribbled(v2), (Detected::ProxyHeader, 12));
         assert_eq!(detect(&[0x5a; ACT1_LEN]), Detected::Noise);
         assert_eq!(detect(&[]), Detected::Undecided);
     }
@@ -199,7 +219,8 @@ mod tests {
         setup[3] = 15;
         let mut brace = SUBSCRIBE.to_vec();
         brace[TEXT - 1] = 0x80;
-        for bytes in [hello, setup, brace, b"GET / HTTP/1.1\r\n".to_vec()] {
+        let proxy = b"PROXY TCP5 203.0.113.7 198.51.100.1 80 80\r\n".to_vec();
+        for bytes in [hello, setup, brace, proxy, b"GET / HTTP/1.1\r\n".to_vec()] {
             assert_eq!(dribbled(&bytes).0, Detected::Noise);
         }
     }
@@ -224,8 +245,12 @@ mod tests {
         let lengths = SETUP_CONNECTION.count() as f64 * byte.powi(2);
         let plain_sv2 = byte.powi(6) * lengths;
 
+        let lens = UNMISTAKABLE.map(|start| i32::try_from(start.len()).unwrap());
+        let proxy: f64 = lens.map(|len| byte.powi(len)).iter().sum();
+
         assert!(sv1.log2() < -41.5 && tls.log2() < -50.0 && plain_sv2.log2() < -53.0);
-        assert!((sv1 + tls + plain_sv2).log2() < -40.0);
+        assert!(proxy.log2() < -86.0);
+        assert!((sv1 + tls + plain_sv2 + proxy).log2() < -40.0);
     }
 
     proptest! {
@@ -239,9 +264,10 @@ mod tests {
 
         #[test]
         fn a_verdict_does_not_change_with_more_bytes(
-            kind in 0..4_usize, place in 0..40_usize, byte: u8, cut in 0..64_usize
+            kind in 0..5_usize, place in 0..40_usize, byte: u8, cut in 0..64_usize
         ) {
-            let kinds = [SUBSCRIBE.to_vec(), client_hello(), SETUP.to_vec(), vec![0xef; 64]];
+            let proxy = b"PROXY TCP4 203.0.113.7 198.51.100.1 80 80\r\n".to_vec();
+            let kinds = [SUBSCRIBE.to_vec(), client_hello(), SETUP.to_vec(), vec![0xef; 64], proxy];
             let mut bytes = kinds[kind].clone();
             let place = place % bytes.len();
             bytes[place] = byte;

@@ -2,11 +2,12 @@
 
 use core::time::Duration;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use headframe_sv2_noise::{ACT2_LEN, HandshakeError, Initiator, RecordLayer, Trust};
 use thiserror::Error;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::accept::{HANDSHAKE_DEADLINE, MINING_FRAME_LIMIT};
@@ -35,6 +36,9 @@ pub struct DialSettings {
     pub line_limit: usize,
     /// Bytes that may wait for a peer that does not read.
     pub outbox_limit: usize,
+    /// The address of this computer to connect from; `None` for the one that the system picks.
+    /// Addresses of the other IP version are then out of reach.
+    pub source: Option<IpAddr>,
 }
 
 /// Opens connections to pools. Clones share the curve pool.
@@ -95,6 +99,7 @@ impl Default for DialSettings {
             frame_limit: MINING_FRAME_LIMIT,
             line_limit: LINE_LIMIT,
             outbox_limit: OUTBOX_LIMIT,
+            source: None,
         }
     }
 }
@@ -136,11 +141,12 @@ impl Dialer {
     }
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
-        let connected = connect(endpoint, self.settings.connect_deadline).await;
-        connected.map_err(|error| DialError::Connect {
-            endpoint: endpoint.clone(),
-            error,
-        })
+        connect(endpoint, &self.settings)
+            .await
+            .map_err(|error| DialError::Connect {
+                endpoint: endpoint.clone(),
+                error,
+            })
     }
 
     async fn shake_hands(
@@ -167,11 +173,12 @@ impl Dialer {
 }
 
 /// Tries the addresses one after another; the last error is told.
-async fn connect(endpoint: &Endpoint, deadline: Duration) -> io::Result<TcpStream> {
+async fn connect(endpoint: &Endpoint, settings: &DialSettings) -> io::Result<TcpStream> {
+    let deadline = settings.connect_deadline;
     let resolved = timeout(deadline, lookup_host((endpoint.host(), endpoint.port())));
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host's name has no address");
     for address in resolved.await?? {
-        match timeout(deadline, TcpStream::connect(address)).await {
+        match timeout(deadline, connect_from(settings.source, address)).await {
             Ok(Ok(socket)) => {
                 socket.set_nodelay(true)?;
                 return Ok(socket);
@@ -181,6 +188,18 @@ async fn connect(endpoint: &Endpoint, deadline: Duration) -> io::Result<TcpStrea
         }
     }
     Err(last)
+}
+
+async fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
+    let Some(source) = source else {
+        return TcpStream::connect(address).await;
+    };
+    let socket = match source {
+        IpAddr::V4(_) => TcpSocket::new_v4()?,
+        IpAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.bind(SocketAddr::new(source, 0))?;
+    socket.connect(address).await
 }
 
 /// A [`DialError`] that does not know its endpoint yet.

@@ -21,6 +21,7 @@
 //! [`TransportError::SlowReader`] and the connection is to be closed.
 
 mod accept;
+mod address_set;
 mod curve_pool;
 mod detect;
 mod dial;
@@ -32,11 +33,14 @@ mod link;
 mod local;
 mod outbox;
 mod pool_url;
+mod proxy_header;
 mod random;
 
 pub use accept::{
-    AcceptError, AcceptSettings, Accepted, Acceptor, HANDSHAKE_DEADLINE, MINING_FRAME_LIMIT,
+    AcceptError, AcceptSettings, Accepted, Acceptor, Forwarded, HANDSHAKE_DEADLINE,
+    MINING_FRAME_LIMIT,
 };
+pub use address_set::{AddressSet, AddressSetError, Prefix};
 pub use curve_pool::CurvePool;
 pub use dial::{CONNECT_DEADLINE, DialError, DialSettings, Dialer};
 pub use error::TransportError;
@@ -46,3 +50,4 @@ pub use link::{Filled, SHUTDOWN_DEADLINE};
 pub use local::is_local;
 pub use outbox::OUTBOX_LIMIT;
 pub use pool_url::{Endpoint, PoolUrl, PoolUrlError};
+pub use proxy_header::{PROXY_HEADER_LIMIT, ProxyHeaderError, fuzz_proxy_header};

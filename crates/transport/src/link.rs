@@ -64,11 +64,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let goodbye = async {
             self.flush().await?;
             self.socket.shutdown().await?;
-            while self.fill().await? == Filled::Bytes {
+            // What has arrived already goes too: it may be all that there is room for.
+            loop {
                 let len = self.inbox.pending().len();
                 self.inbox.take(len);
+                if self.fill().await? == Filled::Closed {
+                    return Ok::<_, TransportError>(());
+                }
             }
-            Ok::<_, TransportError>(())
         };
         // Whatever fails here, the connection ends.
         let _ = timeout(deadline, goodbye).await;

@@ -74,6 +74,29 @@ impl Server {
         )
     }
 
+    /// A listed proxy's bare socket, which has sent `bytes`, and what becomes of it on this side.
+    async fn forward(
+        &self,
+        bytes: &[u8],
+    ) -> (
+        TcpStream,
+        JoinHandle<Result<Option<(SocketAddr, Accepted)>, AcceptError>>,
+    ) {
+        let mut proxy = TcpStream::connect(self.address).await.unwrap();
+        proxy.write_all(bytes).await.unwrap();
+        let (socket, _) = self.listener.accept().await.unwrap();
+        let acceptor = self.acceptor.clone();
+        let accept = async move {
+            let Some(forwarded) = acceptor.read_proxy_header(socket).await? else {
+                return Ok(None);
+            };
+            let source = forwarded.source();
+            let accepted = acceptor.accept_forwarded(forwarded).await?;
+            Ok(Some((source, accepted)))
+        };
+        (proxy, tokio::spawn(accept))
+    }
+
     async fn accept(&self) -> Result<Accepted, AcceptError> {
         let (socket, _) = self.listener.accept().await.unwrap();
         self.acceptor.accept(socket).await
@@ -453,6 +476,25 @@ async fn servers_that_do_not_shake_hands_are_told_apart() {
     assert!(nobody.to_string().contains(&endpoint.to_string()));
 }
 
+/// All of 127.0.0.0/8 is this machine on Linux; elsewhere only 127.0.0.1.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_connection_comes_from_the_address_that_was_set() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::new("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
+    for source in ["127.0.0.1", "127.0.0.9"] {
+        let source = Some(source.parse().unwrap());
+        let settings = DialSettings {
+            source,
+            ..DialSettings::default()
+        };
+        let dialer = Dialer::new(settings, CurvePool::new());
+        let (dialled, accepted) = tokio::join!(dialer.sv1(&endpoint), listener.accept());
+        assert!(dialled.is_ok());
+        assert_eq!(Some(accepted.unwrap().1.ip()), source);
+    }
+}
+
 #[tokio::test]
 async fn ipv6_is_served_where_the_machine_has_it() {
     let Ok(listener) = TcpListener::bind("[::1]:0").await else {
@@ -468,4 +510,91 @@ async fn ipv6_is_served_where_the_machine_has_it() {
     let dialer = Dialer::default();
     let (client, accepted) = tokio::join!(dialer.sv2(&endpoint, server.trust()), server.accept());
     assert!(client.is_ok() && accepted.is_ok());
+}
+
+const HEADER: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.1 40000 3333\r\n";
+
+#[tokio::test]
+async fn behind_a_proxy_s_header_all_is_as_without() {
+    let server = Server::default().await;
+    let source: SocketAddr = "203.0.113.7:40000".parse().unwrap();
+    // In one segment, and byte by byte.
+    let (_proxy, accepted) = server.forward(&[HEADER, SUBSCRIBE].concat()).await;
+    let (from, accepted) = accepted.await.unwrap().unwrap().unwrap();
+    assert_eq!(from, source);
+    assert_eq!(
+        next_line(&mut sv1(Ok(accepted))).await,
+        SUBSCRIBE.trim_ascii_end()
+    );
+    let (mut proxy, accepted) = server.forward(&[]).await;
+    for byte in [HEADER, SUBSCRIBE].concat() {
+        proxy.write_all(&[byte]).await.unwrap();
+    }
+    let (from, accepted) = accepted.await.unwrap().unwrap().unwrap();
+    assert_eq!(from, source);
+    assert_eq!(
+        next_line(&mut sv1(Ok(accepted))).await,
+        SUBSCRIBE.trim_ascii_end()
+    );
+
+    let (mut proxy, accepted) = server.forward(HEADER).await;
+    proxy.write_all(&[0x5a; ACT1_LEN]).await.unwrap();
+    proxy.read_exact(&mut [0; ACT2_LEN]).await.unwrap();
+    let (from, accepted) = accepted.await.unwrap().unwrap().unwrap();
+    assert_eq!(from, source);
+    assert!(sv2(Ok(accepted)).is_sealed());
+}
+
+#[tokio::test]
+async fn a_proxy_that_speaks_for_itself_is_the_source() {
+    let server = Server::default().await;
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    let (proxy, accepted) = server.forward(&[local, SUBSCRIBE].concat()).await;
+    let (from, _) = accepted.await.unwrap().unwrap().unwrap();
+    assert_eq!(from, proxy.local_addr().unwrap());
+    // A look whether the pool is there.
+    let (proxy, accepted) = server.forward(&[]).await;
+    drop(proxy);
+    assert!(matches!(accepted.await.unwrap(), Ok(None)));
+}
+
+#[tokio::test]
+async fn a_header_is_demanded_of_who_is_listed_and_not_believed_of_others() {
+    let server = Server::default().await;
+    let (proxy, refused) = server.forward(SUBSCRIBE).await;
+    let refused = refused.await.unwrap().unwrap_err();
+    assert!(matches!(refused, AcceptError::ProxyHeader(_)), "{refused}");
+    assert_eq!(leftovers(proxy).await, b"");
+    let (mut client, refused) = server.connect().await;
+    client
+        .write_all(&[HEADER, SUBSCRIBE].concat())
+        .await
+        .unwrap();
+    let refused = refused.await.unwrap().unwrap_err();
+    assert!(matches!(refused, AcceptError::UnlistedProxy), "{refused}");
+    assert_eq!(leftovers(client).await, b"");
+}
+
+/// In clear only to near addresses, and it is the source's that counts.
+#[tokio::test]
+async fn stratum_v2_in_clear_is_not_served_through_a_near_proxy() {
+    let settings = AcceptSettings {
+        plaintext_sv2: true,
+        ..AcceptSettings::default()
+    };
+    let server = Server::new(settings).await;
+    let (_proxy, refused) = server.forward(&[HEADER, SETUP].concat()).await;
+    let refused = refused.await.unwrap().unwrap_err();
+    assert!(matches!(refused, AcceptError::Plaintext), "{refused}");
+    let near = b"PROXY TCP4 10.0.0.7 198.51.100.1 40000 3333\r\n";
+    let (_proxy, accepted) = server.forward(&[&near[..], SETUP].concat()).await;
+    assert!(accepted.await.unwrap().unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_sends_no_header_meets_the_deadline() {
+    let server = Server::default().await;
+    let (_proxy, refused) = server.forward(&HEADER[..20]).await;
+    let refused = refused.await.unwrap().unwrap_err();
+    assert!(matches!(refused, AcceptError::Deadline), "{refused}");
 }

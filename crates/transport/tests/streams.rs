@@ -400,6 +400,29 @@ async fn messages_not_taken_out_are_a_fault_of_ours() {
     assert!(matches!(error, TransportError::Undrained));
 }
 
+/// A peer that is in the middle of a line without end can write on while it is told so, until it
+/// reads why and leaves.
+#[tokio::test]
+async fn shutdown_reads_on_so_that_the_answer_to_a_flood_arrives() {
+    let (near, far) = duplex(1_024);
+    let mut near = LineStream::new(near, 100, OUTBOX);
+    let (mut answers, mut flood) = tokio::io::split(far);
+    let flooding = tokio::spawn(async move {
+        flood.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
+        flood.shutdown().await.unwrap();
+    });
+    // The buffer is full when the line is given up.
+    while near.fill().await.is_ok() {}
+    assert!(near.next_line().is_err());
+    near.queue_line(b"too long").unwrap();
+    let closing = tokio::spawn(near.shutdown(Duration::from_secs(60)));
+    let mut answer = String::new();
+    answers.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer, "too long\n");
+    flooding.await.unwrap();
+    closing.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn shutdown_delivers_what_is_queued_and_does_not_wait_for_ever() {
     let (near, mut far) = duplex(8);

@@ -59,6 +59,19 @@ impl Job {
         })
     }
 
+    /// The same job on a tip that has become known. `prepared` continues the template that the job
+    /// was made of ([`Template::continues`](crate::Template::continues)), so that its coinbase stays as it is and nothing is
+    /// hashed.
+    pub fn on_tip(&self, prepared: Arc<PreparedTemplate>) -> Self {
+        debug_assert!(prepared.template().continues(self.prepared.template()));
+        Self {
+            prepared,
+            payout: self.payout.clone(),
+            coinbase: self.coinbase.clone(),
+            midstate: self.midstate.clone(),
+        }
+    }
+
     /// The template that the job is made of.
     pub fn prepared(&self) -> &Arc<PreparedTemplate> {
         &self.prepared

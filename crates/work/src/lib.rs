@@ -8,6 +8,7 @@
 mod amount;
 mod coinbase;
 mod difficulty;
+mod emptied;
 mod hashrate;
 mod header;
 mod job;
@@ -29,6 +30,7 @@ pub use difficulty::{Difficulty, Rung};
 pub use hashrate::Hashrate;
 pub use header::Header;
 pub use job::{Block, Job};
+pub use lookalike::address_flaw;
 pub use merkle::{merkle_path, merkle_root};
 pub use name::{Miner, NameError, PayoutPolicy};
 pub use network::Network;

@@ -15,10 +15,10 @@ pub(crate) fn address_in(user: &str) -> Option<&str> {
         .find(|word| looks_like_bech32(word) || looks_like_base58(word) || looks_random(word))
 }
 
-/// What is wrong with `word`, one that [`address_in`] found and that does not decode.
+/// What is wrong with `word`, which was meant as an address and does not decode, in a few words.
 ///
 /// `bitcoin`'s own errors speak of checksum residues, and of base58 where bech32 was meant.
-pub(crate) fn flaw(word: &str) -> String {
+pub fn address_flaw(word: &str) -> String {
     const BASE58: &str = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
     /// With the digits of the prefixes, which are not data: the `b` and the `1`.
     const BECH32: &str = "qpzry9x8gf2tvdw0s3jn54khce6mua7lb1";

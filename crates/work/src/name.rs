@@ -84,7 +84,7 @@ impl NameError {
     fn bad_address(address: &str) -> Self {
         let reason = match Address::from_str(address) {
             Ok(_) => "an address stands first in a user name, and only a dot or an underscore may follow it".to_owned(),
-            Err(_) => lookalike::flaw(address),
+            Err(_) => lookalike::address_flaw(address),
         };
         let address = address.to_owned();
         Self::BadAddress { address, reason }

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use bitcoin::Amount;
+
 /// A Bitcoin network. A `match` on it is total on purpose: a network without a case is a compile
 /// error, never a silent default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +46,13 @@ impl Network {
             Self::Regtest => 150,
         }
     }
+
+    /// What the miner of the block at `height` may create besides the fees.
+    pub fn subsidy(self, height: u32) -> Amount {
+        let halvings = height / self.halving_interval();
+        let first = 50 * Amount::ONE_BTC.to_sat();
+        Amount::from_sat(first.checked_shr(halvings).unwrap_or(0))
+    }
 }
 
 impl From<Network> for bitcoin::Network {
@@ -82,5 +91,25 @@ mod tests {
         // The third test network is not mined on any more.
         assert_eq!(Network::from_core_name("test"), None);
         assert_eq!(Network::from_core_name(""), None);
+    }
+
+    #[test]
+    fn the_subsidy_halves_where_bitcoin_core_halves() {
+        let rows = [
+            (Network::Mainnet, 0, 5_000_000_000),
+            (Network::Mainnet, 209_999, 5_000_000_000),
+            (Network::Mainnet, 210_000, 2_500_000_000),
+            (Network::Mainnet, 840_000, 312_500_000),
+            (Network::Mainnet, 6_929_999, 1),
+            (Network::Mainnet, 6_930_000, 0),
+            (Network::Mainnet, u32::MAX, 0),
+            (Network::Regtest, 149, 5_000_000_000),
+            (Network::Regtest, 150, 2_500_000_000),
+            (Network::Regtest, 450, 625_000_000),
+        ];
+        for (network, height, satoshi) in rows {
+            let subsidy = network.subsidy(height).to_sat();
+            assert_eq!(subsidy, satoshi, "{network} {height}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use sha2::compress256;
 
 use crate::Header;
-use crate::sha256d::{Block, INITIAL, padding};
+use crate::sha256d::{AFTER_32, AFTER_80, Block, INITIAL, block};
 
 /// Where the header's second block has the nonce.
 const NONCE: core::ops::Range<usize> = 12..16;
@@ -29,14 +29,11 @@ impl HeaderSearch {
     pub fn from_bytes(bytes: &[u8; Header::LEN]) -> Self {
         let (first, last) = bytes.split_at(64);
         let mut midstate = INITIAL;
-        compress256(
-            &mut midstate,
-            core::slice::from_ref(Block::from_slice(first)),
-        );
+        compress256(&mut midstate, &[block(first, &[])]);
         Self {
             midstate,
-            tail: padding(last, Header::LEN as u64),
-            digest: padding(&[0; 32], 32),
+            tail: block(last, &AFTER_80),
+            digest: block(&[0; 32], &AFTER_32),
         }
     }
 

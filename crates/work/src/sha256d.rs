@@ -20,6 +20,12 @@ pub(crate) const INITIAL: [u32; 8] = [
     0x5be0_cd19,
 ];
 
+/// The paddings of the messages of a fixed length: a hash, two hashes, a header. A block whose
+/// padding is put together at run time takes longer to read back.
+pub(crate) const AFTER_32: [u8; 32] = padding(32);
+const AFTER_64: [u8; 64] = padding(64);
+pub(crate) const AFTER_80: [u8; 48] = padding(80);
+
 /// `SHA256(SHA256(bytes))`, in the order in which the hash function gives it (never reversed).
 pub fn sha256d(bytes: &[u8]) -> [u8; 32] {
     finish(Sha256::new_with_prefix(bytes))
@@ -31,29 +37,26 @@ pub fn sha256d(bytes: &[u8]) -> [u8; 32] {
 /// length needs.
 #[inline]
 pub(crate) fn sha256d_of_pair(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
-    let mut data = Block::default();
-    data[..32].copy_from_slice(left);
-    data[32..].copy_from_slice(right);
-    twice(&[data, padding(&[], 64)])
+    twice(&[block(left, right), block(&[], &AFTER_64)])
 }
 
 /// [`sha256d`] of a header.
 #[inline]
 pub(crate) fn sha256d_of_header(header: &[u8; 80]) -> [u8; 32] {
-    let (first, rest) = header.split_at(64);
-    twice(&[*Block::from_slice(first), padding(rest, 80)])
+    let (first, last) = header.split_at(64);
+    twice(&[block(first, &[]), block(last, &AFTER_80)])
 }
 
 /// Ends a hash that was fed piece by piece, and hashes it once more.
 pub(crate) fn finish(first: Sha256) -> [u8; 32] {
-    hash(&[padding(&first.finalize(), 32)])
+    hash(&[block(&first.finalize(), &AFTER_32)])
 }
 
 /// Hashes whole blocks, padding included, and hashes the hash.
 #[inline]
 fn twice(blocks: &[Block]) -> [u8; 32] {
     let once = hash(blocks);
-    hash(&[padding(&once, 32)])
+    hash(&[block(&once, &AFTER_32)])
 }
 
 #[inline]
@@ -67,14 +70,26 @@ fn hash(blocks: &[Block]) -> [u8; 32] {
     bytes
 }
 
-/// The last block of a message of `len` bytes that ends in `rest`, at most 55 bytes.
+/// A block of two pieces, which have 64 bytes together.
 #[inline]
-pub(crate) fn padding(rest: &[u8], len: u64) -> Block {
+pub(crate) fn block(first: &[u8], second: &[u8]) -> Block {
     let mut block = Block::default();
-    block[..rest.len()].copy_from_slice(rest);
-    block[rest.len()] = 0x80;
-    block[56..].copy_from_slice(&(8 * len).to_be_bytes());
+    let (start, end) = block.split_at_mut(first.len());
+    start.copy_from_slice(first);
+    end.copy_from_slice(second);
     block
+}
+
+/// What follows a message of `len` bytes up to the end of its last block: a one, zeros, and the
+/// length in bits (FIPS 180-4, 5.1.1).
+const fn padding<const N: usize>(len: u64) -> [u8; N] {
+    let mut padding = [0; N];
+    padding[0] = 0x80;
+    padding
+        .split_at_mut(N - 8)
+        .1
+        .copy_from_slice(&(8 * len).to_be_bytes());
+    padding
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! `docs/spec-coverage.md` names, for each requirement, the tests that fail when it is broken, as
-//! `` `crates/x/tests/y.rs::test_name` ``. Every one named must exist.
+//! `` `crates/x/tests/y.rs::test_name` ``. Every one named must exist, there and in the patches of
+//! `xtask/mutations/`.
 
 use super::{Source, find};
 
 const PAPER: &str = "docs/spec-coverage.md";
+const PATCHES: &str = "xtask/mutations/";
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
     let paper = find(sources, PAPER).unwrap_or_default();
@@ -15,6 +17,15 @@ pub(super) fn check(sources: &[Source]) -> Vec<String> {
                 errors.push(format!("{PAPER}:{number}: there is no test {named}"));
             }
         }
+    }
+    let patches = sources.iter().filter(|it| it.path.starts_with(PATCHES));
+    for patch in patches {
+        let named = patch
+            .text
+            .lines()
+            .filter_map(|line| line.strip_prefix("Test: "));
+        let missing = named.filter(|named| !exists(sources, named));
+        errors.extend(missing.map(|named| format!("{}: there is no test {named}", patch.path)));
     }
     errors
 }
@@ -43,6 +54,15 @@ mod tests {
         assert_eq!(complaints("crates/a/tests/b.rs::tests::holds"), [""; 0]);
         assert_eq!(complaints("crates/a/tests/b.rs::hold").len(), 1);
         assert_eq!(complaints("crates/a/tests/c.rs::holds").len(), 1);
+    }
+
+    #[test]
+    fn a_test_that_a_patch_names_exists() {
+        let test = || source("crates/a/tests/b.rs", "#[test]\nfn holds() {}\n");
+        let patch = |named: &str| source("xtask/mutations/c.patch", &format!("Test: {named}\n"));
+        let complaints = |named| check(&[patch(named), test()]);
+        assert_eq!(complaints("crates/a/tests/b.rs::holds"), [""; 0]);
+        assert_eq!(complaints("crates/a/tests/b.rs::hold").len(), 1);
     }
 
     #[test]

@@ -11,7 +11,9 @@ use bitcoin::{Amount, BlockHash, CompactTarget, ScriptBuf, Txid, WitnessProgram,
 use channels_sv2::extranonce_manager::ExtranonceAllocator;
 use channels_sv2::server::extended::ExtendedChannel;
 use channels_sv2::server::standard::StandardChannel;
-use headframe_channels::{Channel, ChannelKind, ExtranonceSpace, JobId, JobTerms, NetworkClock};
+use headframe_channels::{
+    Channel, ChannelKind, ExtranonceSpace, JobId, JobTerms, MemoryBudget, NetworkClock,
+};
 use headframe_work::{
     BasisPoints, BlockLimits, Fee, Job, Network, Payout, PoolTag, PreparedTemplate, Rung, Target,
     Template, TemplateTransaction, UniqueBytes, UnixTime,
@@ -85,8 +87,13 @@ pub(crate) fn job(prepared: &Arc<PreparedTemplate>, id: u32, extranonce_len: usi
 
 /// A channel of ours.
 pub(crate) fn ours(kind: ChannelKind) -> Channel {
+    drawing_from(kind, &MemoryBudget::default())
+}
+
+/// A channel of ours that draws from this budget.
+pub(crate) fn drawing_from(kind: ChannelKind, budget: &MemoryBudget) -> Channel {
     let mut space = ExtranonceSpace::new(u32::from_be_bytes(PREFIX));
-    Channel::new(kind, space.lease().expect("the first"), payout())
+    Channel::new(kind, space.lease().expect("the first"), payout(), budget)
 }
 
 pub(crate) fn terms(id: u32, rung: Rung, now: Instant) -> JobTerms {

@@ -2,6 +2,7 @@
 //! text, and fits on a phone.
 
 mod chromium;
+mod edges;
 #[path = "../sample/mod.rs"]
 mod sample;
 
@@ -163,13 +164,16 @@ fn text_of_strangers_stays_text() {
             "#miner-rows .worker button",
             "#miner-rows .worker",
             "#miner-rows .detail",
-            "#blocks .who",
             "#blocks .loud",
         ] {
             browser.until(&format!(
                 "document.querySelector('{part}')?.textContent.includes({quoted})"
             ));
         }
+        // A list of blocks names a long name by its ends.
+        browser.until(
+            "document.querySelector('#blocks .who').textContent.startsWith('<img src=x onerror=')",
+        );
         assert_eq!(
             browser.value_of("document.querySelectorAll('main img, main script').length"),
             0
@@ -307,6 +311,9 @@ fn a_lost_pool_is_said_and_found_again() {
         } = dashboard;
         runtime.shutdown_timeout(Duration::from_secs(60));
         browser.until("!document.querySelector('#lost').hidden");
+        browser
+            .until("document.querySelector('#lost').textContent.includes('What you see is from')");
+        browser.until("document.querySelector('#live-text').textContent === 'Not live'");
         let again = restart_on(address);
         browser.until("document.querySelector('#lost').hidden && document.querySelector('#live-text').textContent === 'Live'");
         assert_eq!(browser.value_of("window.loadedOnce"), true);

@@ -1,5 +1,6 @@
 //! A made-up pool in each of its states, for the tests and for `examples/sample.rs`.
 
+mod extremes;
 mod parts;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use parts::{
 };
 
 /// The states of the pool that the page must look right in.
-pub(crate) const SCENES: [&str; 9] = [
+pub(crate) const SCENES: [&str; 11] = [
     "running",
     "empty",
     "setup",
@@ -21,6 +22,8 @@ pub(crate) const SCENES: [&str; 9] = [
     "refused",
     "demo",
     "starting",
+    "young",
+    "extremes",
 ];
 
 /// The unix time in seconds.
@@ -53,8 +56,9 @@ pub(crate) fn snapshot(scene: &str, now: u64, tick: u64) -> Snapshot {
                     .into(),
                 command: Some("bitcoind -server -daemon".into()),
             });
+            summary.network = None;
             summary.node = Node {
-                kind: NodeKind::Rpc,
+                kind: Some(NodeKind::Rpc),
                 ..Node::default()
             };
             summary.odds = Odds::default();
@@ -80,6 +84,8 @@ pub(crate) fn snapshot(scene: &str, now: u64, tick: u64) -> Snapshot {
         "block" => snapshot.blocks.insert(0, block(918_000, now - 4, 1)),
         "refused" => refused(&mut snapshot, now),
         "demo" => demo(&mut snapshot, now, tick),
+        "young" => young(&mut snapshot, now, tick),
+        "extremes" => extremes::fill(&mut snapshot, now, tick),
         other => panic!("there is no scene {other}; there are {SCENES:?}"),
     }
     snapshot.summary.blocks = count_blocks(&snapshot.blocks);
@@ -90,12 +96,14 @@ pub(crate) fn snapshot(scene: &str, now: u64, tick: u64) -> Snapshot {
 pub(crate) fn history(scene: &str, now: u64) -> History {
     let level = match scene {
         "farm" => 3.98e17,
+        "extremes" => 1.0e18,
         "demo" => 3.1e6,
         _ => 6.4e12,
     };
     let filled = match scene {
         "empty" | "setup" | "starting" => 0.0,
         "demo" => 0.1,
+        "young" => 0.05,
         _ => 1.0,
     };
     History {
@@ -174,6 +182,7 @@ fn farm(snapshot: &mut Snapshot, now: u64, tick: u64) {
         five_minutes: 3.98e17,
         one_hour: 3.99e17,
         one_day: 3.97e17,
+        observed_seconds: 435_600 + tick,
     };
     summary.miners = MinerCounts {
         connected: 2_000,
@@ -187,6 +196,7 @@ fn farm(snapshot: &mut Snapshot, now: u64, tick: u64) {
     summary.odds.chance_per_day_percent = Some(5.2);
     summary.odds.round_effort_percent = 21.0;
     summary.best.this_round = Some(best(5.1e13, "row03.rack02.s21-0651", now - 9_100));
+    summary.best.ever = Some(best(3.9e14, "row01.rack07.s21-0260", now - 86_400 * 9));
     summary.ledger.shares_not_yet_durable = 118;
     summary.ledger.shares_acknowledged_early = 1_204;
     summary.payout = Payout {
@@ -212,6 +222,20 @@ fn farm(snapshot: &mut Snapshot, now: u64, tick: u64) {
             now - 7_260,
         ),
     ];
+}
+
+/// Three minutes old, with a block of its first minute and no share since.
+fn young(snapshot: &mut Snapshot, now: u64, tick: u64) {
+    let observed_seconds = 170 + tick;
+    for miner in &mut snapshot.miners {
+        miner.connected_at = now - observed_seconds;
+        miner.hashes_per_second.observed_seconds = observed_seconds;
+    }
+    snapshot.blocks = vec![block(918_000, now - 150, 0)];
+    let summary = &mut snapshot.summary;
+    summary.uptime_seconds = observed_seconds + 6;
+    summary.hashes_per_second.observed_seconds = observed_seconds;
+    summary.best.this_round = None;
 }
 
 fn refused(snapshot: &mut Snapshot, now: u64) {
@@ -281,7 +305,7 @@ fn demo(snapshot: &mut Snapshot, now: u64, tick: u64) {
         })
         .collect();
     let summary = &mut snapshot.summary;
-    summary.network = Network::Regtest;
+    summary.network = Some(Network::Regtest);
     summary.demo = true;
     summary.uptime_seconds = 290 + tick;
     summary.hashes_per_second = HashrateWindows {
@@ -289,6 +313,7 @@ fn demo(snapshot: &mut Snapshot, now: u64, tick: u64) {
         five_minutes: 3.09e6,
         one_hour: 3.09e6,
         one_day: 3.09e6,
+        observed_seconds: 290 + tick,
     };
     summary.miners = MinerCounts {
         connected: 3,
@@ -328,7 +353,7 @@ fn demo(snapshot: &mut Snapshot, now: u64, tick: u64) {
         }),
     };
     summary.node = Node {
-        kind: NodeKind::Embedded,
+        kind: Some(NodeKind::Embedded),
         endpoint: String::new(),
         software: Some("embedded chain".into()),
         height: Some(height),

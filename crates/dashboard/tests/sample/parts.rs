@@ -61,7 +61,7 @@ pub(super) fn running(now: u64, tick: u64) -> Snapshot {
             name: "headframe".into(),
             version: "0.1.0".into(),
         },
-        network: Network::Mainnet,
+        network: Some(Network::Mainnet),
         demo: false,
         state: PoolState::Running,
         started_at: now - 435_600 - tick,
@@ -71,6 +71,7 @@ pub(super) fn running(now: u64, tick: u64) -> Snapshot {
             five_minutes: 6.58e12 + 1e10 * (tick % 5) as f64,
             one_hour: 6.61e12,
             one_day: 6.44e12,
+            observed_seconds: 435_600 + tick,
         },
         miners: MinerCounts {
             connected: 4,
@@ -110,7 +111,7 @@ pub(super) fn running(now: u64, tick: u64) -> Snapshot {
         },
         blocks: BlockCounts::default(),
         node: Node {
-            kind: NodeKind::Rpc,
+            kind: Some(NodeKind::Rpc),
             endpoint: "http://127.0.0.1:8332".into(),
             software: Some("/Satoshi:31.0.0/".into()),
             state: NodeState::Ready,
@@ -195,6 +196,7 @@ pub(super) fn miner(
             five_minutes: rate * (0.98 + 0.04 * noise(id + tick / 5)),
             one_hour: rate,
             one_day: rate,
+            observed_seconds: 80_000 + id * 61 + tick,
         },
         difficulty: if rate < 1e9 {
             0.000_1

@@ -29,6 +29,13 @@ pub(crate) fn run(home: &Path, arguments: &[&str]) -> Output {
         .expect("the program starts")
 }
 
+/// Sends a signal by its short name.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let killed = Command::new("kill").args(["-s", name, &id]).status();
+    assert!(killed.expect("there is kill").success());
+}
+
 impl Process {
     pub(crate) fn start(home: &Path, arguments: &[&str]) -> Self {
         let mut child = program(home)
@@ -68,9 +75,7 @@ impl Process {
     /// code.
     #[allow(dead_code, reason = "only some of the test programs stop it politely")]
     pub(crate) fn interrupt(mut self) -> (String, Option<i32>) {
-        let id = self.child.id().to_string();
-        let killed = Command::new("kill").args(["-INT", &id]).status();
-        assert!(killed.expect("there is kill").success());
+        signal(&self.child, "INT");
         let mut rest = String::new();
         self.lines
             .read_to_string(&mut rest)
@@ -108,12 +113,18 @@ pub(crate) fn event_with(address: SocketAddr, text: &str) -> String {
     found.unwrap_or_else(|| panic!("the stream of events ended without {text:?}"))
 }
 
-/// What the dashboard answers to a request for JSON.
-pub(crate) fn json(address: SocketAddr, path: &str) -> Value {
+/// What the dashboard answers to a request.
+pub(crate) fn text(address: SocketAddr, path: &str) -> String {
     let mut socket = request(address, path);
     let mut answer = String::new();
     socket.read_to_string(&mut answer).expect("it answers");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
+    body.to_owned()
+}
+
+/// What the dashboard answers to a request for JSON.
+pub(crate) fn json(address: SocketAddr, path: &str) -> Value {
+    let body = text(address, path);
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
 }

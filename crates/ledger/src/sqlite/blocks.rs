@@ -1,14 +1,19 @@
 //! Blocks and what nodes said of them.
 
-use bitcoin::{Amount, BlockHash};
+use bitcoin::{BlockHash, CompactTarget};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::columns::{hash, hash_column, limit_column, time};
+use super::columns::{
+    Blob16, count_column, hash, hash_column, limit_column, optional_amount, time, work_blob,
+    work_of_blob,
+};
 use super::error::Failure;
 use super::read::worker_columns;
 use super::write::Writer;
 use crate::batch::WorkerSums;
-use crate::{BlockFate, BlockRecord, BlockUpdate, FoundBlock, NodeAnswer, Retention, Text};
+use crate::{
+    BlockFate, BlockRecord, BlockUpdate, FoundBlock, NodeAnswer, Protocol, Retention, Text,
+};
 
 /// Records a block; false if it is known.
 pub(super) fn insert(
@@ -17,8 +22,9 @@ pub(super) fn insert(
     block: &FoundBlock,
 ) -> Result<bool, Failure> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO blocks (hash, height, found_at, user, payout, paid, job, fate, settled)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0)
+        "INSERT INTO blocks (hash, height, found_at, user, payout, paid, job, fate, settled,
+                             fee, bits, protocol, work_before)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12)
          ON CONFLICT DO NOTHING",
     )?;
     let inserted = statement.execute(params![
@@ -27,9 +33,13 @@ pub(super) fn insert(
         block.found_at.as_secs(),
         block.worker.user(),
         block.worker.payout(),
-        super::columns::count_column(block.paid.to_sat()),
+        count_column(block.paid.to_sat()),
         block.job.as_str(),
         BlockFate::Found.code(),
+        block.fee.map(|fee| count_column(fee.to_sat())),
+        block.bits.map(CompactTarget::to_consensus),
+        block.protocol.map(Protocol::code),
+        block.work_before.map(work_blob),
     ])?;
     if inserted == 0 {
         return Ok(false);
@@ -134,18 +144,30 @@ fn write_answers(connection: &Connection, id: i64, answers: &[NodeAnswer]) -> Re
 }
 
 fn found(row: &Row<'_>) -> Result<FoundBlock, Failure> {
-    let paid: i64 = row.get("paid")?;
+    let paid = optional_amount(row, "paid")?;
+    let work_before: Option<Blob16> = row.get("work_before")?;
+    let bits: Option<u32> = row.get("bits")?;
     let job: String = row.get("job")?;
     Ok(FoundBlock {
         height: row.get("height")?,
         hash: hash(row, "hash")?,
         found_at: time(row, "found_at")?,
         worker: worker_columns(row)?,
-        paid: Amount::from_sat(
-            u64::try_from(paid).map_err(|_| Failure::damaged("negative amount"))?,
-        ),
+        paid: paid.ok_or_else(|| Failure::damaged("no amount"))?,
+        fee: optional_amount(row, "fee")?,
+        bits: bits.map(CompactTarget::from_consensus),
+        protocol: protocol(row)?,
+        work_before: work_before.map(work_of_blob),
         job: Text::clip(&job),
     })
+}
+
+fn protocol(row: &Row<'_>) -> Result<Option<Protocol>, Failure> {
+    let code: Option<String> = row.get("protocol")?;
+    let protocol = |code: String| {
+        Protocol::from_code(&code).ok_or_else(|| Failure::Damaged(format!("protocol {code:?}")))
+    };
+    code.map(protocol).transpose()
 }
 
 fn fate(row: &Row<'_>) -> Result<BlockFate, Failure> {

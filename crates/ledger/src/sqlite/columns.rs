@@ -1,7 +1,7 @@
 //! How values stand in columns.
 
-use bitcoin::BlockHash;
 use bitcoin::hashes::Hash as _;
+use bitcoin::{Amount, BlockHash};
 use headframe_work::{UnixTime, Work};
 use rusqlite::Row;
 
@@ -14,6 +14,10 @@ pub(super) type Blob32 = [u8; 32];
 
 pub(super) const fn work_of_blob(blob: Blob16) -> Work {
     Work::from_units(u128::from_be_bytes(blob))
+}
+
+pub(super) const fn work_blob(work: Work) -> Blob16 {
+    work.units().to_be_bytes()
 }
 
 /// Counts are kept below 2^63 everywhere.
@@ -42,6 +46,14 @@ pub(super) fn tally(row: &Row<'_>) -> Result<(Kind, Tally), Failure> {
         .map_err(|_| Failure::damaged("negative count"))?;
     let work = work_of_blob(row.get("work")?);
     Ok((kind, Tally { count, work }))
+}
+
+/// Satoshi in a column of this name, if there are any.
+pub(super) fn optional_amount(row: &Row<'_>, column: &str) -> Result<Option<Amount>, Failure> {
+    let satoshi: Option<i64> = row.get(column)?;
+    let amount = |satoshi| u64::try_from(satoshi).map(Amount::from_sat);
+    let amount = satoshi.map(amount).transpose();
+    amount.map_err(|_| Failure::damaged("negative amount"))
 }
 
 /// The hash as a number's big-endian bytes: the order in which people read it and SQLite sorts it.

@@ -8,7 +8,11 @@ use super::error::Failure;
 const APPLICATION_ID: i64 = 0x6864_6672;
 
 /// What brings a file of version n to version n + 1. A released migration never changes.
-const MIGRATIONS: [&str; 1] = [include_str!("v1.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("v1.sql"),
+    include_str!("v2.sql"),
+    include_str!("v3.sql"),
+];
 
 const VERSION: i64 = MIGRATIONS.len() as i64;
 

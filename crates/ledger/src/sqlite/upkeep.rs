@@ -26,6 +26,7 @@ pub(super) fn piece(
     now: UnixTime,
 ) -> Result<Upkeep, Failure> {
     forget_blocks(connection)?;
+    super::bans::forget(connection, now)?;
     let mut rows = 0;
     for span in Span::COARSEST_FIRST {
         let horizon = retention.horizon(span, now);

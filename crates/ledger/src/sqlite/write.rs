@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::POOL;
-use super::columns::count_column;
+use super::columns::{count_column, work_blob};
 use super::error::Failure;
 use super::read::{self, worker_id};
 use crate::batch::WorkerSums;
@@ -128,7 +128,7 @@ impl<'a> Writer<'a> {
                 worker,
                 kind.code(),
                 count_column(tally.count),
-                tally.work.units().to_be_bytes(),
+                work_blob(tally.work),
             ])?;
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use headframe_work::Target;
 
@@ -21,14 +22,16 @@ pub enum ClientEvent {
     Target(Target),
     /// Shares were good.
     ShareAccepted {
-        /// How many, since the last event of this kind.
-        count: u32,
+        /// When each of them was sent, oldest first; at least one.
+        sent: Vec<Instant>,
     },
     /// A share was not good.
     ShareRejected {
         /// The pool's reason, with what could deceive a reader escaped; at most 255 characters of
         /// the pool's. Only for people and counters.
         code: String,
+        /// When it was sent.
+        sent: Instant,
     },
     /// Something that the person at the miner may want to read, escaped.
     Notice(String),
@@ -55,6 +58,8 @@ pub enum CloseReason {
     },
     /// The pool serves extended channels only, and a standard one was wanted.
     ExtendedChannelsOnly,
+    /// The pool insists on protocol extensions that this client does not have.
+    ExtensionsRequired,
     /// The pool closed the channel.
     ChannelClosed {
         /// The pool's reason.
@@ -75,6 +80,9 @@ impl fmt::Display for CloseReason {
             Self::SetupRefused { reason } => write!(f, "the pool refuses this client: {reason}"),
             Self::UserRefused { reason } => write!(f, "the pool refuses this user name: {reason}"),
             Self::ExtendedChannelsOnly => f.write_str("the pool serves extended channels only"),
+            Self::ExtensionsRequired => {
+                f.write_str("the pool requires extensions that this client does not have")
+            }
             Self::ChannelClosed { reason } => write!(f, "the pool closed the channel: {reason}"),
             Self::TimedOut { waiting_for } => write!(f, "the pool did not send {waiting_for}"),
             Self::Done => f.write_str("the miner closed the channel"),

@@ -13,6 +13,7 @@ pub const MAX_JOBS: usize = 16;
 #[derive(Debug)]
 pub(super) struct JobTable<Id> {
     jobs: VecDeque<Job<Id>>,
+    max: usize,
     next: u64,
 }
 
@@ -24,9 +25,11 @@ struct Job<Id> {
 }
 
 impl<Id: Clone + PartialEq> JobTable<Id> {
-    pub(super) const fn new() -> Self {
+    /// A table of up to `max` jobs, void ones included.
+    pub(super) const fn new(max: usize) -> Self {
         Self {
             jobs: VecDeque::new(),
+            max,
             next: 0,
         }
     }
@@ -43,7 +46,7 @@ impl<Id: Clone + PartialEq> JobTable<Id> {
         for job in &mut self.jobs {
             job.void |= work.clean || job.id == id;
         }
-        if self.jobs.len() == MAX_JOBS {
+        if self.jobs.len() >= self.max {
             self.jobs.pop_front();
         }
         self.jobs.push_back(Job {
@@ -68,6 +71,13 @@ impl<Id: Clone + PartialEq> JobTable<Id> {
             .rev()
             .find(|job| !job.void)
             .map(|job| &job.work)
+    }
+
+    /// The wire's name of a job that is not void, and its work.
+    pub(super) fn find(&self, handle: JobHandle) -> Option<(&Id, &MiningWork)> {
+        let mut live = self.jobs.iter().filter(|job| !job.void);
+        let job = live.find(|job| job.work.job == handle)?;
+        Some((&job.id, &job.work))
     }
 
     /// Judges a solution: the wire's name of its job and its work, or why it is not to be sent.

@@ -9,7 +9,7 @@
 //! 5. gives found solutions to [`submit`](Sv2Session::submit).
 //!
 //! [`MiningWork`] is all that hashing needs; a miner does not know which protocol brought it. A
-//! session is one connection with one channel: after an error, a [`ClientEvent::Closed`] or a
+//! session is one connection with one channel ([`Sv2Crowd`], for loads and tests, has many): after an error, a [`ClientEvent::Closed`] or a
 //! [`ClientEvent::Reconnect`] it is dropped with its connection, and its work with it.
 //!
 //! Not here: hashing, sockets, encryption, and the decision to connect again ([`ReconnectGuard`]
@@ -34,7 +34,7 @@ pub use jobs::MAX_JOBS;
 pub use outstanding::MAX_OUTSTANDING;
 pub use reconnect::{Reconnect, ReconnectGuard};
 pub use sv1::{Sv1Session, Sv1Settings};
-pub use sv2::{ChannelKind, Sv2Session, Sv2Settings};
+pub use sv2::{ChannelKind, CrowdEvent, Sv2Crowd, Sv2Session, Sv2Settings};
 pub use work::{CoinbaseParts, JobHandle, MiningWork, NtimeWindow, RootSource, Solution};
 
 pub use headframe_sv1_wire::Extranonce;
@@ -44,6 +44,10 @@ use core::time::Duration;
 
 /// How long a pool may take to answer the messages that begin a session.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a pool may take to answer a request for extensions. One that has none never does, and is
+/// mined on without them (EX-30).
+pub const EXTENSIONS_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long a pool may say nothing at all once mining has begun. ESP-Miner waits as long; pools
 /// send a job at least every minute.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headframe_channels::{
-    ChannelId, ChannelJob, ExtranoncePrefix, JobId, RejectReason, ShareVerdict,
+    ChannelId, ChannelJob, ExtranoncePrefix, JobId, MemoryBudget, RejectReason, ShareVerdict,
 };
-use headframe_work::{Job, Payout, Work};
+use headframe_work::{Block, Job, Payout, PreparedTemplate, Work};
 
 use super::seat::Seat;
 use super::{FoundBlock, PoolRules, PoolWork, SessionEvent, ShareEvent};
@@ -23,12 +23,16 @@ pub(crate) const MAX_WAITING: usize = 4096;
 pub(crate) struct Desk {
     pub(crate) rules: Arc<PoolRules>,
     pub(crate) work: Arc<PoolWork>,
+    /// What all seats remember together.
+    pub(crate) budget: MemoryBudget,
     prefix: Option<ExtranoncePrefix>,
     events: VecDeque<SessionEvent>,
     next_sequence: u64,
-    /// Jobs made of the present work, so that channels with equal payouts share them: one for each
-    /// length of the extranonce.
-    jobs: HashMap<Payout, Vec<Arc<Job>>>,
+    /// Jobs made since the present work came, so that channels with equal payouts share them: one
+    /// for each number and length of the extranonce.
+    jobs: HashMap<Payout, Vec<(JobId, Arc<Job>)>>,
+    /// The staged job that was last put on its tip, before and after.
+    activated: Option<(Arc<Job>, Arc<Job>)>,
 }
 
 /// An accepted share, as the reply to it needs it.
@@ -47,10 +51,12 @@ impl Desk {
         Self {
             rules,
             work,
+            budget: MemoryBudget::default(),
             prefix: None,
             events: VecDeque::new(),
             next_sequence: 1,
             jobs: HashMap::new(),
+            activated: None,
         }
     }
 
@@ -87,28 +93,47 @@ impl Desk {
         true
     }
 
-    /// The pool's present work, joined to the payout of `seat`. `None`, and told, when that cannot
-    /// be.
-    pub(crate) fn pool_job(&mut self, seat: &Seat) -> Option<Arc<Job>> {
+    /// The pool's present work as job `id`, joined to the payout of `seat`. `None`, and told, when
+    /// that cannot be.
+    pub(crate) fn present_job(&mut self, seat: &Seat, id: JobId) -> Option<Arc<Job>> {
+        let prepared = Arc::clone(&self.work.prepared);
+        match id == self.work.job_id {
+            true => self.shared_job(seat, &prepared, id),
+            false => self.make_job(seat, &prepared, id),
+        }
+    }
+
+    /// The job `id` of `prepared`, joined to the payout of `seat`: one for all seats that are paid
+    /// alike.
+    pub(crate) fn shared_job(
+        &mut self,
+        seat: &Seat,
+        prepared: &Arc<PreparedTemplate>,
+        id: JobId,
+    ) -> Option<Arc<Job>> {
         let payout = seat.channel.payout();
         let extranonce_len = seat.channel.extranonce_len();
-        let fits = |job: &&Arc<Job>| job.coinbase().extranonce_len() == extranonce_len;
-        if let Some(job) = self
-            .jobs
-            .get(payout)
-            .and_then(|jobs| jobs.iter().find(fits))
-        {
+        let made = self.jobs.get(payout).into_iter().flatten();
+        let fits = |(made, job): &&(JobId, Arc<Job>)| {
+            *made == id && job.coinbase().extranonce_len() == extranonce_len
+        };
+        if let Some((_, job)) = made.clone().find(fits) {
             return Some(Arc::clone(job));
         }
-        let job = self.make_job(seat, self.work.job_id)?;
+        let job = self.make_job(seat, prepared, id)?;
         let jobs = self.jobs.entry(payout.clone()).or_default();
-        jobs.push(Arc::clone(&job));
+        jobs.push((id, Arc::clone(&job)));
         Some(job)
     }
 
-    /// The present work under a number of its own, for one seat.
-    pub(crate) fn make_job(&mut self, seat: &Seat, id: JobId) -> Option<Arc<Job>> {
-        match seat.make_job(&self.rules, &self.work, id) {
+    /// The job `id` of `prepared`, for one seat.
+    fn make_job(
+        &mut self,
+        seat: &Seat,
+        prepared: &Arc<PreparedTemplate>,
+        id: JobId,
+    ) -> Option<Arc<Job>> {
+        match seat.make_job(&self.rules, prepared, id) {
             Ok(job) => Some(job),
             Err(error) => {
                 let seat = seat.id;
@@ -116,6 +141,30 @@ impl Desk {
                 None
             }
         }
+    }
+
+    /// The staged job `staged` on the present tip, whose template is `prepared`.
+    pub(crate) fn on_tip(
+        &mut self,
+        staged: &Arc<Job>,
+        prepared: &Arc<PreparedTemplate>,
+    ) -> Arc<Job> {
+        if let Some((before, job)) = &self.activated
+            && Arc::ptr_eq(before, staged)
+            && Arc::ptr_eq(job.prepared(), prepared)
+        {
+            return Arc::clone(job);
+        }
+        let job = Arc::new(staged.on_tip(Arc::clone(prepared)));
+        self.activated = Some((Arc::clone(staged), Arc::clone(&job)));
+        job
+    }
+
+    /// Tells the pool of a block.
+    pub(crate) fn hand_in(&mut self, seat: ChannelId, block: Block) {
+        let hash = block.hash();
+        let found = FoundBlock { seat, block, hash };
+        self.tell(SessionEvent::Block(Box::new(found)));
     }
 
     /// Tells the pool of a judged share of job `job`, under the name of `worker`: the block first,
@@ -130,11 +179,7 @@ impl Desk {
     ) -> Result<Accepted, RejectReason> {
         let outcome = verdict.credit();
         if let ShareVerdict::Block(block, _) = verdict {
-            self.tell(SessionEvent::Block(Box::new(FoundBlock {
-                seat: worker,
-                hash: block.hash(),
-                block: *block,
-            })));
+            self.hand_in(worker, *block);
         }
         let sequence = self.next_sequence;
         self.tell(SessionEvent::Share(ShareEvent {
@@ -147,6 +192,10 @@ impl Desk {
             sequence,
         }));
         let credit = outcome?;
+        if let Some(settled) = seat.control.newly_settled() {
+            let seat = worker;
+            self.tell(SessionEvent::Settled { seat, settled });
+        }
         self.next_sequence += 1;
         Ok(Accepted {
             sequence,

@@ -1,7 +1,7 @@
 //! What a session tells the pool.
 
 use bitcoin::BlockHash;
-use headframe_channels::{ChannelId, ChannelKind, Credit, ExtranoncePrefix, RejectReason};
+use headframe_channels::{ChannelId, ChannelKind, Credit, ExtranoncePrefix, RejectReason, Settled};
 use headframe_work::{Block, CoinbaseError, Miner, Rung};
 
 /// Something that the rest of the pool is to know.
@@ -33,6 +33,13 @@ pub enum SessionEvent {
         seat: ChannelId,
         /// The rung of its next job.
         rung: Rung,
+    },
+    /// A miner has found its difficulty, which is to be remembered for when it comes back.
+    Settled {
+        /// The seat.
+        seat: ChannelId,
+        /// What to remember.
+        settled: Settled,
     },
     /// No job could be made for a seat; it goes on with its old one. The operator's to mend.
     NoJob {
@@ -82,8 +89,8 @@ impl Device {
 /// A miner that has a seat.
 #[derive(Debug, Clone)]
 pub struct Joined {
-    /// Names the seat within the session. For SV2 it is the channel; an SV1 connection has a seat
-    /// for each of its workers.
+    /// Names the seat within the session. For SV2 it is the channel, or one of the workers that shares
+    /// on a channel name (extension 0x0002); an SV1 connection has a seat for each of its workers.
     pub seat: ChannelId,
     /// Who it is, and whom its blocks pay.
     pub miner: Miner,

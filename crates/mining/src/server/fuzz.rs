@@ -9,7 +9,9 @@ use headframe_channels::DifficultySettings;
 use headframe_sv2_wire::Frame;
 use headframe_work::{BlockLimits, Network, PayoutPolicy, PoolTag, Rung, Template, UnixTime};
 
-use super::{Hub, JobIds, NewTemplate, PoolRules, PoolWork, SessionEvent, Sv1Session, Sv2Session};
+use super::{
+    Hub, JobIds, NewTemplate, PoolRules, PoolWork, SessionEvent, Sv1Session, Sv2Rules, Sv2Session,
+};
 
 /// What a session may give for one thing that happens: each message has at most some replies, and
 /// work one job for each channel, of which these sessions have few.
@@ -202,6 +204,7 @@ impl SmallPool {
                 ..DifficultySettings::default()
             },
             job_ids: JobIds::new(1),
+            sv2: Sv2Rules::default(),
         });
         let mut pool = Self {
             hub: Hub::new(Arc::clone(&rules), 0),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bitcoin::BlockHash;
-use headframe_channels::{ExtranoncePrefix, ExtranonceSpace, JobId, NetworkClock};
+use headframe_channels::{
+    DifficultyMemory, ExtranoncePrefix, ExtranonceSpace, JobId, NetworkClock, Settled,
+};
 use headframe_work::{PreparedTemplate, Template, TemplateError, UnixTime};
 
 use super::PoolRules;
@@ -15,6 +17,9 @@ pub struct Hub {
     rules: Arc<PoolRules>,
     space: ExtranonceSpace,
     work: Option<Arc<PoolWork>>,
+    /// What is staged for the block after the present one.
+    next: Option<Arc<NextWork>>,
+    memory: DifficultyMemory,
 }
 
 /// A template as the node gave it, with what is known of its time.
@@ -45,6 +50,28 @@ pub struct PoolWork {
     pub earliest: UnixTime,
     /// The latest header time, where there is one.
     pub latest: Option<UnixTime>,
+    /// How a session begins on the tip if it holds the job that was staged for it.
+    pub(crate) start: Option<TipStart>,
+    /// What is to be staged for the next tip.
+    pub(crate) next: Option<Arc<NextWork>>,
+}
+
+/// The empty block that is staged for the tip after the present one.
+#[derive(Debug)]
+pub(crate) struct NextWork {
+    /// Tells it from others; the jobs made of it carry this number or one of their own.
+    pub(crate) number: JobId,
+    /// Its template, without a previous hash.
+    pub(crate) prepared: Arc<PreparedTemplate>,
+}
+
+/// What was staged, now that its tip is known.
+#[derive(Debug, Clone)]
+pub(crate) struct TipStart {
+    /// The number under which it was staged.
+    pub(crate) number: JobId,
+    /// Its template, on the tip.
+    pub(crate) prepared: Arc<PreparedTemplate>,
 }
 
 impl PoolWork {
@@ -62,6 +89,12 @@ impl PoolWork {
     pub(crate) fn last_time(&self) -> UnixTime {
         self.latest.unwrap_or(UnixTime::from_secs(u32::MAX))
     }
+
+    /// Whether this is the empty block that a tip is begun with, which the full one follows.
+    pub(crate) fn is_start(&self) -> bool {
+        let start = self.start.as_ref();
+        start.is_some_and(|start| Arc::ptr_eq(&start.prepared, &self.prepared))
+    }
 }
 
 impl Hub {
@@ -72,7 +105,30 @@ impl Hub {
             rules,
             space: ExtranonceSpace::new(first_prefix),
             work: None,
+            next: None,
+            memory: DifficultyMemory::default(),
         }
+    }
+
+    /// The node has a template for another tip: what miners that hold the staged job can begin with
+    /// at once, before the template is made ready. `None` if nothing is staged for it, or what is
+    /// staged is not what the node says of the block. [`Self::handle_template`] is to follow.
+    pub fn begin_tip(&mut self, new: &NewTemplate) -> Option<Arc<PoolWork>> {
+        if self.work.as_ref()?.tip() == new.template.prev_hash {
+            return None;
+        }
+        let empty = new.template.emptied()?;
+        let staged = self.next.as_ref()?;
+        if !empty.continues(staged.prepared.template()) {
+            return None;
+        }
+        let number = staged.number;
+        let prepared = Arc::new(PreparedTemplate::new(empty).ok()?);
+        let start = TipStart {
+            number,
+            prepared: Arc::clone(&prepared),
+        };
+        Some(self.publish(prepared, new, Some(start), None))
     }
 
     /// The node has another template.
@@ -81,19 +137,24 @@ impl Hub {
     ///
     /// When no valid block can be built from it. What was worked on before stays.
     pub fn handle_template(&mut self, new: NewTemplate) -> Result<Arc<PoolWork>, TemplateError> {
-        let clock = NetworkClock::new(new.template.current_time, new.received);
-        let prepared = PreparedTemplate::new(new.template)?;
-        let tip = prepared.template().prev_hash;
-        if self.work.as_ref().is_some_and(|work| work.tip() != tip) {
-            self.space.handle_new_tip();
+        let prepared = PreparedTemplate::new(Arc::clone(&new.template))?;
+        self.stage(prepared.template());
+        let tip = new.template.prev_hash;
+        let before = self.work.as_ref().filter(|work| work.tip() == tip);
+        let start = before.and_then(|work| work.start.clone());
+        let next = self.next.clone();
+        Ok(self.publish(Arc::new(prepared), &new, start, next))
+    }
+
+    /// No block can be built on the node's template as it is. If it is on another tip than what is
+    /// worked on, which is worth nothing then, its block without transactions is worked on.
+    pub fn handle_unusable(&mut self, mut new: NewTemplate) -> Option<Arc<PoolWork>> {
+        let work = self.work.as_ref();
+        if work.is_some_and(|work| work.tip() == new.template.prev_hash && !work.is_start()) {
+            return None;
         }
-        Ok(self.publish(PoolWork {
-            job_id: self.rules.job_ids.next(),
-            prepared: Arc::new(prepared),
-            clock,
-            earliest: new.earliest,
-            latest: new.latest,
-        }))
+        new.template = Arc::new(new.template.emptied()?);
+        self.handle_template(new).ok()
     }
 
     /// Numbers the work anew, so that miners get another search space and a later time while the
@@ -102,9 +163,11 @@ impl Hub {
         let work = self.work.as_ref()?;
         let again = PoolWork {
             job_id: self.rules.job_ids.next(),
+            // What is begun with twice is no beginning: nothing fuller has come.
+            start: work.start.clone().filter(|_| !work.is_start()),
             ..PoolWork::clone(work)
         };
-        Some(self.publish(again))
+        Some(Arc::clone(self.work.insert(Arc::new(again))))
     }
 
     /// What the pool works on.
@@ -122,12 +185,56 @@ impl Hub {
         self.space.give_back(prefix);
     }
 
+    /// The miner that calls itself `user` has found its difficulty.
+    pub fn remember(&mut self, now: Instant, user: &str, settled: Settled) {
+        self.memory.remember(now, user, settled);
+    }
+
+    /// What the miner that calls itself `user` had when it was here last.
+    pub fn recall(&self, now: Instant, user: &str) -> Option<Settled> {
+        self.memory.recall(now, user)
+    }
+
     /// How many prefixes are out, or rest until the next tip.
     pub fn prefixes_in_use(&self) -> usize {
         self.space.in_use()
     }
 
-    fn publish(&mut self, work: PoolWork) -> Arc<PoolWork> {
+    /// Keeps what is staged if it still is the next block, and stages another if not.
+    fn stage(&mut self, present: &Template) {
+        let next = present.next_emptied();
+        let is_staged =
+            |staged: &Arc<NextWork>, next: &Template| next.continues(staged.prepared.template());
+        self.next = match (self.next.take(), next) {
+            (Some(staged), Some(next)) if is_staged(&staged, &next) => Some(staged),
+            (_, next) => next.and_then(|next| {
+                let prepared = Arc::new(PreparedTemplate::new(next).ok()?);
+                let number = self.rules.job_ids.next();
+                Some(Arc::new(NextWork { number, prepared }))
+            }),
+        };
+    }
+
+    fn publish(
+        &mut self,
+        prepared: Arc<PreparedTemplate>,
+        new: &NewTemplate,
+        start: Option<TipStart>,
+        next: Option<Arc<NextWork>>,
+    ) -> Arc<PoolWork> {
+        let tip = new.template.prev_hash;
+        if self.work.as_ref().is_some_and(|work| work.tip() != tip) {
+            self.space.handle_new_tip();
+        }
+        let work = PoolWork {
+            job_id: self.rules.job_ids.next(),
+            prepared,
+            clock: NetworkClock::new(new.template.current_time, new.received),
+            earliest: new.earliest,
+            latest: new.latest,
+            start,
+            next,
+        };
         Arc::clone(self.work.insert(Arc::new(work)))
     }
 }

@@ -19,6 +19,20 @@ pub struct PoolRules {
     pub difficulty: DifficultySettings,
     /// The numbers of jobs.
     pub job_ids: JobIds,
+    /// What Stratum V2 clients have to put up with.
+    pub sv2: Sv2Rules,
+}
+
+/// What a pool demands of Stratum V2 clients. By default nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sv2Rules {
+    /// Jobs say that versions are not to be rolled, and so does `REQUIRES_FIXED_VERSION`. Who rolls
+    /// them all the same is judged by whether a block would be valid.
+    pub fixed_version: bool,
+    /// Standard channels are not served: `REQUIRES_EXTENDED_CHANNELS`.
+    pub extended_channels_only: bool,
+    /// Who does not agree on extension 0x0002, a worker's name in each share, gets no channel.
+    pub worker_names_required: bool,
 }
 
 impl PoolRules {

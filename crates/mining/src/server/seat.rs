@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use headframe_channels::{
     Channel, ChannelId, ChannelJob, ChannelKind, DifficultyControl, JobId, JobTerms, Share,
-    ShareVerdict,
+    ShareVerdict, StagedJob,
 };
-use headframe_work::{CoinbaseError, Job, Miner, Rung, UnixTime};
+use headframe_work::{CoinbaseError, Job, Miner, PreparedTemplate, Rung, UnixTime};
 
 use super::{PoolRules, PoolWork};
 
@@ -33,6 +33,18 @@ pub(crate) struct Seat {
     announced: Rung,
     /// The earliest time at which the miner may get a job of its own.
     own_job_due: Instant,
+    /// What the miner was sent ahead of the next tip.
+    staged: Option<Staged>,
+}
+
+/// What a miner was sent ahead of its tip, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Staged {
+    /// The number of the pool's staged work.
+    pub(crate) number: JobId,
+    /// The id of the channel or group that the job was addressed to, which the tip has to be
+    /// addressed to as well.
+    pub(crate) to: ChannelId,
 }
 
 impl Seat {
@@ -52,6 +64,7 @@ impl Seat {
             control,
             announced,
             own_job_due: now,
+            staged: None,
         }
     }
 
@@ -93,26 +106,50 @@ impl Seat {
         job: Arc<Job>,
         min_time: UnixTime,
     ) -> &ChannelJob {
-        let terms = JobTerms {
-            id,
-            rung: self.announced,
-            min_time,
-            max_time: work.latest,
-            clock: work.clock,
-            sent: now,
-        };
+        let terms = self.terms(now, id, work, min_time);
         self.channel.send_job(terms, job)
     }
 
-    /// Joins `work` to this miner's payout.
+    /// Records that the miner is sent `job` ahead of its tip.
+    pub(crate) fn stage_job(&mut self, staged: Staged, id: JobId, job: Arc<Job>) {
+        self.staged = Some(staged);
+        self.channel.stage_job(id, job);
+    }
+
+    /// The job that the miner was sent ahead of its tip, if that was as `staged` says.
+    pub(crate) fn staged_job(&self, staged: Staged) -> Option<&StagedJob> {
+        self.channel
+            .staged_job()
+            .filter(|_| self.staged == Some(staged))
+    }
+
+    /// Whether the pool's staged work `number` was ever sent to the miner.
+    pub(crate) fn was_staged(&self, number: JobId) -> bool {
+        self.staged.is_some_and(|staged| staged.number == number)
+    }
+
+    /// Records that the tip of the staged job is known; `job` is that job on it.
+    pub(crate) fn activate_job(
+        &mut self,
+        now: Instant,
+        id: JobId,
+        work: &PoolWork,
+        job: Arc<Job>,
+        min_time: UnixTime,
+    ) {
+        let terms = self.terms(now, id, work, min_time);
+        self.channel.activate_job(terms, job);
+    }
+
+    /// Joins `prepared` to this miner's payout.
     pub(crate) fn make_job(
         &self,
         rules: &PoolRules,
-        work: &PoolWork,
+        prepared: &Arc<PreparedTemplate>,
         id: JobId,
     ) -> Result<Arc<Job>, CoinbaseError> {
         Job::new(
-            Arc::clone(&work.prepared),
+            Arc::clone(prepared),
             self.channel.payout().clone(),
             &rules.tag,
             rules.unique_bytes(id),
@@ -125,7 +162,7 @@ impl Seat {
     pub(crate) fn judge(&mut self, now: Instant, share: &Share<'_>) -> ShareVerdict {
         let verdict = self.channel.judge(now, share);
         if let Ok(credit) = verdict.credit() {
-            self.control.handle_share(now, credit.work());
+            self.control.handle_share(now, &credit);
         }
         verdict
     }
@@ -155,6 +192,17 @@ impl Seat {
         let control = self.control.poll_timeout();
         let own_job = self.own_job_at(work);
         own_job.map_or(control, |at| at.min(control))
+    }
+
+    fn terms(&self, now: Instant, id: JobId, work: &PoolWork, min_time: UnixTime) -> JobTerms {
+        JobTerms {
+            id,
+            rung: self.announced,
+            min_time,
+            max_time: work.latest,
+            clock: work.clock,
+            sent: now,
+        }
     }
 
     fn rung(&self, work: &PoolWork) -> Rung {

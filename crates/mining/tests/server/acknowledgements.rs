@@ -35,6 +35,37 @@ fn one_acknowledgement_per_channel_and_commit() {
     assert_eq!(pool.sv2[link].not_durable(), 0);
 }
 
+/// a commit is word of the shares up to it, and of none that came later.
+#[test]
+fn a_commit_acknowledges_no_share_that_came_after_it() {
+    let mut pool = pool();
+    let (link, channel) = with_channel(&mut pool, true, 1);
+    let (sv1, user) = with_sv1(&mut pool, 1);
+    let job = pool.sv1[sv1].miner.job().clone();
+    let mut sent = Vec::new();
+    for seed in 0..2 {
+        let nonce = share(&pool, link, channel, seed);
+        let sequence = pool.sv2[link].miner.submit(channel, &nonce);
+        let nonce = job.mine(&mut headframe_testkit::Chance::new(seed), job.target);
+        sent.push((sequence, pool.sv1[sv1].miner.submit(&user, &nonce)));
+        pool.advance(5 * MILLISECOND);
+    }
+    // The ledger takes 10 ms: it has the first share of each, and not the second.
+    let [first, second] = [0, 1].map(|place: usize| sent[place].clone());
+    assert_eq!(
+        pool.sv2[link].miner.acknowledged,
+        [(channel, first.0, 1, 0)]
+    );
+    assert!(pool.sv1[sv1].miner.is_granted(&first.1));
+    assert!(!pool.sv1[sv1].miner.is_granted(&second.1));
+    pool.advance(5 * MILLISECOND);
+    assert_eq!(
+        pool.sv2[link].miner.acknowledged[1..],
+        [(channel, second.0, 1, 0)]
+    );
+    assert!(pool.sv1[sv1].miner.is_granted(&second.1));
+}
+
 /// without a commit the reply goes out after 100 ms, once, and is counted.
 #[test]
 fn without_a_ledger_replies_go_out_all_the_same() {

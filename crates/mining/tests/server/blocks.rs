@@ -128,3 +128,44 @@ fn on_regtest_every_share_may_be_a_block() {
         hashes
     );
 }
+
+/// R-2 refuses the share of a name that was not authorized. The block in it pays whom the connection
+/// pays, and is handed in; a share that is none leaves no trace.
+#[test]
+fn a_block_under_a_wrong_name_is_handed_in() {
+    let mut pool = pool();
+    let (link, user) = with_sv1(&mut pool, 1);
+    let job = pool.sv1[link].miner.job().clone();
+    let network = job.network_target();
+    let found = job.mine(&mut Chance::new(3), network);
+    let id = pool.sv1[link].miner.submit("somebody", &found);
+    pool.advance(200 * MILLISECOND);
+    assert_eq!(pool.sv1[link].miner.refusal(&id), Some(24));
+    let [block] = pool.sv1[link].blocks().try_into().expect("one block");
+    assert_eq!(block.header, found.header);
+    let mut chance = Chance::new(4);
+    let share = job.mine_where(&mut chance, |hash| {
+        job.target.is_met_by(hash) && !network.is_met_by(hash)
+    });
+    let id = pool.sv1[link].miner.submit("somebody", &share);
+    pool.advance(200 * MILLISECOND);
+    assert_eq!(pool.sv1[link].miner.refusal(&id), Some(24));
+    let id = pool.sv1[link].miner.submit(&user, &share);
+    pool.advance(200 * MILLISECOND);
+    assert!(pool.sv1[link].miner.is_granted(&id), "it is no duplicate");
+}
+
+/// The node's chain may come back to a tip that it had left.
+#[test]
+fn a_block_on_a_tip_that_came_back_is_a_block() {
+    let mut pool = pool();
+    let (link, channel) = with_channel(&mut pool, true, 1);
+    let found = block(&pool, link, channel, 1);
+    let (tip, height) = (pool.chain.tip, pool.chain.height);
+    pool.new_tip();
+    (pool.chain.tip, pool.chain.height) = (tip, height);
+    pool.new_template();
+    pool.sv2[link].miner.submit(channel, &found);
+    pool.advance(200 * MILLISECOND);
+    assert_eq!(pool.sv2[link].blocks().len(), 1);
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use headframe_channels::DifficultySettings;
+use headframe_mining::server::SessionEvent;
 use headframe_sv2_wire::U256;
 use headframe_testkit::{Chance, Pool, PoolSettings, address};
 use headframe_work::Rung;
@@ -40,9 +41,9 @@ fn a_flood_is_answered_with_a_harder_target_and_a_job() {
     assert!(pool.sv1[link].miner.difficulty.unwrap() > easy);
     let miner = &pool.sv1[link].miner;
     assert!(miner.jobs.len() > 1);
+    // The first one is the pool's.
     assert!(
-        miner
-            .job_times
+        miner.job_times[1..]
             .windows(2)
             .all(|pair| pair[1] - pair[0] >= Duration::from_secs(1))
     );
@@ -97,7 +98,7 @@ fn easing_ends_at_the_client_s_max_target() {
 /// second, and after 30 s at the latest. An extended one is not: its miner rolls the extranonce.
 #[test]
 fn standard_jobs_are_replaced_before_they_are_used_up() {
-    for (rate, at_least, at_most) in [(1e15, 8, 11), (2e13, 1, 3), (1.0, 0, 0)] {
+    for (rate, at_least, at_most) in [(1e15, 8, 11), (2e13, 1, 4), (1.0, 0, 0)] {
         let mut pool = pool(12.0);
         let link = pool.connect_sv2();
         pool.sv2[link].miner.set_up(0);
@@ -142,4 +143,52 @@ fn a_slow_device_s_standard_job_is_replaced_after_30_s() {
         jobs.windows(2)
             .all(|pair| pair[1].time == pair[0].time + 30)
     );
+}
+
+/// What a miner had is used when it comes back; another one begins at the beginning.
+#[test]
+fn a_miner_that_comes_back_has_its_difficulty() {
+    let mut pool = Pool::new(&PoolSettings {
+        difficulty: DifficultySettings {
+            shares_per_minute: 12.0,
+            start: Rung::from_exponent(-20),
+            min: Rung::EASIEST,
+            max: Rung::HARDEST,
+        },
+        bits: 0x1b00_ffff,
+        ..PoolSettings::default()
+    });
+    let mut chance = Chance::new(1);
+    let (link, id) = crate::with_channel(&mut pool, true, 1);
+    let start = pool.sv2[link].miner.channels[&id].target;
+    let is_settled = |pool: &Pool| {
+        let mut events = pool.sv2[link].events.iter();
+        events.any(|event| matches!(event, SessionEvent::Settled { .. }))
+    };
+    // A quarter of the pace that is wanted.
+    for _ in 0..200 {
+        let job = pool.sv2[link].miner.channels[&id].job();
+        let nonce = job.mine(&mut chance, job.target);
+        pool.sv2[link].miner.submit(id, &nonce);
+        pool.advance(Duration::from_secs(20));
+        if is_settled(&pool) {
+            break;
+        }
+    }
+    assert!(is_settled(&pool));
+    let settled = pool.sv2[link].miner.channels[&id].target;
+    assert!(settled > start, "it was eased");
+    pool.close_sv2(link);
+    for (user, target) in [(1, settled), (2, start)] {
+        let (link, id) = crate::with_channel(&mut pool, true, user);
+        pool.advance(MILLISECOND);
+        let channel = &pool.sv2[link].miner.channels[&id];
+        assert_eq!(channel.target, target);
+        assert_eq!(channel.job().target, target, "MP-124: its job has it too");
+    }
+    let user = format!("{}.rig", address(1));
+    let link = pool.connect_sv1();
+    pool.sv1[link].miner.log_in(&user);
+    pool.advance(50 * MILLISECOND);
+    assert_eq!(pool.sv1[link].miner.job().target, settled);
 }

@@ -246,6 +246,11 @@ fn a_client_that_is_no_miner_is_sent_away() {
     assert!(pool.sv1[noisy].fault.is_some());
     pool.advance(Duration::from_secs(61));
     assert!(pool.sv1[silent].fault.is_some() && pool.sv1[nameless].fault.is_some());
+    for client in [silent, nameless] {
+        let told = pool.sv1[client].miner.replies["null"].clone();
+        let told = told.expect("a refusal");
+        assert_eq!(told, (20, "subscribe and authorize within 60 s".to_owned()));
+    }
 }
 
 /// A new tip voids what the miner has; a new template does not.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use headframe_sv2_wire::U256;
 use headframe_testkit::{Pool, address};
 
-use crate::{MILLISECOND, STANDARD_JOBS, open, pool, with_channel};
+use crate::{MILLISECOND, STANDARD_JOBS, pool, with_channel};
 
 fn names(pool: &Pool, link: usize) -> Vec<&str> {
     let transcript = pool.sv2[link].miner.transcript.iter();
@@ -101,30 +101,6 @@ fn an_esp_miner_gets_eight_bytes_to_roll() {
             "NewExtendedMiningJob(future) 1",
             "SetNewPrevHash 1",
         ]
-    );
-}
-
-/// each of several channels is addressed by its own id, and the id of the group, which is no
-/// channel's, by nobody.
-#[test]
-fn several_channels_are_each_addressed_by_their_own_id() {
-    let mut pool = pool();
-    let (link, first) = with_channel(&mut pool, true, 1);
-    let second = open(&mut pool, link, false, 2);
-    let third = open(&mut pool, link, true, 1);
-    pool.new_tip();
-    pool.advance(MILLISECOND);
-    pool.new_template();
-    let miner = &pool.sv2[link].miner;
-    for id in [first, second, third] {
-        assert_eq!(miner.channels[&id].jobs.len(), 3);
-    }
-    let group = |id| miner.channels[&id].group;
-    assert_eq!(group(first), group(third));
-    assert_ne!(
-        group(first),
-        group(second),
-        "another payout is another group (R-1)"
     );
 }
 

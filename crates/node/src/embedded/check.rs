@@ -56,7 +56,7 @@ impl Parent<'_> {
 
 /// What the miner of the block at `height` may create besides the fees.
 pub(super) fn subsidy(height: u32) -> Amount {
-    crate::subsidy(Network::Regtest, height)
+    Network::Regtest.subsidy(height)
 }
 
 /// Checks what needs no other block.

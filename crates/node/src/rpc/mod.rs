@@ -11,9 +11,11 @@ mod address;
 mod client;
 mod cookie;
 mod inquiry;
+mod network;
 mod poll;
 mod submit;
 mod template;
+mod tips;
 
 use std::io;
 use std::path::Path;
@@ -24,7 +26,9 @@ use headframe_work::Network;
 
 pub use address::{AddressError, RpcAddress};
 pub use cookie::{Candidate, RpcAuth, cookie_paths, discover};
+pub use network::{ask_network, ask_network_with_cookies};
 pub use submit::RpcSink;
+pub use tips::TipWatch;
 
 use crate::Node;
 use client::RpcClient;

@@ -106,6 +106,7 @@ struct ChainInfo {
     bestblockhash: String,
     #[serde(default)]
     initialblockdownload: bool,
+    verificationprogress: Option<f64>,
     signet_challenge: Option<String>,
 }
 
@@ -234,6 +235,12 @@ impl Poller {
     async fn look_at_node(&self, client: &mut RpcClient) -> Result<(), NodeError> {
         let limit = Some(self.settings.request_limit);
         let chain: ChainInfo = client.call("getblockchaininfo", [(); 0], limit).await?;
+        let verified = chain.verificationprogress.map(|part| part.clamp(0.0, 1.0));
+        self.status.send_if_modified(|status| {
+            let changed = status.verified != verified;
+            status.verified = verified;
+            changed
+        });
         self.check_chain(&chain)?;
         let hash = chain
             .bestblockhash
@@ -392,7 +399,7 @@ impl Poller {
             changed
         });
         self.news.send_if_modified(|news| {
-            let changed = !matches!(news, Some(Err(before)) if *before == error);
+            let changed = !matches!(news, Some(Err(before)) if is_told_by(before, &error));
             *news = Some(Err(error));
             changed
         });
@@ -401,6 +408,16 @@ impl Poller {
     fn is_well(&self) -> bool {
         self.status.borrow().is_ready()
     }
+}
+
+/// Whether there is nothing to tell in an error after another: how far a node has come is for its
+/// status.
+fn is_told_by(before: &NodeError, error: &NodeError) -> bool {
+    let both_sync = matches!(
+        (before, error),
+        (NodeError::Syncing(_), NodeError::Syncing(_))
+    );
+    both_sync || before == error
 }
 
 fn tip_of(news: &Option<News>) -> Option<BlockHash> {

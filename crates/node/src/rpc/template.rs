@@ -200,7 +200,7 @@ fn read_coinbase_value(
     transactions: &[TemplateTransaction],
 ) -> Result<Amount, NodeError> {
     let value = Amount::from_sat(fields.required("coinbasevalue")?);
-    let subsidy = crate::subsidy(network, height);
+    let subsidy = network.subsidy(height);
     let allowed = transactions
         .iter()
         .try_fold(subsidy, |sum, transaction| sum.checked_add(transaction.fee));

@@ -6,6 +6,8 @@
 
 mod bitcoind;
 mod embedded;
+mod network;
 mod submit;
 mod support;
 mod templates;
+mod tips;

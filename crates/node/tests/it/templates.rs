@@ -348,6 +348,36 @@ async fn a_syncing_node_is_waited_for() {
 }
 
 #[tokio::test]
+async fn how_far_a_syncing_node_is_shows_in_its_status_and_is_told_once() {
+    let asked = AtomicUsize::new(0);
+    let template = template();
+    let node = FakeNode::start(move |call| match healthy(call, Network::Regtest) {
+        Some(mut info) if call.method == "getblockchaininfo" => {
+            let asked = asked.fetch_add(1, Ordering::SeqCst);
+            info["headers"] = 850_000.into();
+            info["initialblockdownload"] = (asked < 2).into();
+            info["verificationprogress"] = json!([0.25, 0.5, 1.5][asked.min(2)]);
+            info["blocks"] = json!(110 + asked);
+            Reply::Result(info)
+        }
+        Some(result) => Reply::Result(result),
+        None if is_long_poll(call) => Reply::Hang,
+        None => Reply::Result(gbt(&template, "one")),
+    });
+    let mut ports = connect(node.settings(Network::Regtest)).unwrap();
+    assert!(matches!(
+        ports.templates.next().await,
+        Err(NodeError::Syncing(_))
+    ));
+    let further = |status: &headframe_node::NodeStatus| status.verified == Some(0.5);
+    ports.status.wait_for(further).await.unwrap();
+    // The next word is the template.
+    assert_eq!(ports.templates.next().await.unwrap().cause, Cause::NewTip);
+    // No node is further than at the end.
+    assert_eq!(ports.status.borrow().verified, Some(1.0));
+}
+
+#[tokio::test]
 async fn a_new_chain_of_our_own_is_not_syncing() {
     let template = template();
     let node = FakeNode::start(move |call| match healthy(call, Network::Regtest) {

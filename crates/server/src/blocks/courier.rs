@@ -16,10 +16,10 @@ use headframe_node::{BlockFate as ChainFate, BlockSink, SubmitAnswer};
 use tracing::{error, warn};
 
 use super::herald::{HeraldHandle, Told};
-use super::{Journal, Left, Pending};
+use super::{Journal, Left, Origin, Pending};
 
 /// How long a block rests that the node did not answer for.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// How often the way to the node is kept open (Bitcoin Core closes an idle connection after 30 s),
 /// and how often it is asked where found blocks stand.
 const STAND_BY: Duration = Duration::from_secs(10);
@@ -61,7 +61,9 @@ impl Courier {
             sink,
             herald,
             unanswered: unanswered
-                .map(|block| Pending::new(block.height, block.hash, block.hex.into(), None))
+                .map(|(block, origin)| {
+                    Pending::new(block.height, block.hash, block.hex.into(), origin)
+                })
                 .collect(),
             followed: left.followed.into(),
             journal,
@@ -77,7 +79,17 @@ impl Courier {
             match pending.recv_timeout(wait) {
                 Ok(block) => self.submit(block),
                 Err(RecvTimeoutError::Timeout) => self.handle_timeout(),
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.finish(),
+            }
+        }
+    }
+
+    /// Nobody has blocks any more. Those that an earlier run left are tried once, however soon this
+    /// one ends.
+    fn finish(mut self) {
+        for block in core::mem::take(&mut self.unanswered) {
+            if block.attempts == 0 {
+                self.submit(block);
             }
         }
     }
@@ -113,7 +125,11 @@ impl Courier {
         match answer {
             SubmitAnswer::Accepted | SubmitAnswer::AlreadyKnown => self.follow(&block, true),
             SubmitAnswer::Inconclusive => self.follow(&block, false),
-            SubmitAnswer::Refused(_) => {}
+            SubmitAnswer::Refused(_) => {
+                if let Some(place) = &block.place {
+                    place.give_back();
+                }
+            }
             SubmitAnswer::Retry(_) => {
                 block.due = Instant::now() + RETRY;
                 self.unanswered.push_back(block);
@@ -143,7 +159,7 @@ impl Courier {
     /// Asks where one block stands.
     fn ask(&mut self) {
         self.to_ask = self.to_ask.saturating_sub(1);
-        let Some(block) = self.followed.pop_front() else {
+        let Some(mut block) = self.followed.pop_front() else {
             return;
         };
         let Ok(answer) = self.sink.fate(block.hash) else {
@@ -157,6 +173,7 @@ impl Courier {
             ChainFate::Unknown if block.was_accepted => return self.bring_back(block),
             ChainFate::Unknown => BlockFate::Submitted,
         };
+        block.was_accepted |= matches!(fate, BlockFate::Confirmed { .. });
         let is_mature = matches!(
             fate,
             BlockFate::Confirmed {
@@ -175,7 +192,7 @@ impl Courier {
         match self.journal.read(height, hash) {
             Ok(hex) => {
                 warn!("the node has forgotten block {height}; it is submitted again");
-                self.submit(Pending::new(height, hash, hex.into(), None));
+                self.submit(Pending::new(height, hash, hex.into(), Origin::Journal));
             }
             Err(error) => {
                 error!(
@@ -195,6 +212,7 @@ mod tests {
     use std::sync::mpsc::{Sender, channel};
 
     use crate::blocks::herald::Herald;
+    use crate::blocks::journal::Unanswered;
 
     /// A node that knows no block, and takes all it is given.
     struct Forgetful(Sender<String>);
@@ -225,6 +243,7 @@ mod tests {
         let (_herald, herald) = Herald::unheard(Arc::clone(&journal));
         let left = Left {
             unanswered: Vec::new(),
+            records: Vec::new(),
             followed: vec![Followed {
                 height,
                 hash,
@@ -239,8 +258,75 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_was_left_is_tried_however_soon_the_pool_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::open(directory.path()).unwrap());
+        let block = Unanswered {
+            height: 7,
+            hash: BlockHash::from_byte_array([7; 32]),
+            hex: "abcd".to_owned(),
+        };
+        let left = Left {
+            unanswered: vec![(block, Origin::Journal)],
+            records: Vec::new(),
+            followed: Vec::new(),
+        };
+        let (given, received) = channel();
+        let (_herald, herald) = Herald::unheard(Arc::clone(&journal));
+        let courier = Courier::new(Box::new(Forgetful(given)), journal, left, herald);
+        let (_, nobody) = channel();
+        courier.run(&nobody);
+        assert_eq!(received.iter().collect::<Vec<_>>(), ["abcd"]);
+    }
+
+    #[test]
     fn a_block_that_the_node_has_forgotten_is_submitted_again() {
         assert_eq!(given_again(true), ["abcd"]);
+    }
+
+    /// A node that has a block in its chain when it is asked first, and has forgotten it later.
+    struct Undecided(Forgetful, bool);
+
+    impl BlockSink for Undecided {
+        fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
+            self.0.submit(block_hex)
+        }
+
+        fn fate(&mut self, hash: BlockHash) -> Result<ChainFate, NodeError> {
+            match core::mem::replace(&mut self.1, true) {
+                true => self.0.fate(hash),
+                false => Ok(ChainFate::InChain { confirmations: 1 }),
+            }
+        }
+
+        fn stand_by(&mut self) -> Result<(), NodeError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_block_that_came_into_the_chain_later_is_brought_back_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::open(directory.path()).unwrap());
+        let (height, hash) = (7, BlockHash::from_byte_array([7; 32]));
+        journal.write(height, hash, "abcd").unwrap();
+        let (given, received) = channel();
+        let (_herald, herald) = Herald::unheard(Arc::clone(&journal));
+        let left = Left {
+            unanswered: Vec::new(),
+            records: Vec::new(),
+            followed: vec![Followed {
+                height,
+                hash,
+                was_accepted: false,
+            }],
+        };
+        let sink = Box::new(Undecided(Forgetful(given), false));
+        let mut courier = Courier::new(sink, journal, left, herald);
+        courier.ask();
+        courier.ask();
+        drop(courier);
+        assert_eq!(received.iter().collect::<Vec<_>>(), ["abcd"]);
     }
 
     #[test]

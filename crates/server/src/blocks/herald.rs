@@ -1,21 +1,22 @@
-//! The thread that tells the log, the ledger and the board what became of found blocks, and writes
-//! the node's last word into the journal. It may be late; blocks never wait for it.
+//! The thread that tells the log, the ledger and the board what became of found blocks. It may be late;
+//! blocks never wait for it.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
 
 use bitcoin::BlockHash;
-use headframe_ledger::{BlockFate, BlockUpdate, FoundBlock, Text, WorkerId};
+use headframe_ledger::{BlockFate, BlockUpdate, FoundBlock, Text};
+use headframe_mining::server::Protocol;
 use headframe_node::SubmitAnswer;
-use headframe_work::{Difficulty, UnixTime};
+use headframe_work::{Network, UnixTime};
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::{Found, Journal, Pending, by_hand};
+use super::{Answer, Found, Journal, LastWord, Origin, Pending, by_hand};
 use crate::clock::wall_clock;
-use crate::ledger::{Entry, LedgerHandle};
+use crate::ledger::{BlockEntry, Entry, LedgerHandle};
 use crate::news::{BlockNews, News};
 
 /// What waits for the herald. When the ledger or the board hold him up for longer than this, what
@@ -33,17 +34,15 @@ pub(super) enum Told {
     /// It was found, and is being written to the journal.
     Found {
         record: Box<FoundBlock>,
-        news: Box<BlockNews>,
         hex: Arc<str>,
         written: Receiver<io::Result<()>>,
     },
+    /// An earlier run left it in the journal.
+    Left(Box<FoundBlock>),
     /// The node answered, or did not.
     Answer {
-        height: u32,
-        hash: BlockHash,
-        finder: Option<WorkerId>,
+        block: Pending,
         answer: SubmitAnswer,
-        attempts: u32,
         at: UnixTime,
     },
     /// The node says where it stands.
@@ -57,12 +56,20 @@ pub(super) enum Told {
 #[derive(Debug, Clone)]
 pub(super) struct HeraldHandle(SyncSender<Told>);
 
+/// What the herald is made of.
+pub(super) struct Parts {
+    pub(super) journal: Arc<Journal>,
+    /// Where answers for the journal go in the end.
+    pub(super) answers: Sender<Answer>,
+    pub(super) ledger: LedgerHandle,
+    pub(super) news: mpsc::Sender<News>,
+    pub(super) node_name: String,
+    pub(super) network: Network,
+}
+
 pub(super) struct Herald {
     told: Receiver<Told>,
-    journal: Arc<Journal>,
-    ledger: LedgerHandle,
-    news: mpsc::Sender<News>,
-    node_name: String,
+    parts: Parts,
     /// Blocks that could not be written to the journal yet.
     unwritten: HashMap<BlockHash, Arc<str>>,
 }
@@ -71,48 +78,44 @@ impl Told {
     pub(super) fn found(found: &Found, hex: Arc<str>, written: Receiver<io::Result<()>>) -> Self {
         let template = found.block.prepared.template();
         let paid = found.block.payout.miner_amount(template.coinbase_value);
-        let (height, hash, found_at) = (found.block.height(), found.hash, found.at);
         Self::Found {
             record: Box::new(FoundBlock {
-                height,
-                hash,
-                found_at,
+                height: found.block.height(),
+                hash: found.hash,
+                found_at: found.at,
                 worker: found.worker.clone(),
                 paid,
+                fee: template.coinbase_value.checked_sub(paid),
+                bits: Some(template.bits),
+                protocol: Some(match found.protocol {
+                    Protocol::Sv1 => headframe_ledger::Protocol::Sv1,
+                    Protocol::Sv2 => headframe_ledger::Protocol::Sv2,
+                }),
+                work_before: None,
                 job: Text::clip(&template.prev_hash.to_string()),
-            }),
-            news: Box::new(BlockNews {
-                height,
-                hash,
-                found_at,
-                user: found.worker.user().to_owned(),
-                protocol: found.protocol,
-                address: found.worker.payout().to_owned(),
-                paid,
-                fee: template.coinbase_value - paid,
-                network_difficulty: Difficulty::of_target(found.block.prepared.target()).as_f64(),
-                file: None,
             }),
             hex,
             written,
         }
     }
 
+    pub(super) fn left(record: FoundBlock) -> Self {
+        Self::Left(Box::new(record))
+    }
+
     pub(super) fn answer(block: &Pending, answer: &SubmitAnswer) -> Self {
         Self::Answer {
-            height: block.height,
-            hash: block.hash,
-            finder: block.finder.clone(),
+            block: block.clone(),
             answer: answer.clone(),
-            attempts: block.attempts,
             at: wall_clock(),
         }
     }
 
     fn height(&self) -> u32 {
         match self {
-            Self::Found { record, .. } => record.height,
-            Self::Answer { height, .. } | Self::Fate { height, .. } => *height,
+            Self::Found { record, .. } | Self::Left(record) => record.height,
+            Self::Answer { block, .. } => block.height,
+            Self::Fate { height, .. } => *height,
         }
     }
 }
@@ -129,19 +132,11 @@ impl HeraldHandle {
 }
 
 impl Herald {
-    pub(super) fn new(
-        journal: Arc<Journal>,
-        ledger: LedgerHandle,
-        news: mpsc::Sender<News>,
-        node_name: String,
-    ) -> (Self, HeraldHandle) {
+    pub(super) fn new(parts: Parts) -> (Self, HeraldHandle) {
         let (sender, told) = sync_channel(QUEUE);
         let herald = Self {
             told,
-            journal,
-            ledger,
-            news,
-            node_name,
+            parts,
             unwritten: HashMap::new(),
         };
         (herald, HeraldHandle(sender))
@@ -150,8 +145,14 @@ impl Herald {
     /// A herald that nobody listens to.
     #[cfg(test)]
     pub(super) fn unheard(journal: Arc<Journal>) -> (Self, HeraldHandle) {
-        let (news, _) = mpsc::channel(1);
-        Self::new(journal, LedgerHandle::unheard(), news, String::new())
+        Self::new(Parts {
+            journal,
+            answers: std::sync::mpsc::channel().0,
+            ledger: LedgerHandle::unheard(),
+            news: mpsc::channel(1).0,
+            node_name: String::new(),
+            network: Network::Regtest,
+        })
     }
 
     pub(super) fn run(mut self) {
@@ -159,147 +160,187 @@ impl Herald {
             match told {
                 Told::Found {
                     record,
-                    news,
                     hex,
                     written,
-                } => self.tell_found(record, news, hex, &written),
-                Told::Answer {
-                    height,
-                    hash,
-                    finder,
-                    answer,
-                    attempts,
-                    at,
-                } => {
-                    self.log_answer(height, hash, finder.as_ref(), &answer, attempts);
-                    self.tell_answer(height, hash, answer, attempts, at);
+                } => self.tell_found(*record, hex, &written),
+                Told::Left(record) => {
+                    let file = self.path(&record);
+                    self.record(*record, Some(file));
                 }
-                Told::Fate { hash, fate, .. } => self.tell_fate(hash, fate, 0, None),
+                Told::Answer { block, answer, at } => {
+                    log_answer(&self.parts.node_name, &block, &answer);
+                    if let Some(command) = self.by_hand(&block, &answer) {
+                        info!(target: FOUND, "to submit it by hand: {command}");
+                    }
+                    self.tell_answer(&block, &answer, at);
+                }
+                Told::Fate { hash, fate, .. } => self.tell_fate(hash, fate),
             }
         }
     }
 
     fn tell_found(
         &mut self,
-        record: Box<FoundBlock>,
-        mut news: Box<BlockNews>,
+        mut record: FoundBlock,
         hex: Arc<str>,
         written: &Receiver<io::Result<()>>,
     ) {
+        // What the pool does while the disk is busy is of the next round.
+        record.work_before = Some(self.parts.ledger.work());
         let (height, hash) = (record.height, record.hash);
-        info!(target: FOUND, "block {height} found by {}: {hash}", news.user);
-        let path = self.journal.path(height, hash).display().to_string();
+        info!(target: FOUND, "block {height} found by {}: {hash}", record.worker.user());
+        let path = self.path(&record);
+        let mut file = None;
         match written.recv() {
             Ok(Ok(())) => {
-                info!(target: FOUND, "to submit it by hand: {}", by_hand(&path));
-                news.file = Some(path);
+                debug!(target: FOUND, "block {height} is in {path}");
+                file = Some(path);
             }
             Ok(Err(error)) => {
                 error!(
                     "block {height} could not be written to {path}: {error}; it is being submitted, \
-                     and is written again while the node does not answer"
+                     and is written again while the node does not take it"
                 );
                 self.unwritten.insert(hash, hex);
             }
             // The journal's thread ends only after it has said how each block went.
             Err(_) => {}
         }
-        self.ledger.tell(Entry::Block(record));
-        self.publish(News::BlockFound(news));
+        self.record(record, file);
     }
 
-    fn log_answer(
-        &self,
-        height: u32,
-        hash: BlockHash,
-        finder: Option<&WorkerId>,
-        answer: &SubmitAnswer,
-        attempts: u32,
-    ) {
-        let node = &self.node_name;
-        let what = match finder {
-            Some(finder) => format!("block {height} found by {}", finder.user()),
-            None => format!("block {height} found before the start"),
-        };
-        match answer {
-            SubmitAnswer::Accepted => info!("{what} and accepted by {node}"),
-            SubmitAnswer::AlreadyKnown => info!("{what} is known to {node}"),
-            SubmitAnswer::Inconclusive => info!("{what} is valid but not on the best chain (yet)"),
-            SubmitAnswer::Refused(reason) => {
-                error!("{what} was refused by {node}: {reason} ({hash})");
-            }
-            SubmitAnswer::Retry(reason) if attempts == 1 => {
-                warn!("{what} is not delivered yet ({reason}); it is tried again every second");
-            }
-            SubmitAnswer::Retry(_) => {}
-        }
+    /// Tells ledger and board of a block; both pass over one that they know.
+    fn record(&self, record: FoundBlock, file: Option<String>) {
+        let found = BlockEntry::Found(Box::new(record.clone()));
+        self.tell_ledger(record.hash, found);
+        self.publish(News::BlockFound(Box::new(BlockNews { record, file })));
     }
 
-    fn tell_answer(
-        &mut self,
-        height: u32,
-        hash: BlockHash,
-        answer: SubmitAnswer,
-        attempts: u32,
-        at: UnixTime,
-    ) {
-        self.ledger.tell(Entry::BlockUpdate(
-            hash,
-            BlockUpdate::Answer {
-                node: Text::clip(&self.node_name),
-                answer: Text::clip(&words(&answer)),
-                at,
-            },
-        ));
+    fn tell_answer(&mut self, block: &Pending, answer: &SubmitAnswer, at: UnixTime) {
+        let hash = block.hash;
         let (fate, trouble) = match answer {
             SubmitAnswer::Accepted | SubmitAnswer::AlreadyKnown => (BlockFate::Accepted, None),
             SubmitAnswer::Inconclusive => (BlockFate::Submitted, None),
-            SubmitAnswer::Refused(ref reason) => {
+            SubmitAnswer::Refused(reason) => {
                 let reason = Text::clip(reason);
                 (BlockFate::Refused { reason }, None)
             }
-            SubmitAnswer::Retry(ref reason) => (BlockFate::Submitted, Some(reason.clone())),
+            SubmitAnswer::Retry(reason) => (BlockFate::Submitted, Some(reason.clone())),
         };
-        match answer.is_final() {
-            true => self.settle(height, hash, &words(&answer)),
-            false => self.write_again(height, hash),
+        if !matches!(block.origin, Origin::Stranger) {
+            let update = BlockUpdate::Answer {
+                node: Text::clip(&self.parts.node_name),
+                answer: Text::clip(&words(answer)),
+                at,
+            };
+            self.tell_ledger(hash, BlockEntry::Update(update));
+            self.tell_ledger(hash, BlockEntry::Update(BlockUpdate::Fate(fate.clone())));
         }
-        self.tell_fate(hash, fate, attempts, trouble);
-    }
-
-    fn tell_fate(&self, hash: BlockHash, fate: BlockFate, attempts: u32, trouble: Option<String>) {
-        let update = BlockUpdate::Fate(fate.clone());
-        self.ledger.tell(Entry::BlockUpdate(hash, update));
+        if answer.is_final() {
+            self.settle(block, words(answer));
+        }
         self.publish(News::BlockFate {
             hash,
             fate,
-            attempts,
+            attempts: block.attempts,
             trouble,
         });
     }
 
-    /// The node has had its last word.
-    fn settle(&mut self, height: u32, hash: BlockHash, answer: &str) {
-        self.unwritten.remove(&hash);
-        if let Err(error) = self.journal.settle(height, hash, answer) {
-            warn!("the answer for block {height} could not be written: {error}");
+    fn tell_fate(&self, hash: BlockHash, fate: BlockFate) {
+        let update = BlockUpdate::Fate(fate.clone());
+        self.tell_ledger(hash, BlockEntry::Update(update));
+        self.publish(News::BlockFate {
+            hash,
+            fate,
+            attempts: 0,
+            trouble: None,
+        });
+    }
+
+    /// The node has had its last word. The journal hears it when the ledger has it; what the ledger
+    /// will never know of, at once.
+    fn settle(&mut self, block: &Pending, answer: String) {
+        self.unwritten.remove(&block.hash);
+        let word = LastWord {
+            answer: Answer {
+                height: block.height,
+                hash: block.hash,
+                text: answer,
+            },
+            journal: self.parts.answers.clone(),
+        };
+        match block.origin {
+            Origin::Stranger => word.write_down(),
+            Origin::Finder(_) | Origin::Journal => {
+                self.tell_ledger(block.hash, BlockEntry::LastWord(word));
+            }
         }
     }
 
-    /// A block that is not on disk is written while the node does not have it.
-    fn write_again(&mut self, height: u32, hash: BlockHash) {
-        let Some(hex) = self.unwritten.get(&hash) else {
-            return;
+    /// The command that submits a block, when people are to hear of it: the first attempt failed, or
+    /// the node has refused the block. One that is not on disk is written, and told of then.
+    fn by_hand(&mut self, block: &Pending, answer: &SubmitAnswer) -> Option<String> {
+        let is_news = match answer {
+            SubmitAnswer::Accepted | SubmitAnswer::AlreadyKnown => return None,
+            SubmitAnswer::Inconclusive => false,
+            SubmitAnswer::Refused(_) => true,
+            SubmitAnswer::Retry(_) => block.attempts == 1,
         };
-        if self.journal.write(height, hash, hex).is_ok() {
+        let was_missing = self.unwritten.contains_key(&block.hash);
+        let is_there = self.write_again(block.height, block.hash);
+        (is_there && (is_news || was_missing)).then(|| {
+            let path = self.parts.journal.path(block.height, block.hash);
+            by_hand(&path.display().to_string(), self.parts.network)
+        })
+    }
+
+    /// Writes a block that is not on disk; true when it is there.
+    fn write_again(&mut self, height: u32, hash: BlockHash) -> bool {
+        let Some(hex) = self.unwritten.get(&hash) else {
+            return true;
+        };
+        let is_written = self.parts.journal.write(height, hash, hex).is_ok();
+        if is_written {
             info!("block {height} is on disk now");
             self.unwritten.remove(&hash);
         }
+        is_written
+    }
+
+    fn path(&self, record: &FoundBlock) -> String {
+        let path = self.parts.journal.path(record.height, record.hash);
+        path.display().to_string()
+    }
+
+    fn tell_ledger(&self, hash: BlockHash, entry: BlockEntry) {
+        self.parts.ledger.tell(Entry::Block(hash, entry));
     }
 
     fn publish(&self, news: News) {
-        // The board outlives its miners; at shutdown nobody looks at it.
-        let _ = self.news.blocking_send(news);
+        // The board outlives all who tell it something.
+        let _ = self.parts.news.blocking_send(news);
+    }
+}
+
+/// Says in the log what a node answered for a block.
+pub(super) fn log_answer(node: &str, block: &Pending, answer: &SubmitAnswer) {
+    let height = block.height;
+    let what = match &block.origin {
+        Origin::Finder(finder) => format!("block {height} found by {}", finder.user()),
+        Origin::Journal | Origin::Stranger => format!("block {height} found before the start"),
+    };
+    match answer {
+        SubmitAnswer::Accepted => info!("{what} and accepted by {node}"),
+        SubmitAnswer::AlreadyKnown => info!("{what} is known to {node}"),
+        SubmitAnswer::Inconclusive => info!("{what} is valid but not on the best chain (yet)"),
+        SubmitAnswer::Refused(reason) => {
+            error!("{what} was refused by {node}: {reason} ({})", block.hash);
+        }
+        SubmitAnswer::Retry(reason) if block.attempts == 1 => {
+            warn!("{what} is not delivered yet ({reason}); it is tried again every second");
+        }
+        SubmitAnswer::Retry(_) => {}
     }
 }
 
@@ -310,5 +351,71 @@ fn words(answer: &SubmitAnswer) -> String {
         SubmitAnswer::Inconclusive => INCONCLUSIVE.to_owned(),
         SubmitAnswer::Refused(reason) => format!("refused: {reason}"),
         SubmitAnswer::Retry(reason) => format!("no answer: {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitcoin::hashes::Hash as _;
+
+    fn block(attempts: u32) -> Pending {
+        let hash = BlockHash::from_byte_array([7; 32]);
+        Pending {
+            attempts,
+            ..Pending::new(7, hash, "abcd".into(), Origin::Journal)
+        }
+    }
+
+    fn herald(directory: &tempfile::TempDir) -> Herald {
+        let journal = Journal::open(directory.path()).unwrap();
+        Herald::unheard(Arc::new(journal)).0
+    }
+
+    #[test]
+    fn the_command_is_told_of_a_block_that_is_not_delivered_and_of_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut herald = herald(&directory);
+        let retry = || SubmitAnswer::Retry("no connection".into());
+        let refused = || SubmitAnswer::Refused("high-hash".into());
+        let rows = [
+            (1, SubmitAnswer::Accepted, false),
+            (1, SubmitAnswer::AlreadyKnown, false),
+            (1, SubmitAnswer::Inconclusive, false),
+            (1, retry(), true),
+            (2, retry(), false),
+            (1, refused(), true),
+            (2, refused(), true),
+        ];
+        for (attempts, answer, is_told) in rows {
+            let told = herald.by_hand(&block(attempts), &answer);
+            assert_eq!(told.is_some(), is_told, "{attempts}: {answer:?}");
+        }
+        let path = herald.parts.journal.path(7, block(1).hash);
+        let command = herald.by_hand(&block(1), &retry()).unwrap();
+        let rest = format!(" -regtest -stdin submitblock < '{}'", path.display());
+        assert_eq!(command.strip_prefix("bitcoin-cli"), Some(rest.as_str()));
+    }
+
+    #[test]
+    fn the_command_is_told_when_the_file_is_there_that_it_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut herald = herald(&directory);
+        herald.unwritten.insert(block(1).hash, "abcd".into());
+        let blocks = directory.path().join("blocks");
+        let aside = directory.path().join("aside");
+        std::fs::rename(&blocks, &aside).unwrap();
+        let retry = SubmitAnswer::Retry("no connection".into());
+        assert_eq!(herald.by_hand(&block(1), &retry), None);
+        std::fs::rename(&aside, &blocks).unwrap();
+        assert!(herald.by_hand(&block(2), &retry).is_some());
+        assert_eq!(herald.parts.journal.read(7, block(2).hash).unwrap(), "abcd");
+        assert_eq!(herald.by_hand(&block(3), &retry), None);
+
+        // A refused block is not given up either.
+        herald.unwritten.insert(block(4).hash, "ef".into());
+        let refused = SubmitAnswer::Refused("high-hash".into());
+        assert!(herald.by_hand(&block(4), &refused).is_some());
+        assert_eq!(herald.parts.journal.read(7, block(4).hash).unwrap(), "ef");
     }
 }

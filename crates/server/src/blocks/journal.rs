@@ -5,12 +5,17 @@
 //! an answer is submitted again when the pool starts.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use bitcoin::BlockHash;
+use headframe_work::Network;
+
+/// For the owner alone, as everything in the data directory.
+const PRIVATE: u32 = 0o600;
 
 /// The directory of found blocks.
 #[derive(Debug)]
@@ -88,7 +93,9 @@ impl Journal {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".part");
         let beside = PathBuf::from(beside);
-        let mut file = File::create(&beside)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        let mut file = options.mode(PRIVATE).open(&beside)?;
         file.write_all(content.as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
@@ -96,13 +103,17 @@ impl Journal {
     }
 }
 
-/// The command that submits the block in `file`. By standard input, since an argument may have no
-/// more than 128 KiB on Linux.
-pub(crate) fn by_hand(file: &str) -> String {
-    format!(
-        "bitcoin-cli -stdin submitblock < '{}'",
-        file.replace('\'', r"'\''")
-    )
+/// The command that submits the block in `file` to a node of `network`. By standard input, since an
+/// argument may have no more than 128 KiB on Linux.
+pub(crate) fn by_hand(file: &str, network: Network) -> String {
+    let chain = match network {
+        Network::Mainnet => String::new(),
+        Network::Testnet4 | Network::Signet | Network::Regtest => {
+            format!(" -{}", network.core_name())
+        }
+    };
+    let file = file.replace('\'', r"'\''");
+    format!("bitcoin-cli{chain} -stdin submitblock < '{file}'")
 }
 
 fn parse_name(path: &Path) -> Option<(u32, BlockHash)> {
@@ -143,6 +154,29 @@ mod tests {
         assert_eq!(heights(&journal), [(100, "aa".into()), (101, "bb".into())]);
         journal.settle(100, hash(1), "accepted").unwrap();
         assert_eq!(heights(&journal), [(101, "bb".into())]);
+    }
+
+    #[test]
+    fn blocks_and_answers_are_for_the_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::open(directory.path()).unwrap();
+        journal.write(100, hash(1), "aa").unwrap();
+        journal.settle(100, hash(1), "accepted").unwrap();
+        let block = journal.path(100, hash(1));
+        for file in [block.with_extension("answer"), block] {
+            let mode = fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+        }
+    }
+
+    #[test]
+    fn the_command_names_the_chain_where_the_node_s_tool_would_take_another() {
+        let chains = Network::ALL.map(|network| by_hand("/it's/1.hex", network));
+        let expected = ["", " -testnet4", " -signet", " -regtest"]
+            .map(|chain| format!(r"bitcoin-cli{chain} -stdin submitblock < '/it'\''s/1.hex'"));
+        assert_eq!(chains, expected);
     }
 
     #[test]

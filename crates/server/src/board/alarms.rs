@@ -6,22 +6,31 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use headframe_api::{Alarm, RejectReason, Severity};
-use headframe_work::UnixTime;
+use headframe_ledger::Ban;
+use headframe_node::SubmitAnswer;
+use headframe_work::{Network, UnixTime};
 
 use super::blocks::{Blocks, Found};
 use super::convert;
+use super::disk::{Disk, Slow};
 use super::miner::HighRejects;
 use super::miners::{Miners, Missing};
+use crate::limits::Source;
+use crate::news::ShareTally;
 
 /// What happened lately is shown for so long.
 const LATELY: Duration = Duration::from_secs(600);
 /// Refused names that are shown, the latest.
 const MAX_NAMES: usize = 5;
+/// Bans that are counted, the latest.
+const MAX_BANS: usize = 1_000;
 /// A miner that restarts is not missed.
 const RESTART: Duration = Duration::from_secs(120);
 /// A template that cannot be used stays an alarm for so long after it was last told of, even if
 /// there was other work in the meantime: each miner tells on its own.
 const NO_JOB_RESTS: Duration = Duration::from_secs(30);
+/// What `submitblock` says of a block when the node does not know the one before it (BIP22).
+const NO_PARENT: &str = "prev-blk-not-found";
 /// How long a refused block is an alarm. It stays in the list of blocks.
 const REFUSED_SHOWN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -29,9 +38,10 @@ const REFUSED_SHOWN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
     names: VecDeque<RefusedName>,
+    bans: VecDeque<Ban>,
     no_job: Option<NoJob>,
     ledger: Option<(String, UnixTime)>,
-    not_durable: Option<NotDurable>,
+    disk: Disk,
 }
 
 #[derive(Debug)]
@@ -51,13 +61,6 @@ struct NoJob {
     has_other_work: bool,
 }
 
-#[derive(Debug)]
-struct NotDurable {
-    shares: u64,
-    since: UnixTime,
-    heard: Instant,
-}
-
 /// What alarms are made of, at one moment.
 #[derive(Debug)]
 pub(super) struct Scene<'a> {
@@ -65,6 +68,10 @@ pub(super) struct Scene<'a> {
     pub(super) wall: UnixTime,
     /// Since when there has been work; `None` while there is none.
     pub(super) running_since: Option<Instant>,
+    /// `None` while there is no node.
+    pub(super) network: Option<Network>,
+    /// What to do about the node, when it cannot be used.
+    pub(super) node_advice: Option<&'a str>,
     pub(super) blocks: &'a Blocks,
     pub(super) miners: &'a Miners,
     pub(super) example_address: &'a str,
@@ -93,6 +100,14 @@ impl Troubles {
         }
     }
 
+    pub(super) fn handle_ban(&mut self, ban: Ban) {
+        self.bans.retain(|kept| kept.address != ban.address);
+        self.bans.push_back(ban);
+        if self.bans.len() > MAX_BANS {
+            self.bans.pop_front();
+        }
+    }
+
     pub(super) fn handle_no_job(&mut self, reason: &str, at: UnixTime, heard: Instant) {
         let since = self.no_job.as_ref().map_or(at, |no_job| no_job.since);
         self.no_job = Some(NoJob {
@@ -109,21 +124,20 @@ impl Troubles {
         }
     }
 
-    pub(super) fn handle_ledger(&mut self, trouble: Option<String>, at: UnixTime) {
-        self.ledger = trouble.map(|trouble| (convert::clipped(&trouble), at));
+    /// Takes in why the ledger takes nothing, if so; true when that is new.
+    pub(super) fn handle_ledger(&mut self, trouble: Option<&str>, at: UnixTime) -> bool {
+        let trouble = trouble.map(convert::clipped);
+        if self.ledger() == trouble.as_deref() {
+            return false;
+        }
+        let since = self.ledger.take().map_or(at, |(_, since)| since);
+        self.ledger = trouble.map(|trouble| (trouble, since));
+        true
     }
 
-    pub(super) fn handle_not_durable(&mut self, shares: u64, at: UnixTime, heard: Instant) {
-        if shares == 0 {
-            return;
-        }
-        let trouble = self.not_durable.get_or_insert(NotDurable {
-            shares: 0,
-            since: at,
-            heard,
-        });
-        trouble.shares = trouble.shares.saturating_add(shares);
-        trouble.heard = heard;
+    pub(super) fn handle_shares(&mut self, tally: &ShareTally, at: UnixTime, heard: Instant) {
+        self.disk.add((tally.accepted, tally.not_durable), heard);
+        self.disk.advance(heard, at);
     }
 
     /// Why the ledger takes nothing.
@@ -132,15 +146,15 @@ impl Troubles {
     }
 
     /// Forgets what is over.
-    pub(super) fn advance(&mut self, now: Instant) {
+    pub(super) fn advance(&mut self, now: Instant, wall: UnixTime) {
         let is_over = |heard: Instant, after| now.saturating_duration_since(heard) >= after;
         self.names.retain(|name| !is_over(name.heard, LATELY));
+        self.bans.retain(|ban| ban.until > wall);
         self.no_job = self
             .no_job
             .take()
             .filter(|no_job| !(no_job.has_other_work && is_over(no_job.heard, NO_JOB_RESTS)));
-        let not_durable = self.not_durable.take();
-        self.not_durable = not_durable.filter(|trouble| !is_over(trouble.heard, LATELY));
+        self.disk.advance(now, wall);
     }
 
     /// All alarms, the most urgent first, one for each cause.
@@ -148,13 +162,14 @@ impl Troubles {
         let causes = [
             block_refused(scene),
             self.no_job(),
-            block_pending(scene.blocks),
+            block_pending(scene),
             self.ledger_trouble(),
             self.shares_not_durable(),
             miner_quiet(scene),
             high_reject_rate(scene.miners),
             self.name_refused(scene.example_address),
             miner_gone(scene),
+            self.address_banned(scene.wall),
         ];
         let mut alarms: Vec<_> = causes.into_iter().flatten().collect();
         alarms.sort_by_key(|alarm| Reverse(alarm.severity));
@@ -197,7 +212,7 @@ impl Troubles {
 
     /// While the ledger is in trouble that alarm says it all.
     fn shares_not_durable(&self) -> Option<Alarm> {
-        let trouble = self.not_durable.as_ref()?;
+        let Slow { early, of, since } = self.disk.slow()?;
         if self.ledger.is_some() {
             return None;
         }
@@ -206,13 +221,12 @@ impl Troubles {
             severity: Severity::Warning,
             title: "The disk is slow".into(),
             detail: format!(
-                "{} acknowledged before the disk had written them; a power cut then would have \
-                 lost them.",
-                numbered(trouble.shares, "share was", "shares were"),
+                "{early} of the {of} shares of the last ten minutes were acknowledged before the \
+                 disk had written them; a power cut then would have lost them."
             ),
             next_step: "Put the data directory on a faster disk, one that nothing else keeps busy."
                 .into(),
-            since_at: convert::unix(trouble.since),
+            since_at: convert::unix(since),
         })
     }
 
@@ -242,6 +256,30 @@ impl Troubles {
             since_at: convert::unix(first.at),
         })
     }
+
+    fn address_banned(&self, wall: UnixTime) -> Option<Alarm> {
+        let (first, last) = (self.bans.front()?, self.bans.back()?);
+        let left = u64::from(last.until.as_secs().saturating_sub(wall.as_secs()));
+        let address = Source::of(last.address);
+        Some(Alarm {
+            code: "address_banned".into(),
+            severity: Severity::Notice,
+            title: match self.bans.len() {
+                1 => "An address is banned".to_owned(),
+                more => format!("{more} addresses are banned"),
+            },
+            detail: format!(
+                "{address}: {}. The ban ends by itself in {}.",
+                last.reason,
+                numbered(left.div_ceil(60), "minute", "minutes")
+            ),
+            next_step: format!(
+                "Nothing, if you do not know it. If {address} is yours, mend the miner there, or put \
+                 the address into pool.unlimited_from."
+            ),
+            since_at: convert::unix(first.since),
+        })
+    }
 }
 
 fn block_refused(scene: &Scene<'_>) -> Option<Alarm> {
@@ -252,7 +290,7 @@ fn block_refused(scene: &Scene<'_>) -> Option<Alarm> {
         detail: format!(
             "The node said: {reason}. Files of blocks are in the pool's data directory."
         ),
-        next_step: by_hand(file),
+        next_step: by_hand(file, scene.network),
         since_at: convert::unix(since),
     };
     if let Some((found, reason)) = scene.blocks.refused()
@@ -271,15 +309,15 @@ fn block_refused(scene: &Scene<'_>) -> Option<Alarm> {
     ))
 }
 
-fn block_pending(blocks: &Blocks) -> Option<Alarm> {
-    let (count, found) = blocks.undelivered()?;
+fn block_pending(scene: &Scene<'_>) -> Option<Alarm> {
+    let (count, found) = scene.blocks.undelivered()?;
     let Found {
         height,
         trouble,
         attempts,
         ..
     } = found;
-    let trouble = convert::sentence(trouble.as_deref().unwrap_or_default());
+    let trouble = trouble.as_deref().unwrap_or_default();
     Some(Alarm {
         code: "block_pending".into(),
         severity: Severity::Warning,
@@ -288,23 +326,36 @@ fn block_pending(blocks: &Blocks) -> Option<Alarm> {
             more => format!("{more} blocks are not delivered yet"),
         },
         detail: format!(
-            "{trouble} Tried {} so far; the pool goes on trying.",
+            "{} Tried {} so far; the pool goes on trying.",
+            convert::sentence(trouble),
             numbered((*attempts).into(), "time", "times")
         ),
-        next_step: "See that the node runs and answers.".into(),
+        next_step: remedy_of_delivery(trouble, scene.node_advice),
         since_at: convert::unix(found.found_at),
     })
 }
 
-fn by_hand(file: Option<&str>) -> String {
-    match file {
-        Some(file) => {
-            format!(
-                "Submit it to another node by hand: {}",
-                crate::blocks::by_hand(file)
-            )
-        }
-        None => "Read in the pool's log why its file could not be written.".to_owned(),
+/// What to do about a block that the node has not taken for this reason.
+fn remedy_of_delivery(trouble: &str, node_advice: Option<&str>) -> String {
+    let lacks_parent = SubmitAnswer::from_result(Some(NO_PARENT));
+    if SubmitAnswer::Retry(trouble.to_owned()) == lacks_parent {
+        return "See whether the node is on another chain, or still syncing. If the block before it \
+                is one of this pool's, that one's file in blocks/ may have to be submitted first."
+            .to_owned();
+    }
+    node_advice
+        .unwrap_or("See that the node runs and answers.")
+        .to_owned()
+}
+
+fn by_hand(file: Option<&str>, network: Option<Network>) -> String {
+    match (file, network) {
+        (Some(file), Some(network)) => format!(
+            "Submit it to another node by hand: {}",
+            crate::blocks::by_hand(file, network)
+        ),
+        (Some(file), None) => format!("Submit it to another node by hand: it is in {file}."),
+        (None, _) => "Read in the pool's log why its file could not be written.".to_owned(),
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bitcoin::BlockHash;
 use headframe_api::{Block, BlockCounts};
-use headframe_ledger::{BestShare, BlockFate};
-use headframe_work::{UnixTime, Work};
+use headframe_ledger::{BestShare, BlockFate, FoundBlock};
+use headframe_work::{Difficulty, Target, UnixTime, Work};
 
 use super::{convert, odds};
 use crate::news::BlockNews;
@@ -44,7 +44,7 @@ pub(super) struct Found {
     pub(super) address: String,
     pub(super) value_sats: u64,
     pub(super) fee_sats: u64,
-    /// `None` for a block of an earlier run: the ledger does not say.
+    /// `None` where the ledger does not say, of blocks that an earlier version found.
     pub(super) network_difficulty: Option<f64>,
     pub(super) file: Option<String>,
     /// What the pool had done when it was found.
@@ -75,22 +75,24 @@ pub(super) struct RoundStart {
 }
 
 impl Blocks {
-    /// The blocks of earlier runs: those to list, the newest last, and how many there were besides.
-    pub(super) fn remembered(listed: Vec<Found>, older: BlockCounts) -> Self {
+    /// The blocks of earlier runs: those to list, the newest last, how many there were besides, and
+    /// where the last round of these ended, if that is known.
+    pub(super) fn remembered(listed: Vec<Found>, older: BlockCounts, end: Option<Work>) -> Self {
         Self {
             listed: listed.into(),
-            start: (older.found == 0).then_some(Work::ZERO),
+            start: end.or_else(|| (older.found == 0).then_some(Work::ZERO)),
             older,
             early: VecDeque::new(),
         }
     }
 
-    /// Lists a block that was found when the pool had done `work`.
+    /// Lists a block; `work` is what the pool has done by now, in case the block does not say.
     pub(super) fn handle_found(&mut self, news: BlockNews, work: Work) {
-        if self.knows(&news.hash) {
+        let BlockNews { record, file } = news;
+        if self.knows(&record.hash) {
             return;
         }
-        let mut found = Found::new(news, work);
+        let mut found = Found::new(&record, headframe_api::Protocol::Sv1, work, file);
         let early = self.early.iter().position(|word| word.hash == found.hash);
         if let Some(word) = early.and_then(|place| self.early.remove(place)) {
             found.handle_word(word);
@@ -208,19 +210,27 @@ impl Word {
 }
 
 impl Found {
-    fn new(news: BlockNews, work_before: Work) -> Self {
+    /// A block as the ledger keeps it. Protocol and work are used where it does not say.
+    pub(super) fn new(
+        record: &FoundBlock,
+        protocol: headframe_api::Protocol,
+        work: Work,
+        file: Option<String>,
+    ) -> Self {
+        let fee_sats = record.fee.unwrap_or_default().to_sat();
+        let difficulty = |bits| Difficulty::of_target(Target::from_compact(bits)).as_f64();
         Self {
-            height: news.height,
-            hash: news.hash,
-            found_at: news.found_at,
-            worker: news.user,
-            protocol: convert::protocol(news.protocol),
-            address: news.address,
-            value_sats: news.paid.to_sat().saturating_add(news.fee.to_sat()),
-            fee_sats: news.fee.to_sat(),
-            network_difficulty: odds::difficulty(news.network_difficulty),
-            file: news.file,
-            work_before,
+            height: record.height,
+            hash: record.hash,
+            found_at: record.found_at,
+            worker: record.worker.user().to_owned(),
+            protocol: record.protocol.map_or(protocol, convert::protocol),
+            address: record.worker.payout().to_owned(),
+            value_sats: record.paid.to_sat().saturating_add(fee_sats),
+            fee_sats,
+            network_difficulty: record.bits.map(difficulty).and_then(odds::difficulty),
+            file,
+            work_before: record.work_before.unwrap_or(work),
             fate: BlockFate::Found,
             attempts: 0,
             trouble: None,
@@ -243,7 +253,7 @@ impl Found {
     }
 
     /// Whether it ended its round.
-    fn counts(&self) -> bool {
+    pub(super) fn counts(&self) -> bool {
         match self.fate {
             BlockFate::Found
             | BlockFate::Submitted

@@ -57,10 +57,10 @@ pub(super) fn client(protocol: Protocol, kind: ChannelKind) -> ClientKind {
     }
 }
 
-pub(super) fn protocol(protocol: Protocol) -> headframe_api::Protocol {
+pub(super) fn protocol(protocol: headframe_ledger::Protocol) -> headframe_api::Protocol {
     match protocol {
-        Protocol::Sv1 => headframe_api::Protocol::Sv1,
-        Protocol::Sv2 => headframe_api::Protocol::Sv2,
+        headframe_ledger::Protocol::Sv1 => headframe_api::Protocol::Sv1,
+        headframe_ledger::Protocol::Sv2 => headframe_api::Protocol::Sv2,
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Record {
     pub(super) counts: Counts,
     best: Option<BestShare>,
     pub(super) last_share_at: Option<UnixTime>,
+    /// For how long it was connected, before its present connection.
+    pub(super) stayed: Duration,
 }
 
 impl Record {
@@ -56,13 +58,17 @@ impl Record {
             counts: Counts::default(),
             best: None,
             last_share_at: None,
+            stayed: Duration::ZERO,
         }
     }
 
-    /// A miner that the ledger remembers. It does not remember how the miner was connected.
+    /// A miner that the ledger remembers. It does not remember how the miner was connected, nor for
+    /// how long: the time over which it was seen stands for that.
     pub(super) fn remembered(id: u64, worker: &WorkerRecord) -> Self {
         let sighting = worker.sighting.as_ref();
         let client = sighting.map_or(ClientKind::Sv1, |sighting| sighting.client);
+        let (first, last) = (worker.first_seen.as_secs(), worker.last_seen.as_secs());
+        let span = last.saturating_sub(first);
         let identity = Identity {
             worker: worker.worker.clone(),
             client,
@@ -73,6 +79,7 @@ impl Record {
             counts: Counts::of_sums(&worker.sums),
             best: worker.best,
             last_share_at: worker.last_accepted,
+            stayed: Duration::from_secs(span.into()),
             ..Self::new(id, identity)
         }
     }
@@ -81,6 +88,8 @@ impl Record {
     pub(super) fn merge(&mut self, other: &Self) {
         self.counts.add(&other.counts);
         self.last_share_at = self.last_share_at.max(other.last_share_at);
+        // Connections of one name at the same time are mostly there for the same time.
+        self.stayed = self.stayed.max(other.stayed);
         if let Some(share) = other.best {
             self.offer_best(share);
         }
@@ -163,6 +172,18 @@ impl Connected {
             self.record.last_share_at = tally.last_accepted.or(Some(at));
         }
         self.verdicts.add(&counts, at);
+    }
+
+    /// When this connection began.
+    pub(super) const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// What is kept of it when it goes.
+    pub(super) fn into_record(mut self, now: Instant) -> Record {
+        let stay = now.saturating_duration_since(self.since);
+        self.record.stayed = self.record.stayed.saturating_add(stay);
+        self.record
     }
 
     /// Whether its shares have been missing for long. Time before `resumed` does not count: there

@@ -17,6 +17,10 @@ const MAX_CONNECTED: usize = 50_000;
 pub(super) const MAX_GONE: usize = 5_000;
 /// How long a miner that has gone is shown. After that its sums wait for its return.
 const GONE_SHOWN: Duration = Duration::from_secs(24 * 60 * 60);
+/// A miner is missed when it was connected for so long in all, ...
+const MISSED_AFTER: Duration = Duration::from_secs(60 * 60);
+/// ... and had so many shares accepted, the last of them while it would still be shown.
+const MISSED_SHARES: u64 = 10;
 
 /// The miners of the pool.
 #[derive(Debug, Default)]
@@ -65,15 +69,15 @@ impl Miners {
             None => Record::new(self.next_id(), identity),
         };
         let connected = seat(record);
-        let at = connected.silent_since();
+        let (now, at) = (connected.since(), connected.silent_since());
         if let Some(before) = self.here.insert(key, connected) {
-            self.remember(before.record, at);
+            self.remember(before.into_record(now), at);
         }
     }
 
-    pub(super) fn leave(&mut self, key: MinerKey, at: UnixTime) {
+    pub(super) fn leave(&mut self, key: MinerKey, (now, at): (Instant, UnixTime)) {
         if let Some(left) = self.here.remove(&key) {
-            self.remember(left.record, at);
+            self.remember(left.into_record(now), at);
         }
     }
 
@@ -141,14 +145,14 @@ impl Miners {
     }
 
     /// Miners that have gone and that nobody of the same name replaces: how many, and the one that
-    /// is gone longest. Those that never had a share accepted are not missed.
+    /// is gone longest. Those that were only tried out are not missed.
     pub(super) fn gone(&self, wall: UnixTime, at_least: Duration) -> Option<Missing<'_>> {
         let worker = |miner: &'_ Connected| miner.record.identity.worker.clone();
         let here: HashSet<WorkerId> = self.here.values().map(worker).collect();
         let missed = self.gone.values().filter(|gone| {
             gone.is_shown(wall)
                 && gone.left_at <= wall.saturating_sub(at_least)
-                && gone.record.counts.accepted > 0
+                && gone.was_steady(wall)
                 && !here.contains(&gone.record.identity.worker)
         });
         Missing::of(missed.map(|gone| (gone.left_at, &gone.record)))
@@ -195,6 +199,15 @@ impl Miners {
 impl Gone {
     fn is_shown(&self, wall: UnixTime) -> bool {
         wall.saturating_sub(GONE_SHOWN) < self.left_at
+    }
+
+    /// Whether it mined as one does that is to go on, and not only for a trial.
+    fn was_steady(&self, wall: UnixTime) -> bool {
+        let record = &self.record;
+        let worked_lately = |at| wall.saturating_sub(GONE_SHOWN) < at;
+        record.stayed >= MISSED_AFTER
+            && record.counts.accepted >= MISSED_SHARES
+            && record.last_share_at.is_some_and(worked_lately)
     }
 }
 

@@ -9,6 +9,7 @@ mod bests;
 mod blocks;
 mod convert;
 mod counts;
+mod disk;
 mod history;
 mod miner;
 mod miners;
@@ -18,6 +19,7 @@ mod odds;
 mod past;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod window;
 
 use std::sync::Arc;
@@ -29,10 +31,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::wall_clock;
+use crate::clock::{Started, wall_clock};
+use crate::ledger::LedgerState;
 use crate::news::News;
 use model::{Facts, Model, Urgency};
 pub(crate) use past::Past;
+pub use waiting::Waiting;
 
 /// A snapshot is published so often when nothing happens.
 const EVERY: Duration = Duration::from_secs(1);
@@ -53,8 +57,10 @@ pub struct Feed {
 /// The board and what it is told at the start.
 #[derive(Debug)]
 pub struct Board {
-    /// Where snapshots go.
+    /// Where snapshots go. They are numbered on from what is shown there already.
     pub feed: Feed,
+    /// When the process began.
+    pub started: Started,
     /// The network.
     pub network: Network,
     /// Whether this is the demonstration.
@@ -76,33 +82,17 @@ impl Board {
         self.connect.authority_key = Some(key);
     }
 
-    /// Shows what happens until shutdown, or until nobody is left to tell anything.
-    pub(crate) async fn run(
-        self,
-        past: Past,
-        mut news: mpsc::Receiver<News>,
-        shutdown: CancellationToken,
-    ) {
-        let mut publisher = self.publisher(past);
-        let mut batch = Vec::with_capacity(BATCH);
-        loop {
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
-                () = sleep_until(publisher.due.into()) => publisher.publish(),
-                count = news.recv_many(&mut batch, BATCH) => match count {
-                    0 => break,
-                    _ => publisher.handle(batch.drain(..)),
-                },
-            }
+    /// The port that was asked for may be 0.
+    pub(crate) fn set_ports(&mut self, ports: impl Iterator<Item = u16>) {
+        for (listener, port) in self.connect.listeners.iter_mut().zip(ports) {
+            listener.port = port;
         }
-        publisher.model.stop();
-        publisher.publish();
     }
 
-    fn publisher(self, past: Past) -> Publisher {
+    /// Shows what the ledger remembers, so that nobody sees a pool without a past.
+    pub(crate) fn open(self, past: Past, ledger: watch::Receiver<LedgerState>) -> BoardTask {
         let facts = Facts {
-            network: self.network,
+            network: Some(self.network),
             demo: self.demo,
             persistent: self.persistent,
             connect: self.connect,
@@ -111,27 +101,57 @@ impl Board {
             node_endpoint: self.node_endpoint,
         };
         let now = Instant::now();
-        let model = Model::new(facts, past, now, wall_clock());
+        let mut model = Model::new(facts, past, now, wall_clock());
+        let shown = self.feed.snapshots.borrow().summary.sequence;
+        model.go_on(self.started, shown);
         self.feed.history.send_replace(Arc::new(model.history()));
-        Publisher {
+        let mut board = BoardTask {
             model,
             feed: self.feed,
+            ledger,
             due: now,
             earliest: now,
-        }
+        };
+        board.publish();
+        board
     }
 }
 
 /// The model and when it is shown next.
-struct Publisher {
+pub(crate) struct BoardTask {
     model: Model,
     feed: Feed,
+    ledger: watch::Receiver<LedgerState>,
     due: Instant,
     /// Before this it is not shown again.
     earliest: Instant,
 }
 
-impl Publisher {
+impl BoardTask {
+    /// Shows what happens, the pool's end included, until nobody is left to tell anything.
+    pub(crate) async fn run(mut self, mut news: mpsc::Receiver<News>, shutdown: CancellationToken) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled(), if !self.model.is_stopping() => {
+                    self.model.stop();
+                    self.publish();
+                }
+                () = sleep_until(self.due.into()) => self.publish(),
+                Ok(()) = self.ledger.changed() => self.due = self.due.min(self.earliest),
+                count = news.recv_many(&mut batch, BATCH) => match count {
+                    0 => break,
+                    _ => self.handle(batch.drain(..)),
+                },
+            }
+        }
+        // The ledger writes what it has; what is published then is the last.
+        while self.ledger.changed().await.is_ok() {}
+        self.model.stop();
+        self.publish();
+    }
+
     fn handle(&mut self, batch: impl Iterator<Item = News>) {
         let (now, wall) = (Instant::now(), wall_clock());
         for news in batch {
@@ -143,6 +163,8 @@ impl Publisher {
 
     fn publish(&mut self) {
         let (now, wall) = (Instant::now(), wall_clock());
+        let state = self.ledger.borrow_and_update().clone();
+        self.model.handle(News::Ledger(state), now, wall);
         let snapshot = self.model.snapshot(now, wall);
         self.feed.snapshots.send_replace(Arc::new(snapshot));
         if let Some(history) = self.model.poll_history(now, wall) {

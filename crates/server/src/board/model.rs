@@ -24,12 +24,15 @@ use super::node::NodeView;
 use super::odds::Stakes;
 use super::past::Past;
 use super::window::Windows;
+use crate::clock::Started;
+use crate::ledger::LedgerState;
 use crate::news::{MinerKey, News, ShareTally};
 
 /// What the board is told at the start and shows unchanged.
 #[derive(Debug)]
 pub(super) struct Facts {
-    pub(super) network: Network,
+    /// `None` while there is no node.
+    pub(super) network: Option<Network>,
     pub(super) demo: bool,
     pub(super) persistent: bool,
     pub(super) connect: Connect,
@@ -53,6 +56,7 @@ pub(super) struct Model {
     /// When the ledger began, or the first miner came.
     since: Option<UnixTime>,
     acknowledged_early: u64,
+    ledger: LedgerState,
     /// The pool's hashrate, observed since the first miner came.
     windows: Option<Windows>,
     miners: Miners,
@@ -73,7 +77,7 @@ pub(super) enum Urgency {
 
 impl Model {
     pub(super) fn new(facts: Facts, past: Past, now: Instant, wall: UnixTime) -> Self {
-        let blocks = Blocks::remembered(past.blocks, past.older_blocks);
+        let blocks = Blocks::remembered(past.blocks, past.older_blocks, past.first_round);
         let mut bests = Bests::default();
         for near in past.bests {
             match blocks.knows(&near.share.hash) {
@@ -91,6 +95,7 @@ impl Model {
             totals: past.totals,
             since: past.since,
             acknowledged_early: 0,
+            ledger: LedgerState::default(),
             windows: None,
             miners: Miners::remembered(&past.workers),
             blocks,
@@ -98,6 +103,12 @@ impl Model {
             chart: Chart::new(wall, &past.minutes, &past.ten_minutes),
             troubles: Troubles::default(),
         }
+    }
+
+    /// Goes on with a run that `started` before, and has shown snapshots up to number `shown`.
+    pub(super) fn go_on(&mut self, started: Started, shown: u64) {
+        self.started = (started.instant, started.at);
+        self.sequence = shown;
     }
 
     /// Takes in what happened.
@@ -113,13 +124,14 @@ impl Model {
             } => self.join(key, &joined, (peer, is_sealed), (now, at)),
             News::Shares { key, tally } => self.handle_shares(key, &tally, now, wall),
             News::Difficulty { key, rung } => self.miners.handle_difficulty(key, rung),
-            News::Left { key, at } => self.miners.leave(key, at),
+            News::Left { key, at } => self.miners.leave(key, (now, at)),
             News::NameRefused {
                 user,
                 reason,
                 peer,
                 at,
             } => self.troubles.handle_name((&user, &reason), peer, at, now),
+            News::Banned(ban) => self.troubles.handle_ban(ban),
             News::NoJob { reason, at } => self.troubles.handle_no_job(&reason, at, now),
             News::BlockFound(block) => {
                 self.blocks.handle_found(*block, self.totals.work);
@@ -145,9 +157,9 @@ impl Model {
                 self.node.handle_work(work, wall);
                 self.troubles.handle_work();
             }
-            News::LedgerTrouble(trouble) => {
-                self.troubles.handle_ledger(trouble, wall);
-                is_urgent = true;
+            News::Ledger(state) => {
+                is_urgent = self.troubles.handle_ledger(state.trouble.as_deref(), wall);
+                self.ledger = state;
             }
         }
         let is_running = self.node.has_given_work() && self.node.unusable().is_none();
@@ -158,15 +170,20 @@ impl Model {
         }
     }
 
-    /// The pool ends: what is published now is the last.
+    /// The pool ends.
     pub(super) fn stop(&mut self) {
         self.is_stopping = true;
+    }
+
+    /// Whether the pool ends.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping
     }
 
     /// The state of the pool at this moment, under the next number.
     pub(super) fn snapshot(&mut self, now: Instant, wall: UnixTime) -> Snapshot {
         self.sequence += 1;
-        self.troubles.advance(now);
+        self.troubles.advance(now, wall);
         let rates = self.windows.as_ref().map(|windows| windows.rates(now));
         let rates = rates.unwrap_or_default();
         let round = self.round();
@@ -174,7 +191,7 @@ impl Model {
         let (blocks, block_counts) = self.blocks.shown(self.node.height());
         let stakes = Stakes {
             network_difficulty: self.node.network_difficulty(),
-            network: (!self.node.is_embedded()).then_some(self.facts.network),
+            network: self.facts.network.filter(|_| !self.node.is_embedded()),
             rates: &rates,
             round,
             work: self.totals.work,
@@ -183,7 +200,7 @@ impl Model {
             sequence: self.sequence,
             taken_at: convert::unix(wall),
             software: software(),
-            network: convert::network(self.facts.network),
+            network: self.facts.network.map(convert::network),
             demo: self.facts.demo,
             state: self.state(),
             started_at: convert::unix(self.started.1),
@@ -191,7 +208,7 @@ impl Model {
             hashes_per_second: rates,
             miners: miner_counts,
             shares: self.totals.shown(),
-            ledger: self.ledger(),
+            ledger: self.ledger_shown(),
             best: self.best(),
             odds: stakes.odds(),
             blocks: block_counts,
@@ -202,6 +219,8 @@ impl Model {
                 now,
                 wall,
                 running_since: self.running_since,
+                network: self.facts.network,
+                node_advice: self.node.unusable().map(|it| it.next_step.as_str()),
                 blocks: &self.blocks,
                 miners: &self.miners,
                 example_address: &self.facts.connect.example_address,
@@ -255,8 +274,7 @@ impl Model {
         windows.add(now, counts.work);
         self.miners.handle_shares(key, (now, wall), tally);
         self.acknowledged_early = self.acknowledged_early.saturating_add(tally.not_durable);
-        self.troubles
-            .handle_not_durable(tally.not_durable, wall, now);
+        self.troubles.handle_shares(tally, wall, now);
         if let Some(share) = tally.best {
             let found = self.blocks.network_difficulty_of(&share);
             let near = Near {
@@ -294,13 +312,14 @@ impl Model {
         connect
     }
 
-    fn ledger(&self) -> LedgerSummary {
+    fn ledger_shown(&self) -> LedgerSummary {
         LedgerSummary {
             persistent: self.facts.persistent,
-            // Only the ledger knows; the board is not told.
-            shares_not_yet_durable: 0,
+            // The board hears of shares at most a second after the ledger: what it knows and the
+            // ledger does not hold has waited longer than a commit takes.
+            shares_not_yet_durable: self.totals.accepted.saturating_sub(self.ledger.committed),
             shares_acknowledged_early: self.acknowledged_early,
-            shares_not_durable: 0,
+            shares_not_durable: self.ledger.lost,
             trouble: self.troubles.ledger().map(convert::sentence),
         }
     }

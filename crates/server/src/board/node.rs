@@ -2,7 +2,7 @@
 
 use bitcoin::BlockHash;
 use headframe_api::{Node, NodeKind, NodeState, TemplateSummary};
-use headframe_node::{Condition, NodeStatus};
+use headframe_node::{Condition, NodeError, NodeStatus};
 use headframe_work::UnixTime;
 
 use super::{convert, odds};
@@ -102,7 +102,7 @@ impl NodeView {
     pub(super) fn shown(&self) -> Node {
         let status = self.status.as_ref();
         Node {
-            kind: self.kind,
+            kind: Some(self.kind),
             endpoint: self.endpoint.clone(),
             software: status.and_then(|status| status.version.as_deref().map(convert::clipped)),
             state: self.state(),
@@ -116,6 +116,9 @@ impl NodeView {
     }
 
     fn state(&self) -> NodeState {
+        if let Some(progress_percent) = self.status.as_ref().and_then(sync_progress) {
+            return NodeState::Syncing { progress_percent };
+        }
         if let Some(unusable) = &self.unusable {
             return NodeState::Unusable {
                 reason: unusable.reason.clone(),
@@ -127,6 +130,18 @@ impl NodeView {
             true => NodeState::Ready,
             false => NodeState::Connecting,
         }
+    }
+}
+
+/// How far a node is that has not caught up with its network, in percent; rounded down, so that it is
+/// not there before it is. One that does not say has all before it.
+fn sync_progress(status: &NodeStatus) -> Option<f64> {
+    match status.condition {
+        Condition::Unusable(NodeError::Syncing(_)) => {
+            let verified = status.verified.unwrap_or(0.0);
+            Some((verified * 10_000.0).floor() / 100.0)
+        }
+        Condition::Unusable(_) | Condition::Starting | Condition::Ready => None,
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use headframe_api::{BlockCounts, Protocol};
 use headframe_ledger::{
-    BlockFate, BlockRecord, Bucket, ClientKind, Ledger, LedgerError, RankedShare, Slot, WorkerId,
-    WorkerRecord,
+    BlockFate, BlockRecord, Bucket, ClientKind, Ledger, LedgerError, RankedShare, Slot, Tally,
+    WorkerId, WorkerRecord,
 };
 use headframe_work::{UnixTime, Work};
 
@@ -38,6 +38,8 @@ pub(crate) struct Past {
     pub(super) blocks: Vec<Found>,
     /// Blocks that are not in the list.
     pub(super) older_blocks: BlockCounts,
+    /// Where the last of their rounds ended; `None` when that is not known.
+    pub(super) first_round: Option<Work>,
     pub(super) minutes: Vec<Slot>,
     pub(super) ten_minutes: Vec<Slot>,
 }
@@ -48,22 +50,36 @@ impl Past {
         Self::read_at(ledger, wall_clock())
     }
 
+    /// The accepted shares that the ledger holds.
+    pub(crate) const fn accepted(&self) -> Tally {
+        Tally {
+            count: self.totals.accepted,
+            work: self.totals.work,
+        }
+    }
+
     pub(super) fn read_at(ledger: &dyn Ledger, wall: UnixTime) -> Result<Self, LedgerError> {
         let totals = ledger.totals()?;
         let records = ledger.blocks(MAX_BLOCKS)?;
         let bests = ledger.best_shares()?;
         let curve = Curve::read(ledger, totals.sums.accepted.work, &records, &bests)?;
         let workers = ledger.workers(miners::MAX_GONE)?;
-        let (listed, older) = records.split_at(records.len().min(blocks::LISTED));
+        let mut older = found(&records, &workers, &curve);
+        let listed = older.split_off(older.len().saturating_sub(blocks::LISTED));
         let mut older_blocks = BlockCounts::default();
-        for record in older {
-            blocks::count(&mut older_blocks, &record.fate);
+        for found in &older {
+            blocks::count(&mut older_blocks, &found.fate);
         }
         let unread = totals.sums.blocks.saturating_sub(records.len() as u64);
         older_blocks.found = older_blocks.found.saturating_add(unread);
         let until = wall.saturating_add(DAY);
         Ok(Self {
-            blocks: found(listed, &workers, &curve),
+            first_round: older
+                .iter()
+                .rev()
+                .find(|found| found.counts())
+                .map(|it| it.work_before),
+            blocks: listed,
             older_blocks,
             bests: nears(bests, &curve),
             minutes: ledger.pool_history(wall.saturating_sub(DAY)..until, Bucket::Minute)?,
@@ -88,7 +104,7 @@ fn nears(ranked: Vec<RankedShare>, curve: &Curve) -> Vec<Near> {
     nears
 }
 
-/// The listed blocks, turned so that the oldest is the first.
+/// The blocks, turned so that the oldest is the first.
 fn found(records: &[BlockRecord], workers: &[WorkerRecord], curve: &Curve) -> Vec<Found> {
     let client = |record: &WorkerRecord| Some(record.sighting.as_ref()?.client);
     let clients: HashMap<&WorkerId, ClientKind> = workers
@@ -107,24 +123,14 @@ fn remembered(record: &BlockRecord, protocol: Protocol, curve: &Curve) -> Found 
     let block = &record.found;
     let attempts = record.answers.iter().map(|answer| answer.times);
     let last_answer = record.answers.iter().max_by_key(|answer| answer.last_at);
+    let file = format!("blocks/{}-{}.hex", block.height, block.hash);
+    let work = curve.work_at(block.found_at);
     Found {
-        height: block.height,
-        hash: block.hash,
-        found_at: block.found_at,
-        worker: block.worker.user().to_owned(),
-        protocol,
-        address: block.worker.payout().to_owned(),
-        // The ledger knows what the miner got; without a fee that is all of it.
-        value_sats: block.paid.to_sat(),
-        fee_sats: 0,
-        network_difficulty: None,
-        file: Some(format!("blocks/{}-{}.hex", block.height, block.hash)),
-        work_before: curve.work_at(block.found_at),
         fate: record.fate.clone(),
         attempts: attempts.fold(0, u32::saturating_add),
-        trouble: None,
         is_waiting: record.fate == BlockFate::Submitted
             && last_answer.is_some_and(|last| last.answer.as_str() == INCONCLUSIVE),
+        ..Found::new(block, protocol, work, Some(file))
     }
 }
 

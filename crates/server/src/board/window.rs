@@ -61,6 +61,7 @@ impl Windows {
             five_minutes,
             one_hour,
             one_day,
+            observed_seconds: elapsed.as_secs(),
         }
     }
 }
@@ -136,6 +137,7 @@ mod tests {
         let rates = windows.rates(start + seconds(240));
         assert_eq!(rates.one_minute, 0.0);
         assert_eq!(rates.five_minutes, rate / 4.0);
+        assert_eq!(rates.observed_seconds, 240);
     }
 
     #[test]

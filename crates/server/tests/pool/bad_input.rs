@@ -70,17 +70,73 @@ async fn bytes_that_are_no_protocol() {
 async fn a_line_of_a_mebibyte() {
     let quiet = Quiet::start().await;
     let line = [b"{\"id\":1,\"method\":\"".as_slice(), &vec![b'a'; 1 << 20]].concat();
-    quiet.until_closed(&line).await;
+    let answer = quiet.until_closed(&line).await;
+    assert_eq!(
+        refusals(&answer),
+        [(-32700, "a line can have 16384 bytes".to_owned())]
+    );
     quiet.end().await;
+}
+
+/// What a client is told that sends lines whose ids cannot be read: codes and texts.
+fn refusals(answer: &[u8]) -> Vec<(i64, String)> {
+    let lines = std::str::from_utf8(answer).unwrap().lines();
+    let refusal = |line: &str| {
+        let reply: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(reply["id"].is_null() && reply["result"].is_null(), "{line}");
+        let (code, text) = (&reply["error"][0], &reply["error"][1]);
+        (code.as_i64().unwrap(), text.as_str().unwrap().to_owned())
+    };
+    lines.map(refusal).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lines_that_are_no_requests() {
     let quiet = Quiet::start().await;
-    let line = b"{\"id\": 1, \"method\": \"mining.subscribe\", [1, 2, 3]}\n";
-    let answer = quiet.until_closed(&line.repeat(100)).await;
-    let answer = String::from_utf8(answer).unwrap();
-    assert!(answer.lines().count() <= 10, "{answer}");
+    let lines: [&[u8]; 5] = [
+        b"{\"id\": 1, \"method\": \"mining.subscribe\", [1, 2, 3]}\n",
+        b"{\"id\": 2, \"method\": \"mining.\xff\xfe\", \"params\": []}\n",
+        b"[1, 2, 3]\n",
+        b"\"mining.subscribe\"\n",
+        b"{\"id\": [], \"method\": \"mining.subscribe\", \"params\": []}\n",
+    ];
+    let answer = quiet.until_closed(&lines.concat().repeat(20)).await;
+    let told = refusals(&answer);
+    // Whoever sends ten of them is no miner.
+    assert_eq!(told.len(), 10);
+    assert_eq!(told[..5], told[5..]);
+    assert!(told.iter().all(|(code, _)| *code == -32700), "{told:?}");
+    let wrong = [
+        "column 41",
+        "column 29",
+        "not a JSON object",
+        "not a JSON object",
+        "id must be",
+    ];
+    for ((_, text), wrong) in told.iter().zip(wrong) {
+        assert!(text.contains(wrong), "{text}");
+    }
+    quiet.end().await;
+}
+
+/// Half a line harms nobody, and is a line when the rest of it comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_line() {
+    let mut quiet = Quiet::start().await;
+    let mut socket = quiet.connect().await;
+    let line = b"{\"id\": 1, \"method\": \"mining.ping\", \"params\": []}\n";
+    let (half, rest) = line.split_at(40);
+    socket.write_all(half).await.unwrap();
+    quiet.neighbour.mine_share().await;
+    socket.write_all(rest).await.unwrap();
+    let mut answer = [0; 256];
+    let len = socket.read(&mut answer).await.unwrap();
+    let reply: serde_json::Value = serde_json::from_slice(&answer[..len]).unwrap();
+    assert_eq!(
+        (&reply["id"], &reply["result"]),
+        (&1.into(), &"pong".into())
+    );
+    drop(socket);
     quiet.end().await;
 }
 
@@ -91,12 +147,19 @@ fn set_up_in_clear() -> Vec<u8> {
     headframe_testkit::Device::take_output(&mut miner).concat()
 }
 
+/// `SetupConnection.Success` and no more: the protocol has no answer to what comes behind it.
+fn assert_is_setup_success(answer: &[u8]) {
+    let (frame, rest) = headframe_sv2_wire::Frame::split(answer).unwrap();
+    assert_eq!(frame.header().message_type(), 0x01);
+    assert_eq!(rest, b"");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_that_announces_16_mebibytes() {
     let quiet = Quiet::start().await;
     let bytes = [set_up_in_clear(), vec![0, 0, 0x1a, 0xff, 0xff, 0xff]].concat();
     let answer = quiet.until_closed(&bytes).await;
-    assert_eq!(answer[2], 0x01, "SetupConnection.Success and no more");
+    assert_is_setup_success(&answer);
     quiet.end().await;
 }
 
@@ -115,7 +178,8 @@ async fn a_frame_whose_content_is_no_message() {
     let quiet = Quiet::start().await;
     // OpenExtendedMiningChannel with a payload of three bytes.
     let bytes = [set_up_in_clear(), vec![0, 0, 0x13, 3, 0, 0, 1, 2, 3]].concat();
-    quiet.until_closed(&bytes).await;
+    let answer = quiet.until_closed(&bytes).await;
+    assert_is_setup_success(&answer);
     quiet.end().await;
 }
 
@@ -127,7 +191,10 @@ async fn a_client_that_expects_another_pool() {
         .unwrap()
         .authority();
     let refused = Sv2Client::dial(quiet.pool.address(), other).await;
-    assert!(refused.is_err(), "the pool cannot prove to be another");
+    let Err(refused) = refused else {
+        panic!("the pool cannot prove to be another")
+    };
+    assert!(refused.to_string().contains("authority"), "{refused}");
     quiet.end().await;
 }
 
@@ -154,7 +221,12 @@ async fn another_subprotocol() {
 async fn names_that_pay_nobody_here() {
     let quiet = Quiet::start().await;
     let truncated = user(2)[..30].to_owned();
-    for name in [FOREIGN, &truncated, "satoshi", ""] {
+    for (name, why) in [
+        (FOREIGN, "is no address of regtest"),
+        (&truncated, "looks like an address but cannot be paid"),
+        ("satoshi", "use your regtest address as user name"),
+        ("", "use your regtest address as user name"),
+    ] {
         let address = quiet.pool.address();
         let mut sv2 = Sv2Client::dial(address, quiet.pool.authority)
             .await
@@ -163,13 +235,15 @@ async fn names_that_pay_nobody_here() {
         sv2.miner.open_extended(name, 50.0, U256::MAX, 8);
         assert!(sv2.until(|miner| !miner.refused.is_empty()).await, "{name}");
         assert!(sv2.miner.channels.is_empty(), "{name}");
+        let (_, code) = &sv2.miner.refused[0];
+        assert_eq!(code, "invalid-user-identity", "{name}");
 
         let mut sv1 = Sv1Client::dial(address).await;
         sv1.miner.log_in(name);
         assert!(sv1.until(|miner| miner.replies.contains_key("auth")).await);
         let (code, reason) = sv1.miner.replies["auth"].clone().expect("a refusal");
         assert_eq!(code, 24, "{name}: {reason}");
-        assert!(!reason.is_empty());
+        assert!(reason.contains(why), "{name}: {reason}");
     }
     quiet.end().await;
 }
@@ -186,6 +260,17 @@ async fn a_share_for_a_job_that_was_never_sent() {
     // It does not even harm the one who sent it.
     client.miner.rejected.clear();
     client.mine_share().await;
+    drop(client);
+
+    let user = user(3);
+    let mut client = Sv1Client::dial(quiet.pool.address()).await;
+    client.miner.log_in(&user);
+    assert!(client.until(|miner| !miner.jobs.is_empty()).await);
+    nonce.job_id = 0x00ff_fff0;
+    let id = client.miner.submit(&user, &nonce);
+    assert!(client.until(|miner| miner.replies.contains_key(&id)).await);
+    assert_eq!(client.miner.refusal(&id), Some(21));
+    client.mine_share(&user).await;
     drop(client);
     quiet.end().await;
 }

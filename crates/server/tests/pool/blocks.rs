@@ -3,7 +3,9 @@
 use bitcoin::consensus::encode::deserialize_hex;
 use headframe_ledger::{BlockFate, BlockRecord, Ledger, MemoryLedger, Retention};
 use headframe_node::SubmitAnswer;
+use headframe_server::LeftBlocks;
 use headframe_testkit::address;
+use tokio_util::sync::CancellationToken;
 
 use crate::client::{Sv2Client, user};
 use crate::fakes::{Call, FakeLedger, Mood, node};
@@ -278,4 +280,115 @@ async fn a_file_that_is_no_block_hinders_nothing() {
     drop(client);
     pool.stop().await;
     assert_eq!(journal(directory.path(), "answer").len(), 2);
+}
+
+/// A pool that is killed once the answer is in the journal never looks at the block again, so the
+/// ledger has to have it by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_that_the_ledger_never_had_is_the_next_run_s_too() {
+    let ledger = FakeLedger::new();
+    let setup = Setup {
+        ledger: ledger.boxed(),
+        ..Setup::for_blocks()
+    };
+    let (directory, chain) = (setup.directory.clone(), setup.chain.clone());
+    let pool = setup.start().await;
+    let mut client = Sv2Client::connect(&pool, &user(1)).await;
+    ledger.be(Mood::DiskFull);
+    let nonce = client.find_block();
+    client.submit(&nonce);
+    client.until_acknowledged(1).await;
+    drop(client);
+    pool.stop().await;
+    assert_eq!(
+        chain.tip().hash,
+        nonce.hash(),
+        "the node was not waited for"
+    );
+    assert_eq!(ledger.memory().blocks(10).unwrap(), []);
+    assert!(journal(directory.path(), "answer").is_empty());
+
+    ledger.be(Mood::Well);
+    let pool = Setup {
+        ledger: ledger.boxed(),
+        directory: directory.clone(),
+        chain,
+        ..Setup::for_blocks()
+    };
+    pool.start().await.stop().await;
+    let record = only_block(&ledger);
+    assert_eq!(record.found.hash, nonce.hash());
+    assert_eq!(record.found.fee, Some(bitcoin::Amount::ZERO));
+    let is_in_chain = matches!(
+        record.fate,
+        BlockFate::Accepted | BlockFate::Confirmed { .. }
+    );
+    assert!(is_in_chain, "{:?}", record.fate);
+    assert_eq!(journal(directory.path(), "answer").len(), 1);
+}
+
+/// The blocks that a run without a node leaves, for one that cannot start.
+async fn leave_a_block() -> (Setup, bitcoin::BlockHash) {
+    let (sink, mut node) = node();
+    let setup = Setup {
+        sink: Some(sink),
+        ..Setup::for_blocks()
+    };
+    let (directory, chain) = (setup.directory.clone(), setup.chain.clone());
+    let pool = setup.start().await;
+    let mut client = Sv2Client::connect(&pool, &user(1)).await;
+    let nonce = client.find_block();
+    client.submit(&nonce);
+    drop(node.submission_while(&mut client).await);
+    drop((client, node));
+    pool.stop().await;
+    let left = Setup {
+        directory,
+        chain,
+        ..Setup::for_blocks()
+    };
+    (left, nonce.hash())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_that_were_left_are_submitted_though_no_pool_starts() {
+    let (setup, hash) = leave_a_block().await;
+    let path = setup.directory.path();
+    let left = LeftBlocks::read(path).unwrap();
+    assert!(!left.is_empty());
+    let (mut sink, mut node) = node();
+    let stop = CancellationToken::new();
+    let submitting = tokio::task::spawn_blocking({
+        let stop = stop.clone();
+        move || left.submit(&mut *sink, "the node", &stop)
+    });
+    let busy = SubmitAnswer::Retry("the node is busy".to_owned());
+    node.submission().await.unwrap().1.send(busy).unwrap();
+    let (hex, answer) = node.submission().await.unwrap();
+    let block: bitcoin::Block = deserialize_hex(&hex).unwrap();
+    assert_eq!(block.block_hash(), hash);
+    answer.send(SubmitAnswer::Accepted).unwrap();
+    submitting.await.unwrap();
+    // The ledger knows nothing of it: the next pool is to look at it once more.
+    assert!(journal(path, "answer").is_empty());
+    let pool = setup.start().await;
+    let directory = pool.directory.clone();
+    pool.stop().await;
+    assert_eq!(journal(directory.path(), "answer").len(), 1);
+    assert!(LeftBlocks::read(directory.path()).unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_stops_the_program_does_not_wait_for_the_node() {
+    let (setup, _) = leave_a_block().await;
+    let left = LeftBlocks::read(setup.directory.path()).unwrap();
+    let (mut sink, mut node) = node();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let submitting =
+        tokio::task::spawn_blocking(move || left.submit(&mut *sink, "the node", &stop));
+    let busy = SubmitAnswer::Retry("the node is busy".to_owned());
+    node.submission().await.unwrap().1.send(busy).unwrap();
+    submitting.await.unwrap();
+    assert!(node.submission().await.is_none(), "it was tried once");
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bitcoin::BlockHash;
 use headframe_ledger::{
-    BlockRecord, BlockUpdate, Bucket, FoundBlock, Ledger, LedgerError, MemoryLedger, RankedShare,
-    Retention, ShareBatch, Slot, TimeRange, Totals, Upkeep, WorkerId, WorkerRecord,
+    Ban, BlockRecord, BlockUpdate, Bucket, FoundBlock, Ledger, LedgerError, MemoryLedger,
+    RankedShare, Retention, ShareBatch, Slot, TimeRange, Totals, Upkeep, WorkerId, WorkerRecord,
 };
 use headframe_node::{BlockFate, BlockSink, NodeError, SubmitAnswer};
 use headframe_work::UnixTime;
@@ -121,6 +121,10 @@ impl Ledger for FakeLedger {
         self.memory().update_block(hash, update)
     }
 
+    fn record_ban(&mut self, ban: &Ban) -> Result<(), LedgerError> {
+        self.memory().record_ban(ban)
+    }
+
     fn upkeep(&mut self, now: UnixTime) -> Result<Upkeep, LedgerError> {
         self.memory().upkeep(now)
     }
@@ -160,6 +164,10 @@ impl Ledger for FakeLedger {
 
     fn unsettled_blocks(&self) -> Result<Vec<BlockRecord>, LedgerError> {
         self.memory().unsettled_blocks()
+    }
+
+    fn bans(&self, now: UnixTime) -> Result<Vec<Ban>, LedgerError> {
+        self.memory().bans(now)
     }
 }
 

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headframe_api::{Connect, NodeKind, Payout};
+use headframe_api::{Connect, NodeKind, Payout, Snapshot};
 use headframe_channels::DifficultySettings;
 use headframe_ledger::{Ledger, MemoryLedger, Retention};
 use headframe_node::BlockSink;
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
-use headframe_server::{Board, Feed, Keys, ListenSettings, Parts, Pool, Settings, StartError};
+use headframe_server::{
+    AccessSettings, Board, Feed, Keys, ListenSettings, Parts, Pool, Settings, StartError, Started,
+    Sv2Rules,
+};
 use headframe_sv2_noise::AuthorityPublicKey;
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
 use tempfile::TempDir;
@@ -29,6 +32,7 @@ pub(crate) struct Setup {
     pub(crate) ledger: Box<dyn Ledger>,
     pub(crate) sink: Option<Box<dyn BlockSink>>,
     pub(crate) max_connections: usize,
+    pub(crate) access: AccessSettings,
     pub(crate) directory: Arc<TempDir>,
 }
 
@@ -51,6 +55,7 @@ impl Setup {
             ledger: Box::new(MemoryLedger::new(Retention::default())),
             sink: None,
             max_connections: 100,
+            access: AccessSettings::default(),
             directory: Arc::new(tempfile::tempdir().unwrap()),
         }
     }
@@ -67,19 +72,21 @@ impl Setup {
         }
         let keys = Keys::open(self.directory.path()).unwrap();
         let authority = keys.authority();
+        let (board, snapshots) = board();
         let pool = Pool::start(Parts {
-            settings: settings(self.listen, self.max_connections),
+            settings: settings(self.listen, self.max_connections, self.access),
             node,
             node_name: "the test's node".to_owned(),
             ledger: self.ledger,
             keys,
             data_directory: self.directory.path(),
-            board: board(),
+            board,
             shutdown: shutdown.clone(),
         })
         .await?;
         Ok(TestPool {
             pool,
+            snapshots,
             shutdown,
             authority,
             directory: self.directory,
@@ -90,6 +97,7 @@ impl Setup {
 /// A pool that is running.
 pub(crate) struct TestPool {
     pool: Pool,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) authority: AuthorityPublicKey,
     pub(crate) directory: Arc<TempDir>,
@@ -98,6 +106,16 @@ pub(crate) struct TestPool {
 impl TestPool {
     pub(crate) fn address(&self) -> SocketAddr {
         self.pool.addresses()[0]
+    }
+
+    /// Waits for a snapshot that `condition` holds of.
+    pub(crate) async fn shows(
+        &self,
+        condition: impl FnMut(&Arc<Snapshot>) -> bool,
+    ) -> Arc<Snapshot> {
+        let mut snapshots = self.snapshots.clone();
+        let shown = snapshots.wait_for(condition).await;
+        Arc::clone(&shown.unwrap())
     }
 
     pub(crate) async fn stop(self) {
@@ -127,7 +145,7 @@ pub(crate) fn journal(directory: &Path, ending: &str) -> Vec<PathBuf> {
     paths
 }
 
-fn settings(address: SocketAddr, max_connections: usize) -> Settings {
+fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings) -> Settings {
     Settings {
         listen: vec![ListenSettings {
             address,
@@ -146,14 +164,17 @@ fn settings(address: SocketAddr, max_connections: usize) -> Settings {
             min: Rung::from_exponent(EASY),
             max: Rung::from_exponent(EASY),
         },
+        sv2: Sv2Rules::default(),
+        access,
     }
 }
 
-fn board() -> Board {
-    let (snapshots, _) = watch::channel(Arc::default());
+fn board() -> (Board, watch::Receiver<Arc<Snapshot>>) {
+    let (snapshots, shown) = watch::channel(Arc::default());
     let (history, _) = watch::channel(Arc::default());
-    Board {
+    let board = Board {
         feed: Feed { snapshots, history },
+        started: Started::now(),
         network: Network::Regtest,
         demo: false,
         persistent: true,
@@ -161,5 +182,6 @@ fn board() -> Board {
         payout: Payout::default(),
         node_kind: NodeKind::Embedded,
         node_endpoint: String::new(),
-    }
+    };
+    (board, shown)
 }

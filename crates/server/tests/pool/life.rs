@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use headframe_server::StartError;
+use headframe_testkit::RootSource;
 use tokio::net::TcpListener;
 
 use crate::client::{Sv1Client, Sv2Client, user};
-use crate::harness::Setup;
+use crate::harness::{Setup, TestPool};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_protocols_are_served_on_one_port() {
@@ -111,4 +112,37 @@ async fn a_pool_that_stopped_can_be_started_again_on_its_port_with_its_keys() {
     assert_eq!(pool.authority, authority);
     Sv2Client::connect(&pool, &user(1)).await.mine_share().await;
     pool.stop().await;
+}
+
+/// a pool that is started again on the same tip repeats neither a coinbase nor the ids of
+/// its jobs. Two draws of four bytes are the same once in four thousand million runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_start_draws_its_bytes_in_the_coinbase_and_its_first_job_id() {
+    let setup = Setup::for_shares();
+    let (chain, directory) = (setup.chain.clone(), setup.directory.clone());
+    let (first_id, first_bytes) = first_job(setup.start().await).await;
+    let again = Setup {
+        chain,
+        directory,
+        ..Setup::for_shares()
+    };
+    let (second_id, second_bytes) = first_job(again.start().await).await;
+    assert_ne!(first_bytes, second_bytes);
+    assert_ne!(first_id, second_id);
+}
+
+/// The id of a pool's first job, and the four bytes of the process in its coinbase: before the extranonce
+/// stand they, the job's number of four bytes, and the opcode that pushes the extranonce.
+async fn first_job(pool: TestPool) -> (u32, Vec<u8>) {
+    let client = Sv2Client::connect(&pool, &user(1)).await;
+    let job = &client.miner.channels.values().next().unwrap().jobs[0];
+    let RootSource::Coinbase { prefix, .. } = &job.root else {
+        panic!("an extended channel has the coinbase");
+    };
+    let unique = &prefix[prefix.len() - 9..prefix.len() - 1];
+    assert_eq!(unique[4..], job.id.to_be_bytes(), "R-6: the job's number");
+    let drawn = (job.id, unique[..4].to_vec());
+    drop(client);
+    pool.stop().await;
+    drawn
 }

@@ -11,4 +11,5 @@ mod client;
 mod fakes;
 mod harness;
 mod life;
+mod limits;
 mod shares;

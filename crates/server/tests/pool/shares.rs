@@ -1,7 +1,7 @@
 //! A share's way to the ledger and its reply's way back.
 
-use headframe_ledger::{DataDir, Ledger, Retention, SqliteLedger};
-use headframe_testkit::Sv2Miner;
+use headframe_ledger::{DataDir, Ledger, Retention, SqliteLedger, WorkerRecord};
+use headframe_testkit::{Sv2Miner, address};
 
 use crate::client::{Sv1Client, Sv2Client, user};
 use crate::fakes::{FakeLedger, Mood};
@@ -27,6 +27,37 @@ async fn an_acknowledged_share_is_in_the_ledger_or_counted_as_not_durable() {
     assert_eq!(totals.sums.accepted.count, 20);
     assert!(early < 20, "no reply waited for its commit");
     assert!(totals.sums.not_durable >= early, "{totals:?}");
+}
+
+/// Extension 0x0002: one channel, and the ledger keeps its workers apart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_shares_name_are_kept_apart() {
+    let ledger = FakeLedger::new();
+    let pool = Setup {
+        ledger: ledger.boxed(),
+        ..Setup::for_shares()
+    };
+    let pool = pool.start().await;
+    let mut client = Sv2Client::connect(&pool, &user(1)).await;
+    client.miner.request_extensions(1, &[2]);
+    assert!(client.until(|miner| !miner.extensions.is_empty()).await);
+    for name in ["a", "b", "a", "", "a"] {
+        let len = u8::try_from(name.len()).unwrap();
+        client.miner.tail = [&[2, 0, 1, len, 0], name.as_bytes()].concat();
+        client.mine_share().await;
+    }
+    drop(client);
+    pool.stop().await;
+    let workers = ledger.memory().workers(10).unwrap();
+    let counted = workers.iter().map(|record| {
+        let WorkerRecord { worker, sums, .. } = record;
+        assert_eq!(worker.payout(), address(1).to_string());
+        let name = worker.user().strip_prefix(worker.payout()).unwrap();
+        (name, sums.accepted.count)
+    });
+    let mut counted: Vec<_> = counted.collect();
+    counted.sort_unstable();
+    assert_eq!(counted, [(".a", 3), (".b", 1), (".rig1", 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,8 +19,9 @@ use crate::client::jobs::{JobTable, Judged};
 use crate::client::outstanding::Outstanding;
 use crate::client::text::shown;
 use crate::client::{
-    ANSWER_DEADLINE, ClientEvent, CloseReason, CoinbaseParts, Extranonce, MiningWork, NtimeWindow,
-    Reconnect, RootSource, SILENCE_DEADLINE, SessionError, SettingsError, Solution, Submission,
+    ANSWER_DEADLINE, ClientEvent, CloseReason, CoinbaseParts, Extranonce, MAX_JOBS, MiningWork,
+    NtimeWindow, Reconnect, RootSource, SILENCE_DEADLINE, SessionError, SettingsError, Solution,
+    Submission,
 };
 
 /// The bits that Stratum V1 rolls (BIP 310, BIP 320).
@@ -112,7 +113,7 @@ impl Sv1Session {
             rolling: None,
             target: Target::DIFFICULTY_1,
             prev_hash: None,
-            jobs: JobTable::new(),
+            jobs: JobTable::new(MAX_JOBS),
             shares: Outstanding::starting_at(FIRST_SHARE),
             bad_lines: 0,
             out: first_requests(settings),
@@ -159,16 +160,23 @@ impl Sv1Session {
             Ok(judged) => judged,
             Err(submission) => return submission,
         };
-        let submit = Method::Submit(Submit {
-            worker: Cow::Borrowed(&self.user),
-            job_id: Cow::Borrowed(&job.id),
-            extranonce2: solution.extranonce,
-            ntime: solution.ntime.as_secs(),
-            nonce: solution.nonce,
-            version_bits: job.rolling.map(|_| solution.version & work.version_mask),
-        });
-        self.out.push_back(request(self.shares.send(), submit));
+        let submit = submit(&self.user, job, work, solution);
+        self.out.push_back(request(self.shares.send(now), submit));
         Submission::Sent { block }
+    }
+
+    /// Sends a solution without a look at what it is worth; false when its work is void or unknown. For
+    /// loads and tests: it is how a pool is given wrong shares, and shares that were judged before.
+    pub fn submit_unjudged(&mut self, now: Instant, solution: &Solution) -> bool {
+        if self.closed || !self.authorised {
+            return false;
+        }
+        let Some((job, work)) = self.jobs.find(solution.job) else {
+            return false;
+        };
+        let submit = submit(&self.user, job, work, solution);
+        self.out.push_back(request(self.shares.send(now), submit));
+        true
     }
 
     /// Ends the session. Stratum V1 has no word for it.
@@ -211,13 +219,13 @@ impl Sv1Session {
             Some(SUBSCRIBE) => return self.handle_subscribed(now, reply.answer),
             Some(AUTHORIZE) => self.handle_authorised(now, &reply.answer),
             Some(SUGGEST) => {}
-            Some(id) if self.shares.answer(id) => {
-                self.events.push_back(match refusal(&reply.answer) {
-                    None => ClientEvent::ShareAccepted { count: 1 },
-                    Some(code) => ClientEvent::ShareRejected { code },
-                });
-            }
-            Some(_) | None => debug!(id = %reply.id, "answer to no request ignored"),
+            id => match id.and_then(|id| self.shares.answer(id)) {
+                Some(sent) => self.events.push_back(match refusal(&reply.answer) {
+                    None => ClientEvent::ShareAccepted { sent: vec![sent] },
+                    Some(code) => ClientEvent::ShareRejected { code, sent },
+                }),
+                None => debug!(id = %reply.id, "answer to no request ignored"),
+            },
         }
         Ok(())
     }
@@ -446,6 +454,22 @@ fn request(id: u32, method: Method<'_>) -> Vec<u8> {
     }
     .encode(&mut line);
     line
+}
+
+fn submit<'a>(
+    user: &'a str,
+    job: &'a JobName,
+    work: &MiningWork,
+    solution: &Solution,
+) -> Method<'a> {
+    Method::Submit(Submit {
+        worker: Cow::Borrowed(user),
+        job_id: Cow::Borrowed(&job.id),
+        extranonce2: solution.extranonce,
+        ntime: solution.ntime.as_secs(),
+        nonce: solution.nonce,
+        version_bits: job.rolling.map(|_| solution.version & work.version_mask),
+    })
 }
 
 /// The reason of an answer that is no yes.

@@ -386,14 +386,16 @@ fn answers_are_matched_by_id() {
     bench.receive(r#"{"id":7,"result":false,"error":null}"#);
     bench.receive(r#"{"id":99,"result":true,"error":null}"#);
     bench.receive(r#"{"id":8,"result":null,"error":"a\nb"}"#);
+    let sent = bench.now;
     let rejected = |code: &str| ClientEvent::ShareRejected {
         code: code.to_owned(),
+        sent,
     };
     assert_eq!(
         bench.events(),
         [
             rejected("Low difficulty share (23)"),
-            ClientEvent::ShareAccepted { count: 1 },
+            ClientEvent::ShareAccepted { sent: vec![sent] },
             rejected("refused without a reason"),
             rejected("a\\u{a}b (20)"),
         ]

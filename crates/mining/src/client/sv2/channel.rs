@@ -96,7 +96,15 @@ impl Shape {
 }
 
 impl Channel {
-    pub(super) fn new(id: u32, group: u32, shape: Shape, target: U256, roll_version: bool) -> Self {
+    /// `max_jobs` is how many jobs are remembered, void ones included.
+    pub(super) fn new(
+        id: u32,
+        group: u32,
+        shape: Shape,
+        target: U256,
+        roll_version: bool,
+        max_jobs: usize,
+    ) -> Self {
         Self {
             id,
             group,
@@ -105,7 +113,7 @@ impl Channel {
             target: Target::from_le_bytes(target.to_le_bytes()),
             tip: None,
             held: VecDeque::new(),
-            jobs: JobTable::new(),
+            jobs: JobTable::new(max_jobs),
             shares: Outstanding::default(),
         }
     }
@@ -245,18 +253,30 @@ impl Channel {
         }
     }
 
-    /// The frame of a share, and whether it is a block.
+    /// The frame of a share, with `tail` behind it, and whether it is a block.
     pub(super) fn submit(
         &mut self,
         now: Instant,
         solution: &Solution,
+        tail: &[u8],
     ) -> Result<(Vec<u8>, bool), Submission> {
         let Judged { id, block, .. } = self.jobs.judge(now, solution)?;
-        let (channel_id, job_id) = (self.id, *id);
-        let sequence_number = self.shares.send();
+        Ok((self.share(now, *id, solution, tail), block))
+    }
+
+    /// The frame of a share that is not looked at; `None` when its work is void or unknown.
+    pub(super) fn submit_unjudged(&mut self, now: Instant, solution: &Solution) -> Option<Vec<u8>> {
+        let (id, _) = self.jobs.find(solution.job)?;
+        Some(self.share(now, *id, solution, &[]))
+    }
+
+    /// `tail` is what extensions put behind it; a standard share has none.
+    fn share(&mut self, now: Instant, job_id: u32, solution: &Solution, tail: &[u8]) -> Vec<u8> {
+        let channel_id = self.id;
+        let sequence_number = self.shares.send(now);
         let Solution { nonce, version, .. } = *solution;
         let ntime = solution.ntime.as_secs();
-        let frame = match self.shape {
+        match self.shape {
             Shape::Standard => framed(&SubmitSharesStandard {
                 channel_id,
                 sequence_number,
@@ -274,23 +294,21 @@ impl Channel {
                 version,
                 extranonce: Bytes32::new(solution.extranonce.as_bytes())
                     .expect("an Extranonce has at most 32 bytes"),
-                tlvs: TlvTail::EMPTY,
+                tlvs: TlvTail::new(tail).expect("a name is short"),
             }),
-        };
-        Ok((frame, block))
+        }
     }
 
     /// `SubmitShares.Success`: everything sent up to `last` and not refused was good (MP-85).
     pub(super) fn accept_through(&mut self, last: u32) -> Option<ClientEvent> {
-        let count = self.shares.accept_through(last);
-        (count > 0).then_some(ClientEvent::ShareAccepted { count })
+        let sent = self.shares.accept_through(last);
+        (!sent.is_empty()).then_some(ClientEvent::ShareAccepted { sent })
     }
 
     /// `SubmitShares.Error`.
     pub(super) fn reject(&mut self, sequence: u32, code: String) -> Option<ClientEvent> {
-        self.shares
-            .answer(sequence)
-            .then_some(ClientEvent::ShareRejected { code })
+        let sent = self.shares.answer(sequence)?;
+        Some(ClientEvent::ShareRejected { code, sent })
     }
 
     /// A job with a time begins at once on the present tip (MP-89, MP-94). One without waits until it is

@@ -7,16 +7,18 @@ use core::time::Duration;
 
 use headframe_sv2_wire::codes::Code;
 use headframe_sv2_wire::common::{CommonMessage, SetupConnectionSuccess};
+use headframe_sv2_wire::extensions::ExtensionsMessage;
 use headframe_sv2_wire::flags::MiningSuccessFlags;
 use headframe_sv2_wire::mining::{CloseChannel, MiningMessage};
 use headframe_sv2_wire::{Frame, Incoming};
 use tracing::debug;
 
 use super::channel::{Channel, Shape};
+use super::naming::{Answer, Naming};
 use super::settings::{ChannelKind, REQUEST_ID, Sv2Settings, VERSION, framed};
 use crate::client::{
-    ANSWER_DEADLINE, ClientEvent, CloseReason, Reconnect, SILENCE_DEADLINE, SessionError,
-    SettingsError, Solution, Submission,
+    ANSWER_DEADLINE, ClientEvent, CloseReason, EXTENSIONS_DEADLINE, MAX_JOBS, Reconnect,
+    SILENCE_DEADLINE, SessionError, SettingsError, Solution, Submission,
 };
 
 /// A miner's end of a Stratum V2 connection with one channel.
@@ -27,6 +29,8 @@ pub struct Sv2Session {
     kind: ChannelKind,
     min_extranonce_size: u16,
     roll_version: bool,
+    /// The name that shares are to carry, if they are.
+    naming: Option<Naming>,
     phase: Phase,
     out: VecDeque<Vec<u8>>,
     events: VecDeque<ClientEvent>,
@@ -37,6 +41,8 @@ pub struct Sv2Session {
 enum Phase {
     /// `SetupConnection` was sent; this frame follows when it is answered.
     SettingUp { open: Vec<u8> },
+    /// Extensions were asked for; this frame follows when that is answered (EX-21).
+    Negotiating { open: Vec<u8>, fixed_version: bool },
     /// The channel was asked for.
     Opening { fixed_version: bool },
     /// Mining.
@@ -49,9 +55,13 @@ impl Sv2Session {
     /// A session whose first message is ready to be sent.
     ///
     /// # Errors
-    /// [`SettingsError`] where a text is longer than 255 bytes.
+    /// [`SettingsError`] where a text is longer than 255 bytes, or the worker's name than 32.
     pub fn new(now: Instant, settings: &Sv2Settings) -> Result<Self, SettingsError> {
+        let name = settings.worker_name.as_deref();
+        // Only extended shares can carry one.
+        let name = name.filter(|_| settings.channel == ChannelKind::Extended);
         Ok(Self {
+            naming: name.map(Naming::new).transpose()?,
             kind: settings.channel,
             min_extranonce_size: settings.min_extranonce_size,
             roll_version: settings.roll_version,
@@ -73,15 +83,14 @@ impl Sv2Session {
         match self.phase {
             Phase::Closed => return Ok(()),
             Phase::Open(_) => self.deadline = now + SILENCE_DEADLINE,
-            Phase::SettingUp { .. } | Phase::Opening { .. } => {}
+            Phase::SettingUp { .. } | Phase::Negotiating { .. } | Phase::Opening { .. } => {}
         }
         match incoming {
             Incoming::Common(message) => self.handle_common(now, message),
             Incoming::Protocol(message) => self.handle_mining(now, message),
             Incoming::Misplaced(_, info) => Err(SessionError::Misplaced { message: info.name }),
-            Incoming::Extensions(_)
-            | Incoming::UnknownMessage(_)
-            | Incoming::UnknownExtension(_) => {
+            Incoming::Extensions(message) => self.handle_extensions(now, &message),
+            Incoming::UnknownMessage(_) | Incoming::UnknownExtension(_) => {
                 debug!(header = ?frame.header(), "message of no known kind ignored");
                 Ok(())
             }
@@ -93,7 +102,8 @@ impl Sv2Session {
         let Phase::Open(channel) = &mut self.phase else {
             return Submission::Void;
         };
-        match channel.submit(now, solution) {
+        let tail = self.naming.as_ref().map_or(&[][..], Naming::tail);
+        match channel.submit(now, solution, tail) {
             Ok((frame, block)) => {
                 self.out.push_back(frame);
                 Submission::Sent { block }
@@ -132,7 +142,10 @@ impl Sv2Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Closed => None,
-            Phase::SettingUp { .. } | Phase::Opening { .. } | Phase::Open(_) => Some(self.deadline),
+            Phase::SettingUp { .. }
+            | Phase::Negotiating { .. }
+            | Phase::Opening { .. }
+            | Phase::Open(_) => Some(self.deadline),
         }
     }
 
@@ -143,6 +156,7 @@ impl Sv2Session {
         }
         let waiting_for = match self.phase {
             Phase::SettingUp { .. } => "SetupConnection.Success",
+            Phase::Negotiating { .. } => return self.ask_for_channel(now),
             Phase::Opening { .. } => "an answer to the opening of a channel",
             Phase::Open(_) => "anything for three minutes",
             Phase::Closed => return,
@@ -171,8 +185,10 @@ impl Sv2Session {
                 self.events.push_back(ClientEvent::Reconnect(demand));
                 Ok(())
             }
-            // We use no extension, so there is no state to drop (FR-35).
-            CommonMessage::ChannelEndpointChanged(_) => Ok(()),
+            CommonMessage::ChannelEndpointChanged(changed) => {
+                self.negotiate_anew(changed.channel_id);
+                Ok(())
+            }
             CommonMessage::SetupConnection(_) => Err(SessionError::WrongDirection {
                 message: message.info().name,
             }),
@@ -188,7 +204,8 @@ impl Sv2Session {
             MiningMessage::OpenStandardMiningChannelSuccess(m) => {
                 let (id, group) = (m.channel_id, m.group_channel_id);
                 self.opened(now, ChannelKind::Standard, m.request_id, |roll| {
-                    Ok(Channel::new(id, group, Shape::Standard, m.target, roll))
+                    let shape = Shape::Standard;
+                    Ok(Channel::new(id, group, shape, m.target, roll, MAX_JOBS))
                 })
             }
             MiningMessage::OpenExtendedMiningChannelSuccess(m) => {
@@ -196,7 +213,7 @@ impl Sv2Session {
                 let least = self.min_extranonce_size;
                 self.opened(now, ChannelKind::Extended, m.request_id, |roll| {
                     let shape = Shape::extended(m.extranonce_prefix, m.extranonce_size, least)?;
-                    Ok(Channel::new(id, group, shape, m.target, roll))
+                    Ok(Channel::new(id, group, shape, m.target, roll, MAX_JOBS))
                 })
             }
             MiningMessage::OpenMiningChannelError(m) => {
@@ -220,16 +237,18 @@ impl Sv2Session {
                     event.into_iter().for_each(|event| self.push(event));
                     Ok(())
                 }
-                Phase::SettingUp { .. } => Err(SessionError::OutOfOrder {
-                    message: message.info().name,
-                }),
+                Phase::SettingUp { .. } | Phase::Negotiating { .. } => {
+                    let message = message.info().name;
+                    Err(SessionError::OutOfOrder { message })
+                }
                 // A pool may be about to serve a channel whose Success is on its way.
                 Phase::Opening { .. } | Phase::Closed => Ok(()),
             },
         }
     }
 
-    /// `SetupConnection.Success`: the channel is asked for at once (MP-31).
+    /// `SetupConnection.Success`: the channel is asked for at once (MP-31), or right after an extension
+    /// (EX-18, EX-20).
     fn open_channel(
         &mut self,
         now: Instant,
@@ -252,11 +271,68 @@ impl Sv2Session {
             self.end(CloseReason::ExtendedChannelsOnly);
             return Ok(());
         }
+        let fixed_version = flags.contains(MiningSuccessFlags::REQUIRES_FIXED_VERSION);
+        let open = core::mem::take(open);
+        self.phase = Phase::Negotiating {
+            open,
+            fixed_version,
+        };
+        match &mut self.naming {
+            Some(naming) => {
+                self.out.push_back(naming.request());
+                self.deadline = now + EXTENSIONS_DEADLINE;
+            }
+            None => self.ask_for_channel(now),
+        }
+        Ok(())
+    }
+
+    /// Goes on from where extensions were asked for.
+    fn ask_for_channel(&mut self, now: Instant) {
+        let Phase::Negotiating {
+            open,
+            fixed_version,
+        } = &mut self.phase
+        else {
+            return;
+        };
+        let fixed_version = *fixed_version;
         self.out.push_back(core::mem::take(open));
         self.deadline = now + ANSWER_DEADLINE;
-        let fixed_version = flags.contains(MiningSuccessFlags::REQUIRES_FIXED_VERSION);
         self.phase = Phase::Opening { fixed_version };
+    }
+
+    /// An answer that comes late, when the channel is open, counts as well.
+    fn handle_extensions(
+        &mut self,
+        now: Instant,
+        message: &ExtensionsMessage<'_>,
+    ) -> Result<(), SessionError> {
+        let Some(naming) = &mut self.naming else {
+            debug!(message = message.info().name, "message ignored");
+            return Ok(());
+        };
+        match (naming.handle(message)?, &self.phase) {
+            (Some(Answer::Granted | Answer::Declined), _) => self.ask_for_channel(now),
+            (Some(Answer::Impossible), Phase::Negotiating { .. } | Phase::Opening { .. }) => {
+                self.end(CloseReason::ExtensionsRequired);
+            }
+            (Some(Answer::Impossible) | None, _) => {}
+        }
         Ok(())
+    }
+
+    /// `ChannelEndpointChanged`: nothing of an extension is sent on the channel until it is agreed on
+    /// again (FR-35).
+    fn negotiate_anew(&mut self, channel_id: u32) {
+        let Phase::Open(channel) = &self.phase else {
+            return;
+        };
+        if channel.id() == channel_id
+            && let Some(naming) = &mut self.naming
+        {
+            self.out.push_back(naming.request());
+        }
     }
 
     /// An answer to the request for a channel; `channel` makes it, given whether versions may be rolled.
@@ -300,7 +376,7 @@ impl Sv2Session {
 }
 
 /// A message about channels, once ours is open. Those to other channels are nothing to us.
-fn on_channel(
+pub(super) fn on_channel(
     channel: &mut Channel,
     now: Instant,
     message: MiningMessage<'_>,

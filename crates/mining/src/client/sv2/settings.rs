@@ -38,6 +38,9 @@ pub struct Sv2Settings {
     pub min_extranonce_size: u16,
     /// Whether version bits may be rolled where the pool allows it.
     pub roll_version: bool,
+    /// A name to put into each share of an extended channel where the pool agrees to it (extension
+    /// 0x0002), at most 32 bytes. For who has several machines behind one channel.
+    pub worker_name: Option<String>,
     /// The host that was dialled.
     pub endpoint_host: String,
     /// The port that was dialled.
@@ -73,19 +76,28 @@ impl Sv2Settings {
 
     /// The frame that opens the channel.
     pub(super) fn open_frame(&self) -> Result<Vec<u8>, SettingsError> {
-        let user_identity = text("user name", &self.user_identity)?;
+        self.open_frame_for(&self.user_identity, REQUEST_ID)
+    }
+
+    /// The frame that opens a channel for `user`, as the request `request_id`.
+    pub(super) fn open_frame_for(
+        &self,
+        user: &str,
+        request_id: u32,
+    ) -> Result<Vec<u8>, SettingsError> {
+        let user_identity = text("user name", user)?;
         // A rate beyond what a float can hold must not become infinite (MP-34).
         let nominal_hash_rate = (self.nominal_hashrate.as_f64() as f32).min(f32::MAX);
         let max_target = U256::from_le_bytes(self.max_target.to_le_bytes());
         Ok(match self.channel {
             ChannelKind::Standard => framed(&OpenStandardMiningChannel {
-                request_id: REQUEST_ID,
+                request_id,
                 user_identity,
                 nominal_hash_rate,
                 max_target,
             }),
             ChannelKind::Extended => framed(&OpenExtendedMiningChannel {
-                request_id: REQUEST_ID,
+                request_id,
                 user_identity,
                 nominal_hash_rate,
                 max_target,

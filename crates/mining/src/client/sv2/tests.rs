@@ -26,8 +26,10 @@ use crate::client::{
     SolutionError, Submission,
 };
 
+mod crowd;
 mod faults;
 mod jobs;
+mod naming;
 mod opening;
 mod shares;
 
@@ -60,6 +62,7 @@ fn settings(channel: ChannelKind) -> Sv2Settings {
         max_target: Target::MAX,
         min_extranonce_size: 8,
         roll_version: true,
+        worker_name: None,
         endpoint_host: "pool.example".to_owned(),
         endpoint_port: 34254,
         vendor: "Acme".to_owned(),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use bitcoin::hex::DisplayHex;
 use headframe_channels::{
-    Channel, ChannelId, ChannelKind, DifficultyControl, ExtranoncePrefix, SV1_VERSION_MASK,
+    Channel, ChannelId, ChannelKind, DifficultyControl, ExtranoncePrefix, SV1_VERSION_MASK, Settled,
 };
 use headframe_sv1_wire::{
     Answer, Authorize, Configure, ErrorCode, Extranonce, Fault, Id, LineError, Method, Refusal,
@@ -82,6 +82,12 @@ pub enum Sv1Fault {
     /// Too many lines that are no Stratum.
     #[error("sent {MAX_UNREADABLE} lines that cannot be read, the last one: {0}")]
     Unreadable(Fault),
+    /// A line that no request needs.
+    #[error("sent a line of more than {limit} bytes")]
+    TooLong {
+        /// Bytes that a line may have.
+        limit: usize,
+    },
     /// The client did not say who it is.
     #[error("did not subscribe and authorize within {} s", AUTHORIZED_WITHIN.as_secs())]
     Silent,
@@ -136,11 +142,30 @@ impl Sv1Session {
         taken
     }
 
+    /// The client sent more than `limit` bytes without the end of a line. Whoever reads the lines has
+    /// not kept them; the client is told, and the connection has to end.
+    pub fn handle_too_long(&mut self, limit: usize) -> Sv1Fault {
+        let text = format!("a line can have {limit} bytes");
+        self.tell_fault(ErrorCode::PARSE_ERROR, text);
+        Sv1Fault::TooLong { limit }
+    }
+
     /// The pool has other work. What the session has already is not sent again.
     pub fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>) {
+        // There are no future jobs in SV1; the full job follows at once.
+        if work.is_start() {
+            return;
+        }
         let is_other = self.desk.handle_work(work);
         if is_other && self.work == WorkFlow::Flowing {
             self.send_pool_job(now);
+        }
+    }
+
+    /// The miner who was just authorized had this difficulty when it was here last.
+    pub fn handle_past(&mut self, now: Instant, past: Settled) {
+        if let Some(seat) = &mut self.seat {
+            seat.control.handle_past(now, past);
         }
     }
 
@@ -156,6 +181,10 @@ impl Sv1Session {
     /// When the client has been silent for too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Sv1Fault> {
         if self.patience.is_some_and(|end| now >= end) {
+            self.patience = None;
+            let seconds = AUTHORIZED_WITHIN.as_secs();
+            let text = format!("subscribe and authorize within {seconds} s");
+            self.tell_fault(ErrorCode::OTHER, text);
             return Err(Sv1Fault::Silent);
         }
         let shares = self.replies.release_overdue(now);
@@ -235,6 +264,12 @@ impl Sv1Session {
             Method::Unknown { .. } => Reply::unknown_method(id),
         };
         self.replies.push(&reply);
+    }
+
+    /// Answers what is no request.
+    fn tell_fault(&mut self, code: ErrorCode, text: String) {
+        let refusal = Refusal::with_message(code, text);
+        self.replies.push(&Reply::refused(Id::NULL, refusal));
     }
 
     fn handle_unreadable(&mut self, error: &LineError<'_>) -> Result<(), Sv1Fault> {
@@ -365,7 +400,8 @@ impl Sv1Session {
         prefix: ExtranoncePrefix,
     ) -> Seat {
         let payout = miner.payout.clone();
-        let mut channel = Channel::new(ChannelKind::Extended, prefix, payout);
+        let budget = &self.desk.budget;
+        let mut channel = Channel::new(ChannelKind::Extended, prefix, payout, budget);
         channel.set_version_mask(self.version_mask);
         let settings = self.desk.rules.difficulty;
         let mut control = DifficultyControl::new(settings, Hashrate::ZERO, Rung::EASIEST, now);

@@ -1,8 +1,9 @@
 //! Shares come in: `mining.submit`.
 
+use std::iter;
 use std::time::Instant;
 
-use headframe_channels::{Channel, ChannelId, JobId, RejectReason, Share};
+use headframe_channels::{Channel, ChannelId, JobId, RejectReason, Share, ShareVerdict};
 use headframe_sv1_wire::{ErrorCode, Id, Refusal, Reply, Submit};
 use headframe_work::UnixTime;
 
@@ -26,11 +27,7 @@ impl Sv1Session {
         if !self.is_subscribed {
             return Err(Refusal::new(ErrorCode::NOT_SUBSCRIBED));
         }
-        let worker = self
-            .workers
-            .iter()
-            .find(|worker| worker.name == submit.worker);
-        let (Some(worker), Some(seat)) = (worker, &mut self.seat) else {
+        let Some(seat) = &mut self.seat else {
             return Err(Refusal::new(ErrorCode::UNAUTHORIZED));
         };
         let job_id = u32::from_str_radix(&submit.job_id, 16)
@@ -44,7 +41,20 @@ impl Sv1Session {
             nonce: submit.nonce,
             extranonce: submit.extranonce2.as_bytes(),
         };
+        let mut workers = self.workers.iter();
+        let Some(worker) = workers.find(|worker| worker.name == submit.worker) else {
+            // The share is refused, the block is not: it pays whom the connection pays.
+            if seat.channel.makes_block(&share)
+                && let ShareVerdict::Block(block, _) = seat.judge(now, &share)
+            {
+                self.desk.hand_in(seat.id, *block);
+            }
+            return Err(Refusal::new(ErrorCode::UNAUTHORIZED));
+        };
         let verdict = seat.judge(now, &share);
+        if self.desk.budget.is_used_up() {
+            self.desk.budget.make_room(iter::once(&mut seat.channel));
+        }
         let recorded = self
             .desk
             .record(now, seat, worker.seat, job_id, verdict)

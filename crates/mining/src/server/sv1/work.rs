@@ -50,11 +50,9 @@ impl Sv1Session {
     /// when no job could be made. On another tip the miner is told to drop what it has.
     fn send_job(&mut self, now: Instant, job_id: JobId) -> bool {
         let Some(seat) = &self.seat else { return false };
-        let job = match job_id == self.desk.work.job_id {
-            true => self.desk.pool_job(seat),
-            false => self.desk.make_job(seat, job_id),
+        let Some(job) = self.desk.present_job(seat, job_id) else {
+            return false;
         };
-        let Some(job) = job else { return false };
         if let Some(rung) = self.announce() {
             self.replies.notify(&set_difficulty(rung));
         }

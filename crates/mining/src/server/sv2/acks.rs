@@ -21,6 +21,8 @@ pub(super) struct Acks {
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     channel: ChannelId,
+    /// Whom the share is booked on.
+    seat: ChannelId,
     sequence_number: u32,
     accepted: Accepted,
 }
@@ -34,9 +36,15 @@ struct Batch {
 }
 
 impl Acks {
-    pub(super) fn push(&mut self, channel: ChannelId, sequence_number: u32, accepted: Accepted) {
+    pub(super) fn push(
+        &mut self,
+        (channel, seat): (ChannelId, ChannelId),
+        sequence_number: u32,
+        accepted: Accepted,
+    ) {
         self.waiting.push_back(Waiting {
             channel,
+            seat,
             sequence_number,
             accepted,
         });
@@ -48,14 +56,14 @@ impl Acks {
         self.release_while(|share| share.accepted.sequence <= sequence, output);
     }
 
-    /// Acknowledges the shares that have waited long enough, and says how many each channel had.
+    /// Acknowledges the shares that have waited long enough, and says how many each seat had.
     pub(super) fn release_overdue(
         &mut self,
         now: Instant,
         output: &mut Vec<u8>,
     ) -> impl Iterator<Item = (ChannelId, u32)> + use<> {
-        let batches = self.release_while(|share| share.accepted.deadline <= now, output);
-        batches.into_iter().map(|(id, batch)| (id, batch.count))
+        self.release_while(|share| share.accepted.deadline <= now, output)
+            .into_iter()
     }
 
     /// Whether so many wait that the ledger cannot be counted on.
@@ -63,13 +71,12 @@ impl Acks {
         self.waiting.len() >= MAX_WAITING
     }
 
-    /// Acknowledges all shares, and says how many each channel had.
+    /// Acknowledges all shares, and says how many each seat had.
     pub(super) fn release_all(
         &mut self,
         output: &mut Vec<u8>,
     ) -> impl Iterator<Item = (ChannelId, u32)> + use<> {
-        let batches = self.release_while(|_| true, output);
-        batches.into_iter().map(|(id, batch)| (id, batch.count))
+        self.release_while(|_| true, output).into_iter()
     }
 
     /// Forgets a closed channel: there is no message for it any more (MP-51). Its shares are in
@@ -87,15 +94,20 @@ impl Acks {
         &mut self,
         is_due: impl Fn(&Waiting) -> bool,
         output: &mut Vec<u8>,
-    ) -> BTreeMap<ChannelId, Batch> {
+    ) -> BTreeMap<ChannelId, u32> {
         let due = self
             .waiting
             .iter()
             .take_while(|share| is_due(share))
             .count();
-        let batches = sum(self.waiting.drain(..due));
+        let mut batches = BTreeMap::<ChannelId, Batch>::new();
+        let mut seats = BTreeMap::new();
+        for share in self.waiting.drain(..due) {
+            batches.entry(share.channel).or_default().add(&share);
+            *seats.entry(share.seat).or_default() += 1;
+        }
         self.write(&batches, output);
-        batches
+        seats
     }
 
     fn write(&mut self, batches: &BTreeMap<ChannelId, Batch>, output: &mut Vec<u8>) {
@@ -114,15 +126,12 @@ impl Acks {
     }
 }
 
-fn sum(shares: impl Iterator<Item = Waiting>) -> BTreeMap<ChannelId, Batch> {
-    let mut batches = BTreeMap::<ChannelId, Batch>::new();
-    for share in shares {
-        let batch = batches.entry(share.channel).or_default();
-        batch.last_sequence_number = share.sequence_number;
-        batch.count += 1;
-        batch.work += share.accepted.work;
+impl Batch {
+    fn add(&mut self, share: &Waiting) {
+        self.last_sequence_number = share.sequence_number;
+        self.count += 1;
+        self.work += share.accepted.work;
     }
-    batches
 }
 
 #[cfg(test)]
@@ -168,7 +177,8 @@ mod tests {
                 work: Work::of_rung(Rung::from_exponent(exponent)),
                 deadline: now + Duration::from_secs(1),
             };
-            acks.push(ChannelId::new(7), number, accepted);
+            let seat = ChannelId::new(number);
+            acks.push((ChannelId::new(7), seat), number, accepted);
         }
         for sequence in [0, 1, 2, 2, 5] {
             acks.release(sequence, &mut output);
@@ -187,7 +197,8 @@ mod tests {
                 work: Work::of_rung(Rung::ONE),
                 deadline: now,
             };
-            acks.push(ChannelId::new(channel), number, accepted);
+            let id = ChannelId::new(channel);
+            acks.push((id, id), number, accepted);
         }
         acks.forget(ChannelId::new(1));
         let overdue: Vec<_> = acks.release_overdue(now, &mut output).collect();

@@ -1,22 +1,48 @@
 //! Jobs, tips and targets go out (spec §5.3.15–5.3.17, §5.3.21).
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bitcoin::hashes::Hash;
 use headframe_channels::{ChannelId, JobId};
 use headframe_sv2_wire::mining::{NewExtendedMiningJob, NewMiningJob, SetNewPrevHash, SetTarget};
 use headframe_sv2_wire::{Bytes64K, Seq255, U256, write_frame};
-use headframe_work::{Rung, UnixTime};
+use headframe_work::{Job, Rung, UnixTime};
 
 use super::Sv2Session;
-use crate::server::seat::Seat;
-use crate::server::{PoolWork, SessionEvent};
+use super::groups::Audience;
+use super::setup::Setup;
+use crate::server::PoolWork;
+use crate::server::hub::{NextWork, TipStart};
+use crate::server::seat::Staged;
+
+/// The next tip's job is sent this long after what made it necessary, so that it stands in nobody's
+/// way, and once for all channels that are opened together.
+const STAGE_AFTER: Duration = Duration::from_secs(1);
 
 impl Sv2Session {
-    /// Gives a channel the pool's present work.
-    pub(super) fn send_pool_job(&mut self, now: Instant, id: ChannelId) {
+    /// Tells the channels that hold the staged job of their tip that it is known.
+    pub(super) fn begin_tip(&mut self, now: Instant) {
+        let Some(start) = self.desk.work.start.clone() else {
+            return;
+        };
+        for audience in self.audiences() {
+            self.activate(now, &audience, &start);
+        }
+    }
+
+    /// Gives all channels the pool's present work.
+    pub(super) fn send_pool_jobs(&mut self, now: Instant) {
         let job_id = self.desk.work.job_id;
-        self.send_job(now, id, job_id);
+        for audience in self.audiences() {
+            self.send_job(now, &audience, job_id);
+        }
+    }
+
+    /// Gives a channel that was just opened the pool's present work.
+    pub(super) fn send_first_job(&mut self, now: Instant, id: ChannelId) {
+        let job_id = self.desk.work.job_id;
+        self.send_job(now, &Audience::alone(id), job_id);
     }
 
     /// Gives a job of its own to each channel that needs one: a changed target applies to jobs
@@ -42,53 +68,198 @@ impl Sv2Session {
         let is_job_due = seat.wants_job(now, work);
         self.look_at = self.look_at.min(seat.poll_timeout(work));
         if let Some(rung) = changed {
-            self.desk.tell(SessionEvent::Difficulty { seat: id, rung });
+            self.workers.tell_difficulty(&mut self.desk, id, rung);
         }
         if is_job_due {
             self.send_own_job(now, id);
         }
     }
 
+    /// What is staged is to be looked at soon.
+    pub(super) fn plan_staging(&mut self, now: Instant) {
+        if self.desk.work.next.is_some() && !self.seats.is_empty() {
+            self.stage_at.get_or_insert(now + STAGE_AFTER);
+        }
+    }
+
+    /// Sends the next tip's job ahead to all who do not hold it.
+    pub(super) fn stage_jobs(&mut self) {
+        self.stage_at = None;
+        let Some(next) = self.desk.work.next.clone() else {
+            return;
+        };
+        for audience in self.audiences() {
+            self.stage(&audience, &next);
+        }
+    }
+
+    fn audiences(&self) -> Vec<Audience> {
+        match self
+            .setup
+            .as_ref()
+            .is_some_and(Setup::requires_standard_jobs)
+        {
+            true => self.groups.singles(),
+            false => self.groups.audiences(),
+        }
+    }
+
     fn send_own_job(&mut self, now: Instant, id: ChannelId) {
         let job_id = self.desk.rules.job_ids.next();
-        let is_made = self.send_job(now, id, job_id);
+        let is_made = self.send_job(now, &Audience::alone(id), job_id);
         if let Some(seat) = self.seats.get_mut(&id) {
             seat.note_own_job(now, is_made);
         }
     }
 
-    /// Sends the present work under `job_id`, after the target if that is another one. False when
-    /// no job could be made.
+    /// Sends the present work under `job_id`, after the target where that is another one. False
+    /// when no job could be made.
     ///
-    /// A channel that is not on the present tip gets one future job, and then the `SetNewPrevHash`
-    /// that names it (MP-86 to MP-88).
-    fn send_job(&mut self, now: Instant, id: ChannelId, job_id: JobId) -> bool {
-        let Some(seat) = self.seats.get_mut(&id) else {
+    /// An audience that is not on the present tip gets one future job, and then the
+    /// `SetNewPrevHash` that names it, to the same id (R-9, MP-86 to MP-88).
+    fn send_job(&mut self, now: Instant, audience: &Audience, job_id: JobId) -> bool {
+        let Some(job) = self.make_job(audience, job_id) else {
             return false;
         };
-        self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
-        let job = match job_id == self.desk.work.job_id {
-            true => self.desk.pool_job(seat),
-            false => self.desk.make_job(seat, job_id),
-        };
-        let Some(job) = job else { return false };
-        let work = &self.desk.work;
-        let changed = seat.announce(work);
-        if let Some(rung) = changed {
-            write_target(id, rung, &mut self.output);
+        self.announce(audience);
+        let (time, is_on_tip) = (self.next_time(now, audience), self.is_on_tip(audience));
+        for id in &audience.members {
+            if let Some(seat) = self.seats.get_mut(id) {
+                seat.send_job(now, job_id, &self.desk.work, Arc::clone(&job), time);
+                self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
+            }
         }
-        let is_on_tip = seat.is_on_tip_of(work);
-        let time = seat.next_time(now, work);
-        seat.send_job(now, job_id, work, job, time);
-        write_job(seat, is_on_tip.then_some(time.as_secs()), &mut self.output);
+        let root = self.merkle_root(audience);
+        let begin = is_on_tip.then_some(time);
+        let rolling = self.allows_rolling();
+        write_job(
+            audience.to,
+            job_id,
+            &job,
+            root,
+            begin,
+            rolling,
+            &mut self.output,
+        );
         if !is_on_tip {
-            write_tip(id, job_id, work, time, &mut self.output);
-        }
-        self.look_at = self.look_at.min(seat.poll_timeout(work));
-        if let Some(rung) = changed {
-            self.desk.tell(SessionEvent::Difficulty { seat: id, rung });
+            write_tip(audience.to, job_id, &self.desk.work, time, &mut self.output);
         }
         true
+    }
+
+    fn make_job(&mut self, audience: &Audience, job_id: JobId) -> Option<Arc<Job>> {
+        let seat = self.seats.get_mut(audience.members.first()?)?;
+        // One for which no job can be made is looked at again.
+        self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
+        self.desk.present_job(seat, job_id)
+    }
+
+    /// Sends a job ahead of its tip, unless it was sent so already. A channel that has no tip yet
+    /// gets none: ESP-Miner would begin with the wrong one.
+    fn stage(&mut self, audience: &Audience, next: &NextWork) {
+        let staged = Staged {
+            number: next.number,
+            to: audience.to,
+        };
+        let seats = || audience.members.iter().filter_map(|id| self.seats.get(id));
+        let has_all = seats().all(|seat| seat.staged_job(staged).is_some());
+        if has_all || seats().any(|seat| seat.channel.newest_job().is_none()) {
+            return;
+        }
+        // No id twice on a channel, though the same work was staged under another address.
+        let job_id = match seats().any(|seat| seat.was_staged(next.number)) {
+            true => self.desk.rules.job_ids.next(),
+            false => next.number,
+        };
+        let Some(seat) = seats().next() else { return };
+        let Some(job) = self.desk.shared_job(seat, &next.prepared, job_id) else {
+            return;
+        };
+        for id in &audience.members {
+            if let Some(seat) = self.seats.get_mut(id) {
+                seat.stage_job(staged, job_id, Arc::clone(&job));
+            }
+        }
+        let root = self.staged_root(audience);
+        let rolling = self.allows_rolling();
+        write_job(
+            audience.to,
+            job_id,
+            &job,
+            root,
+            None,
+            rolling,
+            &mut self.output,
+        );
+    }
+
+    /// Names the staged job in a `SetNewPrevHash`, if all of the audience hold it and wait for it.
+    fn activate(&mut self, now: Instant, audience: &Audience, start: &TipStart) {
+        let staged = Staged {
+            number: start.number,
+            to: audience.to,
+        };
+        let mut held = audience.members.iter().map(|id| {
+            let held = self.seats.get(id)?.staged_job(staged)?;
+            Some((held.id(), Arc::clone(held.job())))
+        });
+        let Some(Some((job_id, job))) = held.next() else {
+            return;
+        };
+        let is_same = |other: Option<(JobId, _)>| other.is_some_and(|(id, _)| id == job_id);
+        if !held.all(is_same) {
+            return;
+        }
+        let job = self.desk.on_tip(&job, &start.prepared);
+        self.announce(audience);
+        let time = self.next_time(now, audience);
+        for id in &audience.members {
+            if let Some(seat) = self.seats.get_mut(id) {
+                seat.activate_job(now, job_id, &self.desk.work, Arc::clone(&job), time);
+                self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
+            }
+        }
+        write_tip(audience.to, job_id, &self.desk.work, time, &mut self.output);
+    }
+
+    /// Tells each channel its target where that is another one.
+    fn announce(&mut self, audience: &Audience) {
+        for &id in &audience.members {
+            let seat = self.seats.get_mut(&id);
+            if let Some(rung) = seat.and_then(|seat| seat.announce(&self.desk.work)) {
+                write_target(id, rung, &mut self.output);
+                self.workers.tell_difficulty(&mut self.desk, id, rung);
+            }
+        }
+    }
+
+    fn is_on_tip(&self, audience: &Audience) -> bool {
+        let mut seats = audience.members.iter().filter_map(|id| self.seats.get(id));
+        seats.all(|seat| seat.is_on_tip_of(&self.desk.work))
+    }
+
+    fn next_time(&self, now: Instant, audience: &Audience) -> UnixTime {
+        let work = &self.desk.work;
+        let seats = audience.members.iter().filter_map(|id| self.seats.get(id));
+        let latest = seats.map(|seat| seat.next_time(now, work)).max();
+        latest.unwrap_or_else(|| work.time(now))
+    }
+
+    /// Whether jobs allow version rolling (MP-28).
+    fn allows_rolling(&self) -> bool {
+        !self.desk.rules.sv2.fixed_version
+    }
+
+    /// The merkle root of the newest job, where the audience is one standard channel.
+    fn merkle_root(&self, audience: &Audience) -> Option<[u8; 32]> {
+        let seat = self.seats.get(&audience.to)?;
+        seat.channel.newest_job()?.merkle_root()
+    }
+
+    /// The same of the staged job.
+    fn staged_root(&self, audience: &Audience) -> Option<[u8; 32]> {
+        let seat = self.seats.get(&audience.to)?;
+        seat.channel.staged_job()?.merkle_root()
     }
 }
 
@@ -102,7 +273,7 @@ fn write_target(id: ChannelId, rung: Rung, output: &mut Vec<u8>) {
 
 /// Activates the future job `job_id`.
 fn write_tip(
-    id: ChannelId,
+    to: ChannelId,
     job_id: JobId,
     work: &PoolWork,
     min_time: UnixTime,
@@ -110,7 +281,7 @@ fn write_tip(
 ) {
     let template = work.prepared.template();
     let message = SetNewPrevHash {
-        channel_id: id.get(),
+        channel_id: to.get(),
         job_id: job_id.get(),
         prev_hash: U256::from_le_bytes(template.prev_hash.to_byte_array()),
         min_ntime: min_time.as_secs(),
@@ -119,16 +290,22 @@ fn write_tip(
     write_frame(&message, output);
 }
 
-/// Writes the newest job of `seat`, a future one where `min_ntime` is not set. A standard job
-/// has a merkle root, an extended one the parts to make it from.
-fn write_job(seat: &Seat, min_ntime: Option<u32>, output: &mut Vec<u8>) {
-    let Some(sent) = seat.channel.newest_job() else {
-        return;
-    };
-    let (channel_id, job_id) = (seat.id.get(), sent.id().get());
-    let prepared = sent.job().prepared();
+/// Writes a job, a future one where it does not `begin` at a time. With a merkle root it is a
+/// standard one; without, it has the parts that the root is made of.
+fn write_job(
+    to: ChannelId,
+    job_id: JobId,
+    job: &Job,
+    merkle_root: Option<[u8; 32]>,
+    begin: Option<UnixTime>,
+    version_rolling_allowed: bool,
+    output: &mut Vec<u8>,
+) {
+    let (channel_id, job_id) = (to.get(), job_id.get());
+    let (prepared, coinbase) = (job.prepared(), job.coinbase());
     let version = prepared.template().version;
-    if let Some(merkle_root) = sent.merkle_root() {
+    let min_ntime = begin.map(UnixTime::as_secs);
+    if let Some(merkle_root) = merkle_root {
         let merkle_root = U256::from_le_bytes(merkle_root);
         let job = NewMiningJob {
             channel_id,
@@ -139,13 +316,12 @@ fn write_job(seat: &Seat, min_ntime: Option<u32>, output: &mut Vec<u8>) {
         };
         return write_frame(&job, output);
     }
-    let coinbase = sent.job().coinbase();
     let job = NewExtendedMiningJob {
         channel_id,
         job_id,
         min_ntime,
         version,
-        version_rolling_allowed: true,
+        version_rolling_allowed,
         merkle_path: Seq255::from_hashes(prepared.merkle_path())
             .expect("a block has fewer than 2^255 transactions"),
         coinbase_tx_prefix: Bytes64K::new(coinbase.prefix())

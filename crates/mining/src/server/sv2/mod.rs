@@ -1,26 +1,30 @@
 //! A connection of a Stratum V2 miner or proxy (spec §5).
 //!
-//! Standard and extended channels, many on one connection, each addressed by its own id. Not here
-//! yet: messages to groups, extensions, custom jobs; what asks for them is refused or ignored as
-//! the specification says.
+//! Standard and extended channels, many on one connection; those of a group are addressed together.
+//! Not here yet: custom jobs; what asks for them is refused.
 
 mod acks;
+mod extensions;
+mod groups;
 mod jobs;
 mod open;
 mod setup;
 mod submit;
+mod workers;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headframe_channels::{Channel, ChannelId, ExtranoncePrefix};
+use headframe_channels::{ChannelId, ExtranoncePrefix, Settled};
 use headframe_sv2_wire::mining::MiningMessage;
 use headframe_sv2_wire::{DecodeError, Frame, Incoming};
-use headframe_work::Payout;
 
 use self::acks::Acks;
+use self::extensions::{Extensions, MAX_REQUESTS};
+use self::groups::Groups;
 use self::setup::Setup;
+use self::workers::Workers;
 use super::desk::Desk;
 use super::seat::Seat;
 use super::{PoolRules, PoolWork, SessionEvent};
@@ -41,7 +45,9 @@ pub struct Sv2Session {
     /// What the client said of itself; `None` until it did.
     setup: Option<Setup>,
     seats: BTreeMap<ChannelId, Seat>,
-    groups: HashMap<GroupKind, Group>,
+    groups: Groups,
+    extensions: Extensions,
+    workers: Workers,
     /// The id of the next channel or group: they share one space (MP-16), and none is used twice
     /// (MP-15).
     next_id: u32,
@@ -49,34 +55,13 @@ pub struct Sv2Session {
     opened_on_tip: u32,
     /// No seat is to be looked at before this time.
     look_at: Instant,
+    /// When the next tip's job is to be sent ahead.
+    stage_at: Option<Instant>,
     acks: Acks,
     output: Vec<u8>,
     /// When a client without a channel is sent away.
     patience: Option<Instant>,
     is_finished: bool,
-}
-
-/// Channels that could share a job.
-#[derive(Debug)]
-struct Group {
-    id: ChannelId,
-    members: BTreeSet<ChannelId>,
-}
-
-/// What the channels of a group have in common.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct GroupKind {
-    extranonce_len: usize,
-    payout: Payout,
-}
-
-impl GroupKind {
-    fn of(channel: &Channel) -> Self {
-        Self {
-            extranonce_len: channel.extranonce_len(),
-            payout: channel.payout().clone(),
-        }
-    }
 }
 
 /// Why a connection has to end. The client's fault.
@@ -94,6 +79,12 @@ pub enum Sv2Fault {
     /// A message of another subprotocol, or one that only servers send (FR-59).
     #[error("sent {0}, which is not for a mining server")]
     Misplaced(&'static str),
+    /// It went on without an extension that the pool requires (EX-27).
+    #[error("did not agree on extension 0x0002, which this pool requires")]
+    LacksExtension,
+    /// More requests for extensions than any client needs.
+    #[error("asked for extensions more than {MAX_REQUESTS} times")]
+    TooManyRequests,
     /// The client did not introduce itself.
     #[error("sent no SetupConnection within {} s", SETUP_WITHIN.as_secs())]
     SilentAtSetup,
@@ -109,10 +100,13 @@ impl Sv2Session {
             desk: Desk::new(rules, work),
             setup: None,
             seats: BTreeMap::new(),
-            groups: HashMap::new(),
+            groups: Groups::default(),
+            extensions: Extensions::default(),
+            workers: Workers::default(),
             next_id: 1,
             opened_on_tip: 0,
             look_at: now + NEVER,
+            stage_at: None,
             acks: Acks::default(),
             output: Vec::new(),
             patience: Some(now + SETUP_WITHIN),
@@ -144,12 +138,18 @@ impl Sv2Session {
             Incoming::Protocol(message) if self.setup.is_none() => {
                 Err(Sv2Fault::NotSetUp(message.info().name))
             }
+            Incoming::Protocol(message) if self.lacks_extension() => {
+                Err(self.refuse_unextended(&message))
+            }
             Incoming::Protocol(message) => self.handle_mining(now, &message),
             Incoming::Misplaced(_, info) => Err(Sv2Fault::Misplaced(info.name)),
+            Incoming::Extensions(message) if self.setup.is_some() => {
+                self.handle_extensions(now, &message)
+            }
             Incoming::Extensions(_)
             | Incoming::UnknownMessage(_)
             | Incoming::UnknownExtension(_) => match self.setup {
-                // An extension that is not served is not answered (EX-30, FR-57, FR-58).
+                // What is not known is not answered (FR-57, FR-58).
                 Some(_) => Ok(()),
                 None => Err(Sv2Fault::NotSetUp("an extension's message")),
             },
@@ -164,10 +164,20 @@ impl Sv2Session {
         }
         if work.tip() != tip {
             self.opened_on_tip = 0;
+            self.begin_tip(now);
         }
-        let seats: Vec<ChannelId> = self.seats.keys().copied().collect();
-        for id in seats {
-            self.send_pool_job(now, id);
+        // Who does not hold what a tip is begun with waits for the full job, which follows.
+        if !work.is_start() {
+            self.send_pool_jobs(now);
+            self.plan_staging(now);
+        }
+    }
+
+    /// The miner of a channel that was just opened had this difficulty when it was here last.
+    pub fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Settled) {
+        if let Some(seat) = self.seats.get_mut(&seat) {
+            seat.control.handle_past(now, past);
+            self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
         }
     }
 
@@ -185,6 +195,7 @@ impl Sv2Session {
         if self.patience.is_some_and(|end| now >= end) {
             self.is_finished = true;
             return Err(match self.setup {
+                Some(_) if self.lacks_extension() => Sv2Fault::LacksExtension,
                 Some(_) => Sv2Fault::NoChannel,
                 None => Sv2Fault::SilentAtSetup,
             });
@@ -193,6 +204,9 @@ impl Sv2Session {
         self.tell_not_durable(overdue);
         if now >= self.look_at {
             self.look_at_seats(now);
+        }
+        if self.stage_at.is_some_and(|at| now >= at) {
+            self.stage_jobs();
         }
         Ok(())
     }
@@ -203,10 +217,15 @@ impl Sv2Session {
             return None;
         }
         let seats = (!self.seats.is_empty()).then_some(self.look_at);
-        [seats, self.patience, self.acks.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            seats,
+            self.stage_at,
+            self.patience,
+            self.acks.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The next thing that the pool is to know.
@@ -291,14 +310,8 @@ impl Sv2Session {
             return;
         };
         self.acks.forget(id);
-        let kind = GroupKind::of(&seat.channel);
-        if let Some(group) = self.groups.get_mut(&kind) {
-            group.members.remove(&id);
-            if group.members.is_empty() {
-                self.groups.remove(&kind);
-            }
-        }
-        self.desk.tell(SessionEvent::Left { seat: id });
+        self.groups.leave(id);
+        self.workers.leave(&mut self.desk, id);
         let prefix = seat.channel.prefix();
         self.desk.tell(SessionEvent::PrefixReturned(prefix));
     }

@@ -1,6 +1,5 @@
 //! Channels are opened, updated and closed (spec §5.3.2–5.3.9).
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use headframe_channels::{Channel, ChannelId, ChannelKind, DifficultyControl, ExtranoncePrefix};
@@ -13,10 +12,12 @@ use headframe_sv2_wire::mining::{
 use headframe_sv2_wire::{Bytes32, U256, codes, write_frame};
 use headframe_work::{Coinbase, Hashrate, Miner, Rung, Target};
 
+use super::Sv2Session;
+use super::groups::GroupKind;
 use super::setup::Setup;
-use super::{Group, GroupKind, Sv2Session};
+use super::workers;
 use crate::server::seat::Seat;
-use crate::server::{Device, Joined, Protocol, SessionEvent};
+use crate::server::{Device, SessionEvent};
 
 /// Channels on one connection. A farm's proxy has some thousands of miners.
 const MAX_CHANNELS: usize = 10_000;
@@ -94,12 +95,11 @@ impl Sv2Session {
 
     /// A client closes a channel, or all channels of a group (MP-55). Unknown ids are ignored.
     pub(super) fn handle_close(&mut self, now: Instant, id: ChannelId) {
-        let group = self.groups.values().find(|group| group.id == id);
-        let members =
-            group.map_or_else(|| vec![id], |group| group.members.iter().copied().collect());
-        for member in members {
+        for member in self.groups.members(id).unwrap_or_else(|| vec![id]) {
             self.leave(member);
         }
+        // The last of a group is addressed by its own id again.
+        self.plan_staging(now);
         if self.seats.is_empty() && self.patience.is_none() {
             self.patience = Some(now + super::CHANNEL_WITHIN);
         }
@@ -118,7 +118,8 @@ impl Sv2Session {
         match self.open(now, opening) {
             Ok(id) => {
                 self.patience = None;
-                self.send_pool_job(now, id);
+                self.send_first_job(now, id);
+                self.plan_staging(now);
             }
             Err(error_code) => {
                 let request_id = opening.request_id;
@@ -147,7 +148,9 @@ impl Sv2Session {
         let miner = self.miner(opening.user)?;
         let prefix = self.take_place()?;
         let id = self.next_id();
-        let channel = Channel::with_rolled_len(kind, prefix, miner.payout.clone(), rolled_len);
+        let payout = miner.payout.clone();
+        let budget = &self.desk.budget;
+        let channel = Channel::with_rolled_len(kind, prefix, payout, rolled_len, budget);
         let control = DifficultyControl::new(settings, rate, floor, now);
         let seat = Seat::new(id, miner, channel, control, &self.desk.work, now);
         let group = self.join_group(&seat);
@@ -164,6 +167,9 @@ impl Sv2Session {
             ChannelKind::Extended if standard_only => {
                 Err(codes::EXTENDED_CHANNELS_NOT_SUPPORTED_FOR_STANDARD_JOBS)
             }
+            ChannelKind::Standard if self.desk.rules.sv2.extended_channels_only => {
+                Err(codes::STANDARD_CHANNELS_NOT_SUPPORTED)
+            }
             ChannelKind::Extended | ChannelKind::Standard => Ok(()),
         }
     }
@@ -173,7 +179,7 @@ impl Sv2Session {
     fn take_place(&mut self) -> Result<ExtranoncePrefix, Code<'static>> {
         let has_room = self.seats.len() < MAX_CHANNELS
             && self.opened_on_tip < MAX_OPENED_PER_TIP
-            && self.next_id < u32::MAX - 2;
+            && self.next_id < workers::FIRST_SEAT - 2;
         let prefix = match has_room {
             true => self.desk.take_prefix(),
             false => None,
@@ -196,13 +202,8 @@ impl Sv2Session {
     /// Puts `seat` into its group, which is made when it is the first of its kind.
     fn join_group(&mut self, seat: &Seat) -> ChannelId {
         let kind = GroupKind::of(&seat.channel);
-        if let Some(group) = self.groups.get_mut(&kind) {
-            group.members.insert(seat.id);
-            return group.id;
-        }
-        let id = self.next_id();
-        let members = BTreeSet::from([seat.id]);
-        self.groups.insert(kind, Group { id, members });
+        let id = self.groups.find(&kind).unwrap_or_else(|| self.next_id());
+        self.groups.join(id, kind, seat.id);
         id
     }
 
@@ -237,15 +238,9 @@ impl Sv2Session {
     }
 
     fn tell_joined(&mut self, seat: &Seat) {
-        let device = self.setup.as_ref().map(|setup| setup.device.clone());
-        self.desk.tell(SessionEvent::Joined(Box::new(Joined {
-            seat: seat.id,
-            miner: seat.miner.clone(),
-            protocol: Protocol::Sv2,
-            kind: seat.channel.kind(),
-            device: device.unwrap_or_default(),
-            rung: seat.announced(),
-        })));
+        let Some(setup) = &self.setup else { return };
+        let joined = workers::joined(seat.id, seat.miner.clone(), seat, &setup.device);
+        self.desk.tell(joined);
     }
 }
 

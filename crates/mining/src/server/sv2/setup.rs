@@ -9,15 +9,10 @@ use headframe_sv2_wire::flags::{MiningRequestFlags, MiningSuccessFlags};
 use headframe_sv2_wire::{Protocol, codes, write_frame};
 
 use super::{CHANNEL_WITHIN, Sv2Fault, Sv2Session};
-use crate::server::Device;
+use crate::server::{Device, Sv2Rules};
 
 /// The one version of the protocol there is.
 const VERSION: u16 = 2;
-/// What a client may require of this server.
-const SUPPORTED: MiningRequestFlags = MiningRequestFlags::from_bits(
-    MiningRequestFlags::REQUIRES_STANDARD_JOBS.bits()
-        | MiningRequestFlags::REQUIRES_VERSION_ROLLING.bits(),
-);
 
 /// What a client said of itself.
 #[derive(Debug)]
@@ -30,6 +25,27 @@ impl Setup {
     pub(super) fn requires_standard_jobs(&self) -> bool {
         self.flags
             .contains(MiningRequestFlags::REQUIRES_STANDARD_JOBS)
+    }
+}
+
+impl Sv2Rules {
+    /// What a client may require.
+    fn supported(self) -> MiningRequestFlags {
+        let standard_jobs =
+            (!self.extended_channels_only).then_some(MiningRequestFlags::REQUIRES_STANDARD_JOBS);
+        let rolling = (!self.fixed_version).then_some(MiningRequestFlags::REQUIRES_VERSION_ROLLING);
+        standard_jobs.unwrap_or_default() | rolling.unwrap_or_default()
+    }
+
+    /// What the pool requires, never an echo of the client's flags (MP-30).
+    fn required(self) -> MiningSuccessFlags {
+        let fixed_version = self
+            .fixed_version
+            .then_some(MiningSuccessFlags::REQUIRES_FIXED_VERSION);
+        let extended_channels = self
+            .extended_channels_only
+            .then_some(MiningSuccessFlags::REQUIRES_EXTENDED_CHANNELS);
+        fixed_version.unwrap_or_default() | extended_channels.unwrap_or_default()
     }
 }
 
@@ -51,7 +67,7 @@ impl Sv2Session {
 
     fn handle_setup(&mut self, now: Instant, setup: &SetupConnection<'_>) {
         let flags = MiningRequestFlags::from_bits(setup.flags);
-        let unsupported = flags.without(SUPPORTED);
+        let unsupported = flags.without(self.desk.rules.sv2.supported());
         match () {
             () if setup.protocol != Protocol::MINING => {
                 self.refuse_setup(0, codes::UNSUPPORTED_PROTOCOL);
@@ -79,10 +95,9 @@ impl Sv2Session {
             flags,
         });
         self.patience = Some(now + CHANNEL_WITHIN);
-        // The server's own policy, never an echo of the client's flags (MP-30).
         let success = SetupConnectionSuccess {
             used_version: VERSION,
-            flags: MiningSuccessFlags::NONE.bits(),
+            flags: self.desk.rules.sv2.required().bits(),
         };
         write_frame(&success, &mut self.output);
     }

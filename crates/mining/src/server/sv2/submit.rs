@@ -2,13 +2,15 @@
 
 use std::time::Instant;
 
-use headframe_channels::{ChannelId, ChannelKind, JobId, RejectReason, Share};
+use headframe_channels::{ChannelId, ChannelKind, JobId, RejectReason, Share, ShareVerdict};
 use headframe_sv2_wire::codes::Code;
 use headframe_sv2_wire::mining::{SubmitSharesError, SubmitSharesExtended, SubmitSharesStandard};
-use headframe_sv2_wire::{codes, write_frame};
+use headframe_sv2_wire::tlv::{TlvTail, UserIdentity, UserIdentityTooLong};
+use headframe_sv2_wire::{Extension, codes, write_frame};
 use headframe_work::UnixTime;
 
 use super::Sv2Session;
+use super::workers::Claim;
 
 /// A share of either kind of channel.
 pub(super) struct Submitted<'a> {
@@ -20,6 +22,7 @@ pub(super) struct Submitted<'a> {
     ntime: u32,
     version: u32,
     extranonce: &'a [u8],
+    tlvs: TlvTail<'a>,
 }
 
 impl<'a> Submitted<'a> {
@@ -33,6 +36,7 @@ impl<'a> Submitted<'a> {
             ntime: submit.ntime,
             version: submit.version,
             extranonce: &[],
+            tlvs: TlvTail::EMPTY,
         }
     }
 
@@ -46,7 +50,29 @@ impl<'a> Submitted<'a> {
             ntime: submit.ntime,
             version: submit.version,
             extranonce: submit.extranonce.as_bytes(),
+            tlvs: submit.tlvs,
         }
+    }
+
+    /// Whose the share is. A name that is too long was refused with its share (EX-13), before that
+    /// was judged; a block is taken without the name.
+    fn claim(&self, is_named: bool, verdict: &ShareVerdict) -> Claim<'a> {
+        let name = match is_named {
+            true => self.worker().unwrap_or(None),
+            false => None,
+        };
+        let is_block = matches!(verdict, ShareVerdict::Block(..));
+        Claim {
+            name,
+            is_proven: is_block || verdict.credit().is_ok(),
+        }
+    }
+
+    /// The name that extension 0x0002 puts behind a share. A tail that cannot be read, or is of
+    /// other extensions, says nothing (EX-14, EX-17).
+    fn worker(&self) -> Result<Option<UserIdentity<'a>>, UserIdentityTooLong> {
+        let fields = self.tlvs.read(&[Extension::WORKER_HASHRATE_TRACKING]);
+        fields.map_or(Ok(None), |fields| fields.user_identity())
     }
 
     fn share(&self) -> Option<Share<'a>> {
@@ -71,6 +97,7 @@ impl Sv2Session {
             };
             write_frame(&error, &mut self.output);
         }
+        self.make_room(now);
         if self.acks.is_full() {
             let released = self.acks.release_all(&mut self.output);
             self.tell_not_durable(released);
@@ -83,12 +110,35 @@ impl Sv2Session {
         let seat = seat.filter(|seat| seat.channel.kind() == submitted.kind);
         let seat = seat.ok_or(codes::INVALID_CHANNEL_ID)?;
         let share = submitted.share().ok_or(codes::INVALID_JOB_ID)?;
+        let is_named = self.extensions.has_worker_names();
+        if is_named && submitted.worker().is_err() && !seat.channel.makes_block(&share) {
+            return Err(codes::INVALID_USER_IDENTITY);
+        }
         let verdict = seat.judge(now, &share);
         self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
-        let recorded = self.desk.record(now, seat, id, share.job_id, verdict);
+        let booked = match &self.setup {
+            Some(setup) if is_named || !self.workers.is_empty() => {
+                let claim = submitted.claim(is_named, &verdict);
+                let (desk, device) = (&mut self.desk, &setup.device);
+                self.workers.book(desk, device, seat, claim)
+            }
+            Some(_) | None => id,
+        };
+        let recorded = self.desk.record(now, seat, booked, share.job_id, verdict);
         let accepted = recorded.map_err(code)?;
-        self.acks.push(id, submitted.sequence_number, accepted);
+        self.acks
+            .push((id, booked), submitted.sequence_number, accepted);
         Ok(())
+    }
+
+    /// Sees to it that the next share can be remembered. Channels whose newest job had to go are
+    /// looked at, and get another.
+    fn make_room(&mut self, now: Instant) {
+        if self.desk.budget.is_used_up() {
+            let channels = self.seats.values_mut().map(|seat| &mut seat.channel);
+            self.desk.budget.make_room(channels);
+            self.look_at = now;
+        }
     }
 }
 
@@ -104,3 +154,6 @@ fn code(reason: RejectReason) -> Code<'static> {
         RejectReason::TimeTooOld | RejectReason::TimeTooNew => codes::INVALID_SHARE,
     }
 }
+
+#[cfg(test)]
+mod tests;

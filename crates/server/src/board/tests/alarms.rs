@@ -27,6 +27,42 @@ fn refused_names_are_few_and_are_forgotten() {
 }
 
 #[test]
+fn bans_are_told_until_they_end() {
+    let mut stage = Stage::running();
+    let ban = |address: &str, since: u64, until: u64| {
+        News::Banned(Ban {
+            address: address.parse().unwrap(),
+            since: wall(since),
+            until: wall(until),
+            reason: "it flooded the pool with messages".into(),
+            times: 1,
+        })
+    };
+    stage.tell(10, ban("203.0.113.7", 10, 610));
+    stage.tell(20, ban("2001:db8::", 20, 1_220));
+    stage.tell(20, ban("203.0.113.7", 20, 620));
+    let both = stage.alarm(30, "address_banned").unwrap();
+    assert_eq!(both.title, "2 addresses are banned");
+    let one = stage.alarm(620, "address_banned").unwrap();
+    assert_eq!(one.title, "An address is banned");
+    assert_eq!(
+        one.detail,
+        "2001:db8::/64: it flooded the pool with messages. The ban ends by itself in 10 minutes."
+    );
+    assert_eq!(
+        (one.severity, one.since_at),
+        (Severity::Notice, u64::from(DAWN) + 20)
+    );
+    assert_eq!(stage.alarm(1_220, "address_banned"), None);
+    for number in 0..5_000_u32 {
+        let address = std::net::Ipv4Addr::from(number).to_string();
+        stage.tell(1_300, ban(&address, 1_300, 9_000));
+    }
+    let many = stage.alarm(1_300, "address_banned").unwrap();
+    assert_eq!(many.title, "1000 addresses are banned");
+}
+
+#[test]
 fn a_template_that_cannot_be_used_is_critical_until_one_can() {
     let mut stage = Stage::running();
     let no_job = |at| News::NoJob {
@@ -47,14 +83,22 @@ fn a_template_that_cannot_be_used_is_critical_until_one_can() {
 #[test]
 fn a_ledger_in_trouble_and_a_slow_disk_are_told_apart() {
     let mut stage = Stage::running();
-    let tally = ShareTally {
-        not_durable: 3,
-        ..ShareTally::default()
+    let early = |not_durable| {
+        let tally = ShareTally {
+            accepted: 600,
+            not_durable,
+            ..ShareTally::default()
+        };
+        News::Shares { key: key(1), tally }
     };
-    stage.tell(1, News::Shares { key: key(1), tally });
-    let alarm = stage.alarm(1, "shares_not_durable").unwrap();
-    assert!(alarm.detail.starts_with("3 shares were acknowledged"));
-    stage.tell(2, News::LedgerTrouble(Some("the disk is full".into())));
+    stage.tell(1, early(9));
+    assert_eq!(stage.alarm(1, "shares_not_durable"), None);
+    stage.tell(2, early(4));
+    let alarm = stage.alarm(2, "shares_not_durable").unwrap();
+    let detail = "13 of the 1200 shares of the last ten minutes were acknowledged before";
+    assert!(alarm.detail.starts_with(detail), "{}", alarm.detail);
+    assert_eq!(alarm.since_at, u64::from(DAWN) + 2);
+    stage.tell(2, ledger(0, Some("the disk is full")));
     let summary = stage.look(2).summary;
     let codes: Vec<_> = summary
         .alarms
@@ -63,8 +107,8 @@ fn a_ledger_in_trouble_and_a_slow_disk_are_told_apart() {
         .collect();
     assert_eq!(codes, ["ledger_trouble"]);
     assert_eq!(summary.ledger.trouble.as_deref(), Some("The disk is full."));
-    assert_eq!(summary.ledger.shares_acknowledged_early, 3);
-    stage.tell(3, News::LedgerTrouble(None));
+    assert_eq!(summary.ledger.shares_acknowledged_early, 13);
+    stage.tell(3, ledger(0, None));
     assert_eq!(stage.look(700).summary.alarms, []);
 }
 
@@ -89,4 +133,34 @@ fn the_worst_of_those_with_rejected_shares_is_named_with_its_cause() {
     assert_eq!(shares.rejected, 130);
     let expected = [(RejectReason::Stale, 70), (RejectReason::LowDifficulty, 60)];
     assert_eq!(shares.rejected_by_reason, BTreeMap::from(expected));
+}
+
+#[test]
+fn shares_that_wait_for_the_ledger_are_counted() {
+    let mut stage = Stage::running();
+    stage.tell(0, joined(0, 1, "a", Protocol::Sv1));
+    stage.tell(1, shares(1, 1, 5, 800.0));
+    let waiting = |stage: &mut Stage| stage.look(1).summary.ledger.shares_not_yet_durable;
+    stage.tell(1, ledger(3, None));
+    assert_eq!(waiting(&mut stage), 2);
+    // The ledger hears of shares before the board does.
+    stage.tell(1, ledger(7, None));
+    assert_eq!(waiting(&mut stage), 0);
+}
+
+#[test]
+fn trouble_of_the_ledger_that_changes_began_when_it_began() {
+    let mut stage = Stage::running();
+    stage.tell(1, ledger(0, Some("the disk is full")));
+    assert_eq!(
+        stage.tell(5, ledger(0, Some("the file is locked"))),
+        Urgency::Urgent
+    );
+    let alarm = stage.alarm(6, "ledger_trouble").unwrap();
+    assert_eq!(alarm.since_at, u64::from(DAWN) + 1);
+    assert!(alarm.detail.starts_with("The file is locked."));
+    assert_eq!(
+        stage.tell(7, ledger(9, Some("the file is locked"))),
+        Urgency::Routine
+    );
 }

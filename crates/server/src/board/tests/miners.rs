@@ -58,11 +58,6 @@ fn a_miner_that_comes_back_goes_on_with_its_sums() {
     assert_eq!(stage.look(4).miners.len(), 2);
     assert_eq!(stage.alarm(400, "miner_gone"), None, "the worker is here");
     stage.tell(401, left(401, 2));
-    let alarm = stage.alarm(600, "miner_gone").unwrap();
-    assert_eq!(
-        (alarm.severity, alarm.title.as_str()),
-        (Severity::Notice, "A miner has gone")
-    );
     // It is not shown for ever, and is still known when it comes back.
     assert_eq!(stage.look(2 * DAY).miners, []);
     stage.tell(2 * DAY, joined(2 * DAY, 3, "a", Protocol::Sv1));
@@ -72,6 +67,47 @@ fn a_miner_that_comes_back_goes_on_with_its_sums() {
         (1, id, 5)
     );
     assert!((back[0].best_difficulty - 3_000.0).abs() < 1.0);
+}
+
+/// Whether somebody is missed who had so many shares at the start of each of these stays.
+fn is_missed(shares_each: u64, stays: &[u64]) -> bool {
+    let mut stage = Stage::running();
+    let mut at = 0;
+    for (number, stay) in (1..).zip(stays) {
+        stage.tell(at, joined(at, number, "a", Protocol::Sv1));
+        stage.tell(at, shares(at, number, shares_each, 2_000.0));
+        at += stay;
+        stage.tell(at, left(at, number));
+        assert_eq!(stage.alarm(at + 119, "miner_gone"), None, "it may restart");
+        at += 120;
+    }
+    let alarm = stage.alarm(at, "miner_gone");
+    if let Some(alarm) = &alarm {
+        let expected = (Severity::Notice, "A miner has gone");
+        assert_eq!((alarm.severity, alarm.title.as_str()), expected);
+    }
+    alarm.is_some()
+}
+
+#[test]
+fn a_miner_that_was_only_tried_out_is_not_missed() {
+    assert!(is_missed(10, &[3_600]));
+    assert!(!is_missed(10, &[3_599]), "it was not here for long");
+    assert!(!is_missed(9, &[9_000]), "it hardly mined");
+    assert!(!is_missed(10_000, &[300, 300]));
+    // One that loses its connection every ten minutes.
+    assert!(is_missed(2, &[600; 6]));
+    assert!(!is_missed(10, &[DAY]), "no share of it came for a day");
+}
+
+/// A connection that is told of again before it was told to have gone.
+#[test]
+fn a_miner_whose_place_is_taken_is_missed_as_one_that_left() {
+    let mut stage = Stage::running();
+    stage.tell(0, joined(0, 1, "a", Protocol::Sv1));
+    stage.tell(3_600, shares(3_600, 1, 10, 2_000.0));
+    stage.tell(3_600, joined(3_600, 1, "b", Protocol::Sv1));
+    assert!(stage.alarm(3_800, "miner_gone").is_some());
 }
 
 #[test]

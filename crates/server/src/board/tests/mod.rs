@@ -14,24 +14,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::hashes::Hash as _;
-use bitcoin::{Amount, BlockHash};
+use bitcoin::{Amount, BlockHash, CompactTarget};
 use headframe_api::{
     Alarm, Connect, History, Listener, MinerState, NodeKind, Payout, PoolState, RejectReason,
     Severity, Snapshot,
 };
 use headframe_channels::{ChannelId, ChannelKind};
 use headframe_ledger::{
-    BestShare, BlockFate, BlockUpdate, ClientKind, DataDir, FoundBlock, Ledger, MemoryLedger,
+    Ban, BestShare, BlockFate, BlockUpdate, ClientKind, DataDir, FoundBlock, Ledger, MemoryLedger,
     Rejection, Retention, ShareBatch, Sighting, SqliteLedger, Text, WorkerId,
 };
 use headframe_mining::server::{Device, Joined, Protocol};
-use headframe_node::{Condition, NodeError, NodeStatus, Tip};
+use headframe_node::{Condition, NodeError, NodeStatus, SubmitAnswer, Tip};
 use headframe_work::{Miner, Network, Rung, UnixTime, Work};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::board::model::{Facts, Model, Urgency};
 use crate::board::{Board, Feed, Past};
+use crate::ledger::LedgerState;
 use crate::news::{BlockNews, MinerKey, News, ShareTally, WorkNews};
 
 /// 2024-01-01 00:00 UTC.
@@ -79,7 +80,7 @@ impl Stage {
 
 fn facts() -> Facts {
     Facts {
-        network: Network::Mainnet,
+        network: Some(Network::Mainnet),
         demo: false,
         persistent: true,
         connect: connect(),
@@ -201,17 +202,33 @@ fn work(at: u64, network_difficulty: f64) -> News {
 
 fn found(at: u64, height: u32, difficulty: f64) -> News {
     News::BlockFound(Box::new(BlockNews {
-        height,
-        hash: hash(difficulty),
-        found_at: wall(at),
-        user: "finder".into(),
-        protocol: Protocol::Sv1,
-        address: ADDRESS.into(),
-        paid: Amount::from_sat(99),
-        fee: Amount::from_sat(1),
-        network_difficulty: 1_000.0,
+        record: FoundBlock {
+            height,
+            hash: hash(difficulty),
+            found_at: wall(at),
+            worker: WorkerId::new("finder", ADDRESS).unwrap(),
+            paid: Amount::from_sat(99),
+            fee: Some(Amount::from_sat(1)),
+            bits: Some(bits()),
+            protocol: Some(headframe_ledger::Protocol::Sv1),
+            work_before: None,
+            job: Text::clip("job"),
+        },
         file: Some("/data/blocks/it.hex".into()),
     }))
+}
+
+/// The target of difficulty 1,024.
+fn bits() -> CompactTarget {
+    CompactTarget::from_consensus(0x1b3f_ffc0)
+}
+
+fn ledger(committed: u64, trouble: Option<&str>) -> News {
+    News::Ledger(LedgerState {
+        committed,
+        trouble: trouble.map(str::to_owned),
+        ..LedgerState::default()
+    })
 }
 
 fn fate(difficulty: f64, fate: BlockFate, attempts: u32, trouble: Option<&str>) -> News {

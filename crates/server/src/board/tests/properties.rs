@@ -62,7 +62,7 @@ fn any_news(at: u64) -> impl Strategy<Value = News> {
         }),
         any::<u32>().prop_map(|height| status(Condition::Ready, height)),
         Just(()).prop_map(|()| status(syncing(), 5)),
-        ".*".prop_map(|reason| News::LedgerTrouble(Some(reason))),
+        (any::<u64>(), ".*").prop_map(|(committed, reason)| ledger(committed, Some(&reason))),
         ".*".prop_map(move |user| News::NameRefused {
             reason: user.clone(),
             user,

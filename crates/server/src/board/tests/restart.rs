@@ -33,6 +33,10 @@ fn fill(ledger: &mut dyn Ledger) {
             found_at,
             worker: worker("a"),
             paid: Amount::from_sat(312),
+            fee: None,
+            bits: None,
+            protocol: None,
+            work_before: None,
             job: Text::clip("job"),
         };
         assert!(ledger.record_block(&block).unwrap());
@@ -130,6 +134,29 @@ fn a_restart_keeps_what_is_shown() {
     assert_remembered(&sqlite);
 }
 
+/// One was there for a day, the other for a moment.
+#[test]
+fn who_mined_and_does_not_come_back_after_a_restart_is_missed() {
+    let mut ledger = MemoryLedger::new(Retention::default());
+    fill(&mut ledger);
+    let mut batch = ShareBatch::default();
+    let trial = WorkerId::new("trial", ADDRESS).unwrap();
+    let at = UnixTime::from_secs(DAWN - 7_200);
+    for _ in 0..100 {
+        let rung = Work::of_rung(Rung::from_exponent(10));
+        let hash = hash(2_000.0);
+        batch.accept(&trial, rung, BestShare { hash, at });
+    }
+    ledger.record(&batch).unwrap();
+    let past = Past::read_at(&ledger, UnixTime::from_secs(DAWN)).unwrap();
+    let mut stage = Stage::new(past);
+    stage.tell(0, work(0, 1_000.0));
+    assert_eq!(stage.alarm(119, "miner_gone"), None);
+    let alarm = stage.alarm(120, "miner_gone").unwrap();
+    assert_eq!(alarm.title, "A miner has gone");
+    assert!(alarm.detail.starts_with("a has not"), "{}", alarm.detail);
+}
+
 #[test]
 fn a_block_that_waits_for_its_chain_still_does_after_a_restart() {
     let mut ledger = MemoryLedger::new(Retention::default());
@@ -140,6 +167,10 @@ fn a_block_that_waits_for_its_chain_still_does_after_a_restart() {
         found_at: wall(0),
         worker: WorkerId::new("a", ADDRESS).unwrap(),
         paid: Amount::from_sat(312),
+        fee: None,
+        bits: None,
+        protocol: None,
+        work_before: None,
         job: Text::clip("job"),
     };
     ledger.record_block(&block).unwrap();

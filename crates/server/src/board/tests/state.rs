@@ -1,5 +1,7 @@
 //! The hashrate and the state of the pool.
 
+use headframe_api::NodeState;
+
 use super::*;
 
 #[test]
@@ -54,4 +56,31 @@ fn the_state_follows_the_node_and_is_shown_at_once() {
     assert_eq!(last.state, PoolState::Stopping);
     assert!(!last.connect.listeners[0].open);
     assert_eq!(last.sequence, 7);
+}
+
+#[test]
+fn a_node_that_catches_up_shows_how_far_it_is() {
+    let mut stage = Stage::new(Past::default());
+    let mut syncing_at = |verified| {
+        stage.tell(
+            1,
+            News::Node(NodeStatus {
+                condition: syncing(),
+                verified,
+                ..NodeStatus::starting("node".into(), Network::Mainnet)
+            }),
+        );
+        let summary = stage.look(1).summary;
+        assert!(matches!(summary.state, PoolState::NodeUnusable { .. }));
+        match summary.node.state {
+            NodeState::Syncing { progress_percent } => progress_percent,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(syncing_at(None), 0.0);
+    assert_eq!(syncing_at(Some(0.25)), 25.0);
+    // Some blocks are left.
+    assert_eq!(syncing_at(Some(0.999_999)), 99.99);
+    stage.tell(2, status(Condition::Ready, 100));
+    assert_eq!(stage.look(2).summary.node.state, NodeState::Ready);
 }

@@ -205,14 +205,20 @@ fn answers_are_counted_by_sequence() {
         ..success(9)
     };
     bench.receive(&other).unwrap();
+    let sent = bench.now;
     assert_eq!(
         bench.events(),
         [
             ClientEvent::ShareRejected {
-                code: "xyz".to_owned()
+                code: "xyz".to_owned(),
+                sent,
             },
-            ClientEvent::ShareAccepted { count: 4 },
-            ClientEvent::ShareAccepted { count: 5 },
+            ClientEvent::ShareAccepted {
+                sent: vec![sent; 4]
+            },
+            ClientEvent::ShareAccepted {
+                sent: vec![sent; 5]
+            },
         ]
     );
 }

@@ -1,0 +1,310 @@
+//! The next block's empty job is there before the block is (R-14, MP-10, MP-13).
+
+use std::time::Duration;
+
+use headframe_mining::server::NewTemplate;
+use headframe_testkit::{Chain, Pool, PoolSettings, RootSource};
+use headframe_work::Network;
+
+use crate::{STANDARD_JOBS, block, open, pool, with_channel, with_sv1};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn since(pool: &Pool, link: usize, from: usize) -> Vec<String> {
+    pool.sv2[link].miner.transcript[from..].to_vec()
+}
+
+fn seen(pool: &Pool, link: usize) -> usize {
+    pool.sv2[link].miner.transcript.len()
+}
+
+/// After the first `SetNewPrevHash`, never before (the scripted miner panics at two future jobs
+/// then), and once.
+#[test]
+fn a_channel_is_sent_the_next_block_s_job_ahead() {
+    for (flags, is_extended, name) in [
+        (STANDARD_JOBS, false, "NewMiningJob"),
+        (0, true, "NewExtendedMiningJob"),
+    ] {
+        let mut pool = pool();
+        let (link, id) = with_channel(&mut pool, is_extended, 1);
+        assert_eq!(flags == STANDARD_JOBS, !is_extended);
+        let before = seen(&pool, link);
+        pool.advance(SECOND);
+        pool.new_template();
+        pool.advance(SECOND);
+        let expected = [format!("{name}(future) {id}"), format!("{name} {id}")];
+        assert_eq!(since(&pool, link, before), expected);
+    }
+}
+
+/// The tip alone comes first, and names the staged job; the full job follows at once.
+#[test]
+fn a_block_costs_one_set_new_prev_hash() {
+    let mut pool = pool();
+    let (link, standard) = with_channel(&mut pool, false, 1);
+    let (other, extended) = with_channel(&mut pool, true, 1);
+    pool.advance(SECOND);
+    let before = [link, other].map(|link| seen(&pool, link));
+    let staged = |pool: &Pool, link: usize, id| pool.sv2[link].miner.channels[&id].future[0].1.id;
+    let ids = [
+        staged(&pool, link, standard),
+        staged(&pool, other, extended),
+    ];
+    assert_eq!(ids[0], ids[1], "one number of the whole pool (R-10)");
+    pool.chain.advance();
+    let new = pool.node_template();
+    let start = pool.hub.begin_tip(&new).expect("staged as the node says");
+    pool.give_work(&start);
+    assert_eq!(
+        since(&pool, link, before[0]),
+        [format!("SetNewPrevHash {standard}")]
+    );
+    assert_eq!(
+        since(&pool, other, before[1]),
+        [format!("SetNewPrevHash {extended}")]
+    );
+    let job = pool.sv2[other].miner.channels[&extended].job();
+    assert_eq!(job.id, ids[1]);
+    let rolled = vec![0; 8];
+    let coinbase = job.coinbase(&rolled).unwrap();
+    assert_eq!(
+        coinbase.output[0].value,
+        Network::Regtest.subsidy(pool.chain.height)
+    );
+    let work = pool.hub.handle_template(new).unwrap();
+    pool.give_work(&work);
+    assert_eq!(seen(&pool, link), before[0] + 2);
+    assert_eq!(
+        since(&pool, other, before[1])[1],
+        format!("NewExtendedMiningJob {extended}")
+    );
+}
+
+/// The empty block is whole: the scripted node reads it, with its commitment.
+#[test]
+fn a_block_of_the_staged_job_is_a_block() {
+    for is_extended in [false, true] {
+        let mut pool = pool();
+        let (link, id) = with_channel(&mut pool, is_extended, 1);
+        pool.advance(SECOND);
+        pool.chain.advance();
+        let new = pool.node_template();
+        let start = pool.hub.begin_tip(&new).unwrap();
+        pool.give_work(&start);
+        let nonce = block(&pool, link, id, 7);
+        pool.sv2[link].miner.submit(id, &nonce);
+        pool.advance(SECOND);
+        let blocks = pool.sv2[link].blocks();
+        assert_eq!(blocks.len(), 1);
+        assert_eq!(blocks[0].txdata.len(), 1);
+        assert!(blocks[0].check_witness_commitment() && blocks[0].check_merkle_root());
+        assert_eq!(pool.sv2[link].miner.rejected, []);
+    }
+}
+
+/// A session that sleeps through the beginning of a tip does both at once.
+#[test]
+fn a_late_session_begins_with_the_tip_too() {
+    let mut pool = pool();
+    let (link, id) = with_channel(&mut pool, true, 1);
+    pool.advance(SECOND);
+    let before = seen(&pool, link);
+    pool.chain.advance();
+    let new = pool.node_template();
+    pool.hub.begin_tip(&new).unwrap();
+    let work = pool.hub.handle_template(new).unwrap();
+    pool.give_work(&work);
+    assert_eq!(
+        since(&pool, link, before),
+        [
+            format!("SetNewPrevHash {id}"),
+            format!("NewExtendedMiningJob {id}")
+        ]
+    );
+}
+
+/// What the node says of the block is not what is staged: nothing is begun, and the full job comes
+/// as a future one.
+#[test]
+fn what_the_node_contradicts_is_not_used() {
+    let changes: [fn(&mut Chain); 3] = [
+        |chain| chain.version ^= 1 << 20,
+        |chain| chain.height += 1,
+        |chain| chain.height -= 3,
+    ];
+    for change in changes {
+        let mut pool = pool();
+        let (link, id) = with_channel(&mut pool, true, 1);
+        pool.advance(SECOND);
+        let before = seen(&pool, link);
+        pool.chain.advance();
+        change(&mut pool.chain);
+        let new = pool.node_template();
+        assert!(pool.hub.begin_tip(&new).is_none());
+        let work = pool.hub.handle_template(new).unwrap();
+        pool.give_work(&work);
+        assert_eq!(
+            since(&pool, link, before),
+            [
+                format!("NewExtendedMiningJob(future) {id}"),
+                format!("SetNewPrevHash {id}")
+            ]
+        );
+    }
+}
+
+/// Regtest halves at heights 150 and 300; a reorg of three blocks comes back to other heights.
+#[test]
+fn halvings_and_reorgs_are_followed() {
+    for heights in [148..153, 298..303, 2_014..2_019] {
+        let mut pool = pool();
+        let (link, id) = with_channel(&mut pool, true, 1);
+        pool.chain.height = heights.start;
+        pool.new_tip();
+        pool.advance(2 * SECOND);
+        for _ in heights {
+            let before = seen(&pool, link);
+            pool.new_tip_begun();
+            assert_eq!(
+                since(&pool, link, before)[0],
+                format!("SetNewPrevHash {id}")
+            );
+            pool.advance(2 * SECOND);
+        }
+        pool.chain.height -= 3;
+        let before = seen(&pool, link);
+        pool.new_tip_begun();
+        assert_eq!(
+            since(&pool, link, before)[0],
+            format!("NewExtendedMiningJob(future) {id}")
+        );
+    }
+}
+
+/// Signalling bits that change make another job, and the tip names the newest.
+#[test]
+fn a_change_of_version_is_staged_anew() {
+    let mut pool = pool();
+    let (link, id) = with_channel(&mut pool, true, 1);
+    pool.advance(SECOND);
+    pool.chain.version |= 1 << 22;
+    pool.new_template();
+    pool.advance(SECOND);
+    let future: Vec<u32> = pool.sv2[link].miner.channels[&id]
+        .future
+        .iter()
+        .map(|(_, job)| job.version)
+        .collect();
+    assert_eq!(future.len(), 2);
+    pool.new_tip_begun();
+    let jobs = &pool.sv2[link].miner.channels[&id].jobs;
+    assert_eq!(jobs[jobs.len() - 2].version, pool.chain.version);
+}
+
+/// When a second channel joins, the job is staged on the group's id before a tip goes there.
+#[test]
+fn a_group_that_forms_is_staged_anew() {
+    let mut pool = pool();
+    let (link, first) = with_channel(&mut pool, true, 1);
+    pool.advance(SECOND);
+    let second = open(&mut pool, link, true, 1);
+    let group = pool.sv2[link].miner.channels[&first].group;
+    let before = seen(&pool, link);
+    pool.advance(SECOND);
+    pool.new_tip_begun();
+    assert_eq!(
+        since(&pool, link, before),
+        [
+            format!("NewExtendedMiningJob(future) {group}"),
+            format!("SetNewPrevHash {group}"),
+            format!("NewExtendedMiningJob {group}"),
+        ]
+    );
+    let jobs = |id| pool.sv2[link].miner.channels[&id].jobs.len();
+    assert_eq!((jobs(first), jobs(second)), (3, 3));
+}
+
+/// Testnet4's bits depend on when a block is found.
+#[test]
+fn testnet4_is_never_begun_ahead() {
+    let mut pool = pool();
+    let testnet4 = |pool: &mut Pool| {
+        let mut new = pool.node_template();
+        let mut template = headframe_work::Template::clone(&new.template);
+        template.network = Network::Testnet4;
+        new = NewTemplate {
+            template: template.into(),
+            ..new
+        };
+        new
+    };
+    let new = testnet4(&mut pool);
+    let work = pool.hub.handle_template(new).unwrap();
+    pool.give_work(&work);
+    let (link, _) = with_channel(&mut pool, true, 1);
+    pool.advance(SECOND);
+    assert!(
+        since(&pool, link, 0)
+            .iter()
+            .all(|told| !told.contains("SetTarget"))
+    );
+    let futures = since(&pool, link, 0);
+    let futures = futures.iter().filter(|told| told.contains("future"));
+    assert_eq!(futures.count(), 1);
+    pool.chain.advance();
+    let new = testnet4(&mut pool);
+    assert!(pool.hub.begin_tip(&new).is_none());
+}
+
+/// Stratum V1 has no future jobs: it gets the full job, once.
+#[test]
+fn stratum_v1_waits_for_the_full_job() {
+    let mut pool = Pool::new(&PoolSettings::default());
+    let (link, _) = with_sv1(&mut pool, 1);
+    pool.new_tip_begun();
+    // The tip took the jobs before it along; an empty one would stand before the full one.
+    let jobs = &pool.sv1[link].miner.jobs;
+    assert_eq!(jobs.len(), 1);
+    let RootSource::Coinbase { path, .. } = &jobs[0].root else {
+        panic!("Stratum V1 jobs have a coinbase");
+    };
+    assert!(!path.is_empty());
+}
+
+/// A template that no block can be built on leaves nobody on a tip that is gone: the block without its
+/// transactions is worked on, on both protocols, whether it was begun or not.
+#[test]
+fn an_unusable_template_is_worked_on_without_its_transactions() {
+    for is_begun in [false, true] {
+        let mut pool = pool();
+        let (link, id) = with_channel(&mut pool, true, 1);
+        let (sv1, _) = with_sv1(&mut pool, 1);
+        if is_begun {
+            pool.advance(SECOND);
+        }
+        pool.chain.advance();
+        let mut new = pool.node_template();
+        if is_begun {
+            let start = pool.hub.begin_tip(&new).expect("staged");
+            pool.give_work(&start);
+        }
+        let mut template = headframe_work::Template::clone(&new.template);
+        template.limits.sigops = 1;
+        new.template = template.into();
+        assert!(pool.hub.handle_template(new.clone()).is_err());
+        let Some(work) = pool.hub.handle_unusable(new.clone()) else {
+            panic!("there is a block without transactions");
+        };
+        pool.give_work(&work);
+        let tip = new.template.prev_hash;
+        let bytes = |hash: bitcoin::BlockHash| bitcoin::hashes::Hash::to_byte_array(hash);
+        assert_eq!(
+            pool.sv2[link].miner.channels[&id].job().prev_hash,
+            bytes(tip)
+        );
+        assert_eq!(pool.sv1[sv1].miner.job().prev_hash, bytes(tip));
+        // Another one on the same tip changes nothing.
+        assert!(pool.hub.handle_unusable(new).is_none());
+    }
+}

@@ -1,0 +1,229 @@
+//! A connection whose board does not read: its queue is full, and stays so until the test says.
+
+use std::future::pending;
+
+use headframe_channels::DifficultySettings;
+use headframe_ledger::{MemoryLedger, Retention, Tally};
+use headframe_mining::server::{Hub, JobIds, Sv2Rules};
+use headframe_node::{
+    BoxFuture, Cause, HeaderWindow, NodeError, NodeStatus, TemplateSource, TemplateUpdate,
+};
+use headframe_sv2_wire::U256;
+use headframe_testkit::{Chain, Chance, Device, EASY_BITS, Sv2Miner, address};
+use headframe_transport::{AddressSet, FrameStream, MINING_FRAME_LIMIT, OUTBOX_LIMIT};
+use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::hub::HubTask;
+use crate::ledger;
+use crate::limits::{Door, Limits};
+use crate::settings::AccessSettings;
+use crate::vital::Vital;
+
+/// A node that gives one template, and then nothing new for ever.
+struct Silent(Option<TemplateUpdate>);
+
+impl TemplateSource for Silent {
+    fn next(&mut self) -> BoxFuture<'_, Result<TemplateUpdate, NodeError>> {
+        let only = self.0.take();
+        Box::pin(async {
+            match only {
+                Some(update) => Ok(update),
+                None => pending().await,
+            }
+        })
+    }
+}
+
+fn rules() -> PoolRules {
+    let easy = Rung::from_exponent(-24);
+    PoolRules {
+        payouts: PayoutPolicy {
+            network: Network::Regtest,
+            fee: None,
+            plain_names: None,
+        },
+        tag: PoolTag::new("test").unwrap(),
+        process: [1; 4],
+        difficulty: DifficultySettings {
+            shares_per_minute: 12.0,
+            start: easy,
+            min: easy,
+            max: easy,
+        },
+        job_ids: JobIds::new(1),
+        sv2: Sv2Rules::default(),
+    }
+}
+
+/// A pool but for its listeners, that tells `news`.
+async fn links(news: mpsc::Sender<News>) -> PoolLinks {
+    let template = Chain::new(1, EASY_BITS, 1).shared_template();
+    let only = TemplateUpdate {
+        cause: Cause::NewTip,
+        received: Instant::now(),
+        window: HeaderWindow::unbounded(&template),
+        template,
+    };
+    let (rules, shutdown) = (Arc::new(rules()), CancellationToken::new());
+    let (_, status) = watch::channel(NodeStatus::starting("silent".to_owned(), Network::Regtest));
+    let source = Box::new(Silent(Some(only)));
+    let hub = Hub::new(Arc::clone(&rules), 0);
+    let (mut task, hub) = HubTask::new(hub, source, status, mpsc::channel(16).0);
+    let (sender, work) = watch::channel(task.first_work(&shutdown).await.unwrap());
+    tokio::spawn(task.run(sender, shutdown.clone()));
+    let memory = Box::new(MemoryLedger::new(Retention::default()));
+    let guard = Vital::new(shutdown.clone()).guard("ledger");
+    let (ledger, _) = ledger::start(memory, Tally::default(), guard).unwrap();
+    PoolLinks {
+        rules,
+        hub,
+        work,
+        ledger,
+        found: mpsc::channel(16).0,
+        news,
+        shutdown,
+        arrivals: Arc::new(Hush::new(Instant::now())),
+        faults: Arc::new(Hush::new(Instant::now())),
+    }
+}
+
+/// A miner at the other end of a connection.
+struct Client {
+    stream: FrameStream,
+    miner: Sv2Miner,
+    chance: Chance,
+    serving: JoinHandle<()>,
+}
+
+impl Client {
+    async fn connect(pool: PoolLinks) -> Self {
+        Self::visit(pool, Visit::unlimited(Instant::now())).await
+    }
+
+    async fn visit(pool: PoolLinks, visit: Visit) -> Self {
+        let stream = |socket| FrameStream::plain(socket, MINING_FRAME_LIMIT, OUTBOX_LIMIT);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (near, peer) = listener.accept().await.unwrap();
+        let (rules, work) = (Arc::clone(&pool.rules), Arc::clone(&pool.work.borrow()));
+        let wire = Wire::sv2(stream(near), rules, work);
+        let mut miner = Sv2Miner::default();
+        miner.set_up(0);
+        Self {
+            stream: stream(socket.unwrap()),
+            miner,
+            chance: Chance::new(1),
+            serving: tokio::spawn(Connection::new(1, peer, visit, wire, pool).run()),
+        }
+    }
+
+    async fn until(&mut self, condition: impl Fn(&Sv2Miner) -> bool) {
+        loop {
+            for frame in self.miner.take_output() {
+                self.stream.queue_frame(&frame).unwrap();
+            }
+            while let Some(frame) = self.stream.next_frame().unwrap() {
+                self.miner.receive(Instant::now(), frame);
+            }
+            if condition(&self.miner) {
+                return;
+            }
+            assert_eq!(self.stream.fill().await.unwrap(), Filled::Bytes);
+        }
+    }
+
+    /// Opens a channel, and waits for its first job.
+    async fn open(&mut self) -> u32 {
+        let user = format!("{}.rig", address(1));
+        self.miner.open_extended(&user, 50.0, U256::MAX, 8);
+        let count = self.miner.channels.len() + 1;
+        self.until(|miner| {
+            let has_jobs = |channel: u32| !miner.channels[&channel].jobs.is_empty();
+            miner.opened.len() == count && miner.opened.iter().all(|it| has_jobs(*it))
+        })
+        .await;
+        self.miner.opened[count - 1]
+    }
+
+    /// Submits a share, and waits for its acknowledgement.
+    async fn mine_share(&mut self, channel: u32) {
+        let job = self.miner.channels[&channel].job();
+        let (target, network) = (job.target, job.network_target());
+        let is_share = |hash| target.is_met_by(hash) && !network.is_met_by(hash);
+        let nonce = job.mine_where(&mut self.chance, is_share);
+        self.miner.submit(channel, &nonce);
+        let before = self.miner.acknowledged.len();
+        self.until(|miner| miner.acknowledged.len() > before || !miner.rejected.is_empty())
+            .await;
+        assert_eq!(self.miner.rejected, []);
+    }
+}
+
+#[tokio::test]
+async fn shares_are_answered_while_the_board_does_not_read_and_it_hears_of_them_later() {
+    let (news, mut board) = mpsc::channel(1);
+    let (reason, at) = ("the queue is full".to_owned(), wall_clock());
+    news.try_send(News::NoJob { reason, at }).unwrap();
+    let mut client = Client::connect(links(news.clone()).await).await;
+
+    let (stays, leaves) = (client.open().await, client.open().await);
+    client.mine_share(stays).await;
+    client.mine_share(leaves).await;
+    client.miner.open_extended("nobody", 50.0, U256::MAX, 8);
+    client.until(|miner| !miner.refused.is_empty()).await;
+    client.miner.close(leaves);
+    client.mine_share(stays).await;
+    assert_eq!(news.capacity(), 0, "the board has read nothing");
+
+    assert!(matches!(board.recv().await, Some(News::NoJob { .. })));
+    let mut stream = Some(client.stream);
+    let (mut seats, mut shares, mut refused) = (Vec::new(), 0, 0);
+    loop {
+        match board.recv().await.unwrap() {
+            News::Joined { key, .. } => {
+                seats.push(key.seat.get());
+                drop(stream.take());
+            }
+            News::Shares { tally, .. } => shares += tally.accepted,
+            News::NameRefused { .. } => refused += 1,
+            News::Left { key, .. } => {
+                assert_eq!(seats, [key.seat.get()], "who came is told before who went");
+                break;
+            }
+            News::Difficulty { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(seats, [stays], "the other one came and went unseen");
+    assert_eq!((shares, refused), (3, 1), "not one of them is lost");
+    client.serving.await.unwrap();
+}
+
+/// A connection that was held is read again by itself: nothing else happens here that could wake it.
+#[tokio::test]
+async fn whoever_sent_too_much_is_read_again() {
+    const UPDATES: usize = 12_000;
+    let access = AccessSettings {
+        unlimited: AddressSet::NONE,
+        proxies: AddressSet::NONE,
+    };
+    let limits = Limits::new(100, &[], (Instant::now(), wall_clock()));
+    let door = Arc::new(Door::new(access, limits));
+    let (news, _board) = mpsc::channel(16);
+    let mut pool = links(news).await;
+    let (_still, work) = watch::channel(Arc::clone(&pool.work.borrow()));
+    pool.work = work;
+    let visit = door.arrive([127, 0, 0, 1].into()).unwrap();
+    let mut client = Client::visit(pool, visit).await;
+    for _ in 0..UPDATES {
+        client.miner.update(7, 50.0, U256::MAX);
+    }
+    client
+        .until(|miner| miner.update_errors.len() == UPDATES)
+        .await;
+    drop(client.stream);
+    client.serving.await.unwrap();
+}

@@ -1,0 +1,376 @@
+//! What a connection owes the rest of the pool: shares to the ledger, prefixes to the hub, and to the
+//! board who came, who went and what they submitted.
+//!
+//! All of it is given at once where it is taken, and kept where it is not, so that a miner waits for
+//! none of them. What is kept is bounded by the seats that a connection can have: shares become sums, and
+//! of a miner who came and went unseen nothing is left but his shares.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use headframe_channels::{ChannelId, ExtranoncePrefix, Settled};
+use headframe_ledger::{BestShare, ShareBatch, Sighting, WorkerId};
+use headframe_mining::server::{Joined, Protocol, ShareEvent};
+use headframe_work::{Rung, UnixTime, Work};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use crate::clock::wall_clock;
+use crate::hub::HubHandle;
+use crate::ledger::{Commit, Entry, LedgerHandle};
+use crate::news::{MinerKey, News, ShareTally};
+use crate::rejection::rejection;
+
+/// The board hears of a miner's shares at most this often, and what was not taken is offered again.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// Remarks that are kept for the board. They say what the log says too; the oldest are left out.
+const MAX_REMARKS: usize = 16;
+/// When the miner is gone the board is given this long to take the rest.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a connection owes.
+#[derive(Debug)]
+pub(crate) struct Dues {
+    connection: u64,
+    ledger: LedgerHandle,
+    hub: HubHandle,
+    news: mpsc::Sender<News>,
+    seats: HashMap<ChannelId, Seat>,
+    /// Shares that the ledger has not been told of, and the number of the last.
+    batch: ShareBatch,
+    sequence: u64,
+    committed: (watch::Sender<u64>, watch::Receiver<u64>),
+    prefixes: Vec<ExtranoncePrefix>,
+    /// Miners that the board believes to be here. They are told before anybody who comes, so that
+    /// there are never more than a connection can have seats.
+    departures: VecDeque<(MinerKey, ShareTally, UnixTime)>,
+    /// Shares of miners that went before the board knew them.
+    strays: ShareTally,
+    remarks: VecDeque<News>,
+    /// When what is kept is offered again; `None` while there is nothing.
+    tell_at: Option<Instant>,
+}
+
+/// A miner, as the ledger and the board know it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) worker: WorkerId,
+    pub(crate) protocol: Protocol,
+    /// That he is here, until the board knows.
+    arrival: Option<News>,
+    /// His difficulty, until the board knows.
+    rung: Option<Rung>,
+    tally: ShareTally,
+}
+
+/// The board's queue has no room.
+#[derive(Debug)]
+struct Full;
+
+impl Dues {
+    pub(crate) fn new(
+        connection: u64,
+        ledger: LedgerHandle,
+        hub: HubHandle,
+        news: mpsc::Sender<News>,
+    ) -> Self {
+        Self {
+            connection,
+            ledger,
+            hub,
+            news,
+            seats: HashMap::new(),
+            batch: ShareBatch::default(),
+            sequence: 0,
+            committed: watch::channel(0),
+            prefixes: Vec::new(),
+            departures: VecDeque::new(),
+            strays: ShareTally::default(),
+            remarks: VecDeque::new(),
+            tell_at: None,
+        }
+    }
+
+    /// When [`Self::tell`] is due.
+    pub(crate) fn tell_at(&self) -> Option<Instant> {
+        self.tell_at
+    }
+
+    pub(crate) fn seat(&self, seat: ChannelId) -> Option<&Seat> {
+        self.seats.get(&seat)
+    }
+
+    /// The number of the last share that the ledger is owed or was given.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Tells the number of the last share that the ledger has committed.
+    pub(crate) fn committed(&mut self) -> &mut watch::Receiver<u64> {
+        &mut self.committed.1
+    }
+
+    pub(crate) fn join(
+        &mut self,
+        worker: WorkerId,
+        sighting: Sighting,
+        joined: Box<Joined>,
+        (peer, is_sealed): (SocketAddr, bool),
+    ) {
+        let (seat, protocol, at) = (joined.seat, joined.protocol, wall_clock());
+        self.batch.sighting(&worker, at, sighting);
+        let key = self.key(seat);
+        let arrival = News::Joined {
+            key,
+            joined,
+            peer,
+            is_sealed,
+            at,
+        };
+        let mut miner = Seat {
+            worker,
+            protocol,
+            arrival: Some(arrival),
+            rung: None,
+            tally: ShareTally::default(),
+        };
+        let told = self.tell_departures();
+        let told = told.and_then(|()| miner.tell_arrival(key, &self.news));
+        self.seats.insert(seat, miner);
+        self.keep(told);
+    }
+
+    /// Says who has left.
+    pub(crate) fn leave(&mut self, seat: ChannelId) -> Option<WorkerId> {
+        let left = self.seats.remove(&seat)?;
+        if left.arrival.is_some() {
+            self.strays.append(left.tally);
+            self.tell_later();
+            return Some(left.worker);
+        }
+        let departure = (self.key(seat), left.tally, wall_clock());
+        self.departures.push_back(departure);
+        let told = self.tell_departures();
+        self.keep(told);
+        Some(left.worker)
+    }
+
+    pub(crate) fn note_share(&mut self, share: &ShareEvent) {
+        let Some(seat) = self.seats.get_mut(&share.seat) else {
+            return;
+        };
+        let at = wall_clock();
+        match share.outcome {
+            Ok(credit) => {
+                let (work, hash) = (credit.work(), credit.hash);
+                let best = BestShare { hash, at };
+                self.batch.accept(&seat.worker, work, best);
+                self.sequence = share.sequence;
+                seat.tally.accept(work, best);
+            }
+            Err(reason) => {
+                let (work, reason) = (Work::of_rung(share.rung), rejection(reason));
+                self.batch.reject(&seat.worker, at, work, reason);
+                *seat.tally.rejected.entry(reason).or_default() += 1;
+            }
+        }
+        self.tell_later();
+    }
+
+    /// A miner that is forgotten here is remembered the next time it settles.
+    pub(crate) fn note_settled(&self, seat: ChannelId, settled: Settled) {
+        if let Some(seat) = self.seats.get(&seat) {
+            self.hub.remember(seat.worker.user(), settled);
+        }
+    }
+
+    pub(crate) fn note_not_durable(&mut self, seat: ChannelId, shares: u32) {
+        let Some(seat) = self.seats.get_mut(&seat) else {
+            return;
+        };
+        for _ in 0..shares {
+            self.batch.not_durable(&seat.worker, wall_clock());
+        }
+        seat.tally.not_durable += u64::from(shares);
+        self.tell_later();
+    }
+
+    pub(crate) fn note_difficulty(&mut self, seat: ChannelId, rung: Rung) {
+        let key = self.key(seat);
+        let Some(miner) = self.seats.get_mut(&seat) else {
+            return;
+        };
+        miner.rung = Some(rung);
+        let told = miner.tell_arrival(key, &self.news);
+        self.keep(told);
+    }
+
+    /// Something that the board shows while it is news.
+    pub(crate) fn remark(&mut self, news: News) {
+        if self.remarks.len() >= MAX_REMARKS {
+            self.remarks.pop_front();
+        }
+        self.remarks.push_back(news);
+        let told = self.tell_remarks();
+        self.keep(told);
+    }
+
+    pub(crate) fn give_back_prefix(&mut self, prefix: ExtranoncePrefix) {
+        self.prefixes.push(prefix);
+    }
+
+    /// Gives the ledger and the hub what they are owed, as far as they take it.
+    pub(crate) fn offer(&mut self) {
+        self.hub.give_back_prefixes(&mut self.prefixes);
+        if let Some(entry) = self.take_entry()
+            && let Err(Entry::Shares { batch, .. }) = self.ledger.offer(entry)
+        {
+            self.batch = batch;
+        }
+        if !(self.batch.is_empty() && self.prefixes.is_empty()) {
+            self.tell_later();
+        }
+    }
+
+    /// Gives the board what it is owed, as far as it takes it.
+    pub(crate) fn tell(&mut self) {
+        self.tell_at = None;
+        let told = self.tell_board();
+        self.keep(told);
+    }
+
+    /// Gives all that is owed, now that the miner is gone and nobody else will: to the ledger and
+    /// the hub however long it takes, since shares and prefixes would be lost.
+    pub(crate) async fn settle(mut self) {
+        if let Some(entry) = self.take_entry() {
+            self.ledger.insist(entry).await;
+        }
+        self.hub.insist_on_prefixes(self.prefixes.drain(..)).await;
+        let settled = async {
+            // The board outlives its miners; at shutdown nobody looks at it.
+            while self.tell_board().is_err() && self.news.reserve().await.is_ok() {}
+        };
+        let _ = timeout(SETTLED_WITHIN, settled).await;
+    }
+
+    fn take_entry(&mut self) -> Option<Entry> {
+        if self.batch.is_empty() {
+            return None;
+        }
+        Some(Entry::Shares {
+            batch: core::mem::take(&mut self.batch),
+            commit: Commit {
+                sequence: self.sequence,
+                committed: self.committed.0.clone(),
+            },
+        })
+    }
+
+    fn tell_board(&mut self) -> Result<(), Full> {
+        self.tell_departures()?;
+        self.tell_remarks()?;
+        let key = self.key(ChannelId::new(0));
+        tell_tally(key, &mut self.strays, &self.news)?;
+        for (&seat, miner) in &mut self.seats {
+            let key = MinerKey { seat, ..key };
+            miner.tell_arrival(key, &self.news)?;
+            tell_tally(key, &mut miner.tally, &self.news)?;
+        }
+        Ok(())
+    }
+
+    fn tell_departures(&mut self) -> Result<(), Full> {
+        while let Some((key, tally, at)) = self.departures.front_mut() {
+            tell_tally(*key, tally, &self.news)?;
+            let place = self.news.try_reserve().map_err(|_| Full)?;
+            place.send(News::Left { key: *key, at: *at });
+            self.departures.pop_front();
+        }
+        Ok(())
+    }
+
+    fn tell_remarks(&mut self) -> Result<(), Full> {
+        while !self.remarks.is_empty() {
+            let place = self.news.try_reserve().map_err(|_| Full)?;
+            if let Some(remark) = self.remarks.pop_front() {
+                place.send(remark);
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, told: Result<(), Full>) {
+        if told.is_err() {
+            self.tell_later();
+        }
+    }
+
+    fn tell_later(&mut self) {
+        self.tell_at
+            .get_or_insert_with(|| Instant::now() + TOLD_EVERY);
+    }
+
+    fn key(&self, seat: ChannelId) -> MinerKey {
+        MinerKey {
+            connection: self.connection,
+            seat,
+        }
+    }
+}
+
+impl Seat {
+    /// That he is here, and at which difficulty.
+    fn tell_arrival(&mut self, key: MinerKey, news: &mpsc::Sender<News>) -> Result<(), Full> {
+        if self.arrival.is_some() {
+            let place = news.try_reserve().map_err(|_| Full)?;
+            if let Some(arrival) = self.arrival.take() {
+                place.send(arrival);
+            }
+        }
+        if let Some(rung) = self.rung {
+            let place = news.try_reserve().map_err(|_| Full)?;
+            place.send(News::Difficulty { key, rung });
+            self.rung = None;
+        }
+        Ok(())
+    }
+}
+
+fn tell_tally(
+    key: MinerKey,
+    tally: &mut ShareTally,
+    news: &mpsc::Sender<News>,
+) -> Result<(), Full> {
+    if !tally.is_empty() {
+        let place = news.try_reserve().map_err(|_| Full)?;
+        let tally = core::mem::take(tally);
+        place.send(News::Shares { key, tally });
+    }
+    Ok(())
+}
+
+impl ShareTally {
+    fn accept(&mut self, work: Work, share: BestShare) {
+        self.accepted += 1;
+        self.work += work;
+        self.last_accepted = Some(share.at);
+        if self.best.is_none_or(|best| share.beats(&best)) {
+            self.best = Some(share);
+        }
+    }
+
+    /// Adds the shares of somebody else, whose best is nobody's then.
+    fn append(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.work += other.work;
+        for (reason, shares) in other.rejected {
+            *self.rejected.entry(reason).or_default() += shares;
+        }
+        self.not_durable += other.not_durable;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.accepted == 0 && self.rejected.is_empty() && self.not_durable == 0
+    }
+}

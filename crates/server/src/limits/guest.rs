@@ -1,0 +1,184 @@
+//! A connection's account of itself, owned by its task.
+
+use std::time::Instant;
+
+use headframe_channels::{Credit, RejectReason};
+use headframe_ledger::Ban;
+
+use super::Offence;
+use super::conduct::{Conduct, Cost};
+use super::door::Visit;
+
+/// A connection, as the limits see it.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    visit: Visit,
+    conduct: Conduct,
+    /// What has come of it.
+    ban: Option<Ban>,
+}
+
+impl Guest {
+    /// A connection of a pool that aims at so many shares a minute of each miner.
+    pub(crate) fn new(mut visit: Visit, shares_per_minute: f64) -> Self {
+        visit.greeted();
+        Self {
+            visit,
+            conduct: Conduct::new(shares_per_minute),
+            ban: None,
+        }
+    }
+
+    /// Until when nothing is read of it, because it sent too much.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        let until = self.conduct.held_until()?;
+        (Instant::now() < until).then_some(until)
+    }
+
+    /// It is read again, whatever it sent.
+    pub(crate) fn release(&mut self) {
+        self.conduct.release();
+    }
+
+    pub(crate) fn handle_message(&mut self, now: Instant, cost: Cost) {
+        if !self.visit.is_unlimited() {
+            let offence = self.conduct.handle_message(now, cost);
+            self.note(offence);
+        }
+    }
+
+    pub(crate) fn handle_opened(&mut self) {
+        self.conduct.handle_opened();
+    }
+
+    pub(crate) fn handle_closed(&mut self) {
+        self.conduct.handle_closed();
+    }
+
+    pub(crate) fn handle_share(&mut self, outcome: Result<Credit, RejectReason>) {
+        match outcome {
+            Ok(_) if self.conduct.handle_valid() => self.visit.prove(),
+            Ok(_) => {}
+            Err(reason) => {
+                let offence = self.conduct.handle_rejected(reason);
+                self.note(offence);
+            }
+        }
+    }
+
+    /// It ends because of what cannot be decoded.
+    pub(crate) fn handle_undecodable(&mut self) {
+        self.note(Some(Offence::Undecodable));
+    }
+
+    /// The ban that its address has earned by it.
+    pub(crate) fn ban(&self) -> Option<&Ban> {
+        self.ban.as_ref()
+    }
+
+    fn note(&mut self, offence: Option<Offence>) {
+        if let Some(offence) = offence
+            && let Some(ban) = self.visit.offend(offence)
+        {
+            self.ban = Some(ban);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::Arc;
+
+    use bitcoin::BlockHash;
+    use bitcoin::hashes::Hash as _;
+    use headframe_transport::AddressSet;
+    use headframe_work::{Rung, UnixTime};
+
+    use super::*;
+    use crate::limits::{Door, Limits};
+    use crate::settings::AccessSettings;
+
+    fn valid() -> Credit {
+        Credit {
+            rung: Rung::ONE,
+            hash: BlockHash::from_byte_array([0; 32]),
+        }
+    }
+
+    fn door(max_connections: usize) -> Arc<Door> {
+        let access = AccessSettings {
+            unlimited: AddressSet::PRIVATE,
+            proxies: AddressSet::NONE,
+        };
+        let times = (Instant::now(), UnixTime::from_secs(1_704_067_200));
+        Arc::new(Door::new(access, Limits::new(max_connections, &[], times)))
+    }
+
+    fn address(number: u32) -> IpAddr {
+        Ipv4Addr::from(0xcb00_7100 + number).into()
+    }
+
+    fn flood(guest: &mut Guest) -> bool {
+        let now = Instant::now();
+        for _ in 0..60_000 {
+            guest.handle_message(now, Cost::MESSAGE);
+        }
+        guest.held_until().is_some()
+    }
+
+    #[test]
+    fn a_guest_has_left_when_it_is_dropped_and_has_proven_itself_by_a_share() {
+        let door = door(2);
+        let mut first = Guest::new(door.arrive(address(1)).unwrap(), 12.0);
+        assert!(door.arrive(address(1)).is_err());
+        first.handle_share(Ok(valid()));
+        let second = Guest::new(door.arrive(address(1)).unwrap(), 12.0);
+        assert!(door.arrive(address(1)).is_err());
+        drop(second);
+        assert!(door.arrive(address(1)).is_ok());
+    }
+
+    #[test]
+    fn a_guest_s_handshake_is_over() {
+        let door = door(10_000);
+        let arrive = |number: u32| Guest::new(door.arrive(address(number % 100)).unwrap(), 12.0);
+        let guests: Vec<_> = (0..4_000).map(arrive).collect();
+        assert_eq!(guests.len(), 4_000);
+    }
+
+    #[test]
+    fn limits_apply_to_strangers_and_not_to_near_addresses() {
+        let door = door(10);
+        let mut stranger = Guest::new(door.arrive(address(1)).unwrap(), 12.0);
+        assert!(flood(&mut stranger));
+        stranger.release();
+        assert_eq!(stranger.held_until(), None);
+        let near = Ipv4Addr::new(192, 168, 1, 1).into();
+        let mut near: Vec<_> = (0..100)
+            .map(|_| Guest::new(door.arrive(near).unwrap(), 12.0))
+            .collect();
+        assert!(!flood(&mut near[0]));
+        for _ in 0..100 {
+            near[0].handle_undecodable();
+        }
+        assert_eq!(near[0].ban(), None);
+    }
+
+    #[test]
+    fn an_offence_too_many_is_a_ban_and_who_mines_has_none() {
+        let door = door(10);
+        let mut miner = Guest::new(door.arrive(address(1)).unwrap(), 12.0);
+        let mut stranger = Guest::new(door.arrive(address(2)).unwrap(), 12.0);
+        miner.handle_share(Ok(valid()));
+        for guest in [&mut miner, &mut stranger] {
+            for _ in 0..11 * 50 {
+                guest.handle_share(Err(RejectReason::BadVersionBits));
+            }
+        }
+        assert_eq!(miner.ban(), None);
+        assert_eq!(stranger.ban().map(|ban| ban.address), Some(address(2)));
+        assert!(door.arrive(address(2)).is_err());
+        assert!(door.arrive(address(1)).is_ok());
+    }
+}
