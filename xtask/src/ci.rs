@@ -2,7 +2,7 @@
 //! issue is closed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{self, cargo, step};
@@ -22,17 +22,7 @@ pub(crate) enum Extent {
 
 pub(crate) fn run(root: &Path, extent: Extent) -> Result {
     step("format", || format(root))?;
-    step("lints", || {
-        let clippy = [
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ];
-        run::run(cargo(&clippy).current_dir(root))
-    })?;
+    step("lints", || lints(root))?;
     step("docs", || {
         let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
         run::run(doc.env("RUSTDOCFLAGS", "-D warnings").current_dir(root))
@@ -48,13 +38,30 @@ pub(crate) fn run(root: &Path, extent: Extent) -> Result {
 }
 
 /// The workspace, and the two that stand beside it.
+fn workspaces(root: &Path) -> impl Iterator<Item = PathBuf> {
+    let folders = ["", "fuzz", "conformance"].map(|folder| root.join(folder));
+    let has_manifest = |folder: &PathBuf| folder.join("Cargo.toml").exists();
+    folders.into_iter().filter(has_manifest)
+}
+
 fn format(root: &Path) -> Result {
-    run::run(cargo(&["fmt", "--all", "--check"]).current_dir(root))?;
-    for folder in ["fuzz", "conformance"] {
-        let folder = root.join(folder);
-        if folder.join("Cargo.toml").exists() {
-            run::run(cargo(&["fmt", "--all", "--check"]).current_dir(folder))?;
-        }
+    for folder in workspaces(root) {
+        run::run(cargo(&["fmt", "--all", "--check"]).current_dir(folder))?;
+    }
+    Ok(())
+}
+
+fn lints(root: &Path) -> Result {
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    for folder in workspaces(root) {
+        run::run(cargo(&clippy).current_dir(folder))?;
     }
     Ok(())
 }
