@@ -26,6 +26,15 @@ const CONSIDERABLE: i32 = -24;
 /// Some 8 hashes a share: found when it is sent.
 const SLIGHT: i32 = -29;
 
+/// A chain on which no share of these tests is a block by chance, for a block makes shares stale.
+fn blocks_out_of_reach() -> ChainSettings {
+    let difficulty = Difficulty::Retarget {
+        block_interval: Duration::from_secs(600),
+        easiest: 1 << 60,
+    };
+    ChainSettings { difficulty }
+}
+
 struct TestPool {
     pool: Pool,
     place: String,
@@ -162,7 +171,6 @@ fn check(report: &Value, connections: u64, shares: u64) {
 /// the pool has counted as many.
 #[tokio::test(flavor = "multi_thread")]
 async fn valid_shares_are_all_accepted() {
-    let chain = ChainSettings::default;
     for (exponent, is_sv2, channel) in [
         (SLIGHT, true, "standard"),
         (SLIGHT, true, "extended"),
@@ -170,7 +178,7 @@ async fn valid_shares_are_all_accepted() {
         (CONSIDERABLE, true, "standard"),
         (CONSIDERABLE, false, "standard"),
     ] {
-        let mut pool = TestPool::start(exponent, chain()).await;
+        let mut pool = TestPool::start(exponent, blocks_out_of_reach()).await;
         let url = if is_sv2 { pool.sv2() } else { pool.sv1() };
         let mut more = vec!["--connections", "50", "--distinct-users", "20"];
         more.extend(["--channel", channel, "--shares", "2000", "--ramp", "0.2"]);
@@ -192,7 +200,7 @@ async fn valid_shares_are_all_accepted() {
 /// The same with shares that miss their target: every one is refused, for that reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn shares_above_the_target_are_all_refused_for_it() {
-    let mut pool = TestPool::start(CONSIDERABLE, ChainSettings::default()).await;
+    let mut pool = TestPool::start(CONSIDERABLE, blocks_out_of_reach()).await;
     let (sv1, sv2) = (pool.sv1(), pool.sv2());
     let mut total = 0;
     for (url, channel, code) in [
@@ -226,7 +234,7 @@ async fn shares_above_the_target_are_all_refused_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn channels_share_a_connection() {
     for channel in ["standard", "extended"] {
-        let mut pool = TestPool::start(SLIGHT, ChainSettings::default()).await;
+        let mut pool = TestPool::start(SLIGHT, blocks_out_of_reach()).await;
         let mut more = vec!["--connections", "4", "--channels", "25", "--shares", "500"];
         more.extend([
             "--distinct-users",
@@ -264,7 +272,7 @@ async fn new_tips_are_timed() {
 /// A pool that takes fewer connections: the rest is counted, by kind, and does not hold up the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_fail_are_counted_by_kind() {
-    let pool = TestPool::start(SLIGHT, ChainSettings::default()).await;
+    let pool = TestPool::start(SLIGHT, blocks_out_of_reach()).await;
     let more = [
         "--connections",
         "105",
