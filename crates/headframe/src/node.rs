@@ -9,9 +9,11 @@ use headframe_node::rpc::{
     Candidate, RpcAddress, RpcAuth, RpcSettings, ask_network, ask_network_with_cookies, discover,
 };
 use headframe_work::Network;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 /// How often the pool looks for a node while there is none.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What is missing before the pool can work with a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,32 @@ pub(crate) struct Missing {
     pub(crate) what: String,
     pub(crate) next_step: String,
     pub(crate) command: Option<String>,
+}
+
+/// Does `look` until it finds what it looks for, and says in the log what is missing until then. `None`
+/// when the program is stopped meanwhile.
+pub(crate) async fn wait_for<T>(
+    stop: &CancellationToken,
+    mut look: impl AsyncFnMut() -> Result<T, Missing>,
+) -> Option<T> {
+    let mut told = None;
+    loop {
+        let missing = tokio::select! {
+            () = stop.cancelled() => return None,
+            found = look() => match found {
+                Ok(found) => return Some(found),
+                Err(missing) => missing,
+            },
+        };
+        if told.as_ref() != Some(&missing) {
+            warn!("{}; {}", missing.what, missing.next_step);
+            told = Some(missing);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
 }
 
 /// The node that is configured, or the one that runs on this computer. One whose network is not

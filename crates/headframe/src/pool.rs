@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use crate::cli;
 use crate::demo::{name_flag, reachable};
 use crate::files;
-use crate::node::{self, LOOK_EVERY, Missing};
+use crate::node::{self, Missing};
 use crate::web::Web;
 use crate::{data, interrupt, lan, left, log, places};
 
@@ -190,16 +190,11 @@ async fn wait_for_node(
 ) -> Option<(RpcSettings, PayoutPolicy)> {
     let config = unready.config;
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    let mut told = None;
-    loop {
-        let looked = tokio::select! {
-            () = stop.cancelled() => return None,
-            looked = node::find(&config.node, home.as_deref()) => looked,
-        };
-        let (missing, node) = match looked {
+    node::wait_for(stop, async || {
+        let (missing, node) = match node::find(&config.node, home.as_deref()).await {
             Err(missing) => (missing, None),
             Ok(node) => match payouts(config, node.network) {
-                Ok(payouts) => return Some((node, payouts)),
+                Ok(payouts) => return Ok((node, payouts)),
                 Err(missing) => (missing, Some(node)),
             },
         };
@@ -210,15 +205,9 @@ async fn wait_for_node(
         });
         let snapshot = unready.shown(step, node.as_ref());
         feed.snapshots.send_replace(Arc::new(snapshot));
-        if told.as_ref() != Some(&missing) {
-            warn!("{}; {}", missing.what, missing.next_step);
-            told = Some(missing);
-        }
-        tokio::select! {
-            () = stop.cancelled() => return None,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-        }
-    }
+        Err(missing)
+    })
+    .await
 }
 
 /// The operator's addresses have to be of the node's network.

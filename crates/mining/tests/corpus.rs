@@ -7,17 +7,23 @@ use std::time::Instant;
 use headframe_mining::server::{fuzz_sv1_session, fuzz_sv2_session};
 use proptest::prelude::*;
 
-fn replay(target: &str, fuzz: fn(Instant, &[u8])) {
+fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../fuzz/corpus")
         .join(target);
-    let mut replayed = 0;
-    for entry in fs::read_dir(&folder).expect("the corpus is in the repository") {
-        let path = entry.expect("a readable folder").path();
-        fuzz(Instant::now(), &fs::read(path).expect("a readable file"));
-        replayed += 1;
+    let entries = fs::read_dir(&folder).expect("the corpus is in the repository");
+    let paths = entries.map(|entry| entry.expect("a readable folder").path());
+    let seeds: Vec<_> = paths
+        .map(|path| fs::read(path).expect("a readable file"))
+        .collect();
+    assert!(!seeds.is_empty(), "no corpus in {}", folder.display());
+    seeds
+}
+
+fn replay(target: &str, fuzz: fn(Instant, &[u8])) {
+    for seed in seeds(target) {
+        fuzz(Instant::now(), &seed);
     }
-    assert!(replayed > 0, "no corpus in {}", folder.display());
 }
 
 #[test]
@@ -31,17 +37,8 @@ fn sv1_session_seeds_hold() {
 }
 
 /// Steps of any kind, and parts of a seed between them.
-fn mangled(seeds: &'static str) -> impl Strategy<Value = Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fuzz/corpus")
-        .join(seeds);
-    let seeds: Vec<Vec<u8>> = fs::read_dir(folder)
-        .expect("the corpus is in the repository")
-        .map(|entry| {
-            let path = entry.expect("a readable folder").path();
-            fs::read(path).expect("a readable file")
-        })
-        .collect();
+fn mangled(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    let seeds = seeds(target);
     let change = (any::<prop::sample::Index>(), any::<u8>());
     let changes = proptest::collection::vec(change, 0..6);
     (proptest::sample::select(seeds), changes).prop_map(|(mut seed, changes)| {

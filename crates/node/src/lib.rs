@@ -9,7 +9,6 @@
 //! crate is refused by the node for no reason that lies in the template.
 
 mod answer;
-mod commitment;
 pub mod embedded;
 mod error;
 mod port;

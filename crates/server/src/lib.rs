@@ -25,6 +25,8 @@ mod pool;
 mod random;
 mod rejection;
 mod settings;
+#[cfg(test)]
+mod silent;
 mod vital;
 mod wire;
 

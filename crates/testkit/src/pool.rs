@@ -10,7 +10,7 @@ use headframe_mining::server::{
     Hub, JobIds, NewTemplate, PoolRules, PoolWork, SessionEvent, Sv1Session, Sv2Rules, Sv2Session,
 };
 use headframe_sv2_wire::Frame;
-use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
+use headframe_work::{Network, PayoutPolicy, PoolTag, Rung, Template};
 
 use crate::{Chain, EASY_BITS, Sv1Miner, Sv2Miner, address};
 
@@ -227,12 +227,17 @@ impl Pool {
         let (began, time) = self.started;
         let elapsed = self.now.saturating_duration_since(began).as_secs();
         self.chain.time = time + u32::try_from(elapsed).expect("tests are shorter");
-        let template = self.chain.shared_template();
+        let template = self.chain.template();
+        self.given(template)
+    }
+
+    /// `template` as the node gives it.
+    pub fn given(&self, template: Template) -> NewTemplate {
         NewTemplate {
             earliest: template.min_time,
             latest: None,
             received: self.now,
-            template,
+            template: template.into(),
         }
     }
 

@@ -1,14 +1,10 @@
 //! Blocks without transactions: what can be made ready before a block arrives. Not here:
 //! when such work is sent.
 
-use bitcoin::block::Block;
 use bitcoin::hashes::Hash;
-use bitcoin::{Amount, BlockHash, ScriptBuf, WitnessMerkleNode};
+use bitcoin::{Amount, BlockHash, ScriptBuf};
 
-use crate::{Network, Template};
-
-/// `OP_RETURN`, a push of 36 bytes, and the mark of a witness commitment (BIP141).
-const COMMITMENT_HEADER: [u8; 6] = [0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed];
+use crate::{Network, Template, witness_commitment};
 
 impl Template {
     /// The same block without its transactions and their fees; `None` where the fees are more than
@@ -69,13 +65,9 @@ impl Template {
     }
 }
 
-/// The commitment of a block whose only transaction is the coinbase, whose witness hash counts as
-/// zero.
+/// The commitment of a block whose only transaction is the coinbase.
 fn commitment_of_nothing() -> ScriptBuf {
-    let root = WitnessMerkleNode::from_byte_array([0; 32]);
-    let hash = Block::compute_witness_commitment(&root, &[0; 32]);
-    let script = [COMMITMENT_HEADER.as_slice(), hash.as_byte_array()].concat();
-    ScriptBuf::from_bytes(script)
+    witness_commitment(core::iter::empty())
 }
 
 #[cfg(test)]

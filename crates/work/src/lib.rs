@@ -7,6 +7,7 @@
 
 mod amount;
 mod coinbase;
+mod commitment;
 mod difficulty;
 mod emptied;
 mod hashrate;
@@ -26,6 +27,7 @@ mod time;
 
 pub use amount::Work;
 pub use coinbase::{Coinbase, CoinbaseError, PoolTag, PoolTagError, UniqueBytes};
+pub use commitment::{COMMITMENT_PREFIX, witness_commitment};
 pub use difficulty::{Difficulty, Rung};
 pub use hashrate::Hashrate;
 pub use header::Header;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use headframe_mining::server::NewTemplate;
 use headframe_testkit::{Chain, Pool, PoolSettings, RootSource};
 use headframe_work::Network;
 
@@ -230,14 +229,9 @@ fn a_group_that_forms_is_staged_anew() {
 fn testnet4_is_never_begun_ahead() {
     let mut pool = pool();
     let testnet4 = |pool: &mut Pool| {
-        let mut new = pool.node_template();
-        let mut template = headframe_work::Template::clone(&new.template);
+        let mut template = pool.chain.template();
         template.network = Network::Testnet4;
-        new = NewTemplate {
-            template: template.into(),
-            ..new
-        };
-        new
+        pool.given(template)
     };
     let new = testnet4(&mut pool);
     let work = pool.hub.handle_template(new).unwrap();

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use headframe_mining::server::NewTemplate;
 use headframe_testkit::{Chance, Pool};
 use headframe_work::UnixTime;
 
@@ -113,12 +112,7 @@ fn slow_clock(pool: &mut Pool, behind: u32) -> u32 {
     let mut template = pool.chain.template();
     let earliest = pool.chain.time + behind;
     template.min_time = UnixTime::from_secs(earliest);
-    let new = NewTemplate {
-        template: template.into(),
-        received: pool.now,
-        earliest: UnixTime::from_secs(earliest),
-        latest: None,
-    };
+    let new = pool.given(template);
     let work = pool.hub.handle_template(new).expect("a good template");
     pool.give_work(&work);
     earliest

@@ -125,12 +125,7 @@ fn a_channel_without_a_job_gets_the_next_as_a_future_job() {
     let mut template = pool.chain.template();
     let used: u32 = template.transactions.iter().map(|tx| tx.weight).sum();
     template.limits.weight = used + 4 * 81 + 100;
-    let new = headframe_mining::server::NewTemplate {
-        earliest: template.min_time,
-        latest: None,
-        received: pool.now,
-        template: template.into(),
-    };
+    let new = pool.given(template);
     let work = pool.hub.handle_template(new).unwrap();
     pool.give_work(&work);
     let (link, id) = with_channel(&mut pool, false, 1);
@@ -158,12 +153,7 @@ fn jobs_do_not_go_back_in_time() {
         let mut template = pool.chain.template();
         let time = template.current_time.as_secs() + 100 - set_back;
         template.current_time = headframe_work::UnixTime::from_secs(time);
-        let new = headframe_mining::server::NewTemplate {
-            earliest: template.min_time,
-            latest: None,
-            received: pool.now,
-            template: template.into(),
-        };
+        let new = pool.given(template);
         let work = pool.hub.handle_template(new).unwrap();
         pool.give_work(&work);
     }

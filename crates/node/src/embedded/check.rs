@@ -14,7 +14,7 @@ use bitcoin::script::Builder;
 use bitcoin::{
     Amount, Block, BlockHash, CompactTarget, OutPoint, Sequence, Transaction, TxMerkleNode, Weight,
 };
-use headframe_work::{Network, UnixTime};
+use headframe_work::{COMMITMENT_PREFIX, Network, UnixTime};
 
 use super::coins::{Coins, witness};
 use super::difficulty::{Difficulty, Pace};
@@ -285,7 +285,7 @@ fn check_witness_commitment(block: &Block) -> Result<(), Reason> {
     };
     let commitment = coinbase.output.iter().rev().find_map(|output| {
         let script = output.script_pubkey.as_bytes();
-        script.strip_prefix(&crate::commitment::PREFIX)?.get(..32)
+        script.strip_prefix(&COMMITMENT_PREFIX)?.get(..32)
     });
     let Some(commitment) = commitment else {
         let bare = block

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bitcoin::consensus::encode::{deserialize, serialize};
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, Block, BlockHash};
-use headframe_work::{BlockLimits, Network, Template, TemplateTransaction, UnixTime};
+use headframe_work::{
+    BlockLimits, Network, Template, TemplateTransaction, UnixTime, witness_commitment,
+};
 
 use super::chain::ChainError;
 use super::check::{Parent, Proof, Reason, check_alone, check_in_place, check_spending, subsidy};
@@ -15,7 +17,7 @@ use super::difficulty::{Difficulty, Pace};
 use super::mempool;
 use super::premine::{PREMINE, genesis, premined};
 use super::store::Store;
-use crate::{Tip, commitment};
+use crate::Tip;
 
 /// How many blocks the median time past looks at.
 const MEDIAN_SPAN: usize = 11;
@@ -257,5 +259,5 @@ fn template_transaction(entry: &mempool::Entry) -> TemplateTransaction {
 }
 
 fn commitment_script(transactions: &[TemplateTransaction]) -> bitcoin::ScriptBuf {
-    commitment::script(transactions.iter().map(|transaction| transaction.wtxid))
+    witness_commitment(transactions.iter().map(|transaction| transaction.wtxid))
 }

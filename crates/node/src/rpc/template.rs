@@ -10,12 +10,14 @@ use std::str::FromStr;
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::hex::FromHex;
 use bitcoin::{Amount, CompactTarget, ScriptBuf, Target, Transaction};
-use headframe_work::{BlockLimits, Network, Template, TemplateTransaction, UnixTime};
+use headframe_work::{
+    BlockLimits, Network, Template, TemplateTransaction, UnixTime, witness_commitment,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::{raw_result, unintelligible};
-use crate::{NodeError, commitment};
+use crate::NodeError;
 
 /// The call.
 pub(super) const METHOD: &str = "getblocktemplate";
@@ -228,7 +230,7 @@ fn read_commitment(
         };
     }
     let script = ScriptBuf::from_bytes(fields.bytes(NAME)?);
-    if script != commitment::script(transactions.iter().map(|tx| tx.wtxid)) {
+    if script != witness_commitment(transactions.iter().map(|tx| tx.wtxid)) {
         return Err(wrong(NAME, "it is not that of the transactions"));
     }
     Ok(Some(script))
@@ -329,7 +331,11 @@ mod tests {
         );
         assert!(template.min_time <= template.current_time);
         let commitment = template.witness_commitment.expect("regtest has segwit");
-        assert!(commitment.as_bytes().starts_with(&commitment::PREFIX));
+        assert!(
+            commitment
+                .as_bytes()
+                .starts_with(&headframe_work::COMMITMENT_PREFIX)
+        );
         assert!(fetched.longpoll_id.is_some());
     }
 

@@ -214,17 +214,24 @@ mod tests {
     use crate::blocks::herald::Herald;
     use crate::blocks::journal::Unanswered;
 
-    /// A node that knows no block, and takes all it is given.
-    struct Forgetful(Sender<String>);
+    /// A node that takes all it is given, and knows no block but, when it is asked first, one that
+    /// it still has.
+    struct Forgetful {
+        given: Sender<String>,
+        has_it_still: bool,
+    }
 
     impl BlockSink for Forgetful {
         fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
-            self.0.send(block_hex.to_owned()).unwrap();
+            self.given.send(block_hex.to_owned()).unwrap();
             SubmitAnswer::Accepted
         }
 
         fn fate(&mut self, _: BlockHash) -> Result<ChainFate, NodeError> {
-            Ok(ChainFate::Unknown)
+            Ok(match core::mem::replace(&mut self.has_it_still, false) {
+                true => ChainFate::InChain { confirmations: 1 },
+                false => ChainFate::Unknown,
+            })
         }
 
         fn stand_by(&mut self) -> Result<(), NodeError> {
@@ -232,8 +239,9 @@ mod tests {
         }
     }
 
-    /// What the node is given when it is asked for a block that it does not know.
-    fn given_again(was_accepted: bool) -> Vec<String> {
+    /// What the node is given when it is asked, twice if it still has it, for a block that it does not
+    /// know.
+    fn given_again(was_accepted: bool, has_it_still: bool) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
         let journal = Arc::new(Journal::open(directory.path()).unwrap());
         let (height, hash) = (7, BlockHash::from_byte_array([7; 32]));
@@ -250,8 +258,12 @@ mod tests {
                 was_accepted,
             }],
         };
-        let mut courier = Courier::new(Box::new(Forgetful(given)), journal, left, herald);
-        courier.ask();
+        let sink = Box::new(Forgetful {
+            given,
+            has_it_still,
+        });
+        let mut courier = Courier::new(sink, journal, left, herald);
+        (0..=u8::from(has_it_still)).for_each(|_| courier.ask());
         assert_eq!(courier.followed.len(), 1, "it is followed still");
         drop(courier);
         received.iter().collect()
@@ -273,7 +285,11 @@ mod tests {
         };
         let (given, received) = channel();
         let (_herald, herald) = Herald::unheard(Arc::clone(&journal));
-        let courier = Courier::new(Box::new(Forgetful(given)), journal, left, herald);
+        let sink = Box::new(Forgetful {
+            given,
+            has_it_still: false,
+        });
+        let courier = Courier::new(sink, journal, left, herald);
         let (_, nobody) = channel();
         courier.run(&nobody);
         assert_eq!(received.iter().collect::<Vec<_>>(), ["abcd"]);
@@ -281,56 +297,16 @@ mod tests {
 
     #[test]
     fn a_block_that_the_node_has_forgotten_is_submitted_again() {
-        assert_eq!(given_again(true), ["abcd"]);
-    }
-
-    /// A node that has a block in its chain when it is asked first, and has forgotten it later.
-    struct Undecided(Forgetful, bool);
-
-    impl BlockSink for Undecided {
-        fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
-            self.0.submit(block_hex)
-        }
-
-        fn fate(&mut self, hash: BlockHash) -> Result<ChainFate, NodeError> {
-            match core::mem::replace(&mut self.1, true) {
-                true => self.0.fate(hash),
-                false => Ok(ChainFate::InChain { confirmations: 1 }),
-            }
-        }
-
-        fn stand_by(&mut self) -> Result<(), NodeError> {
-            Ok(())
-        }
+        assert_eq!(given_again(true, false), ["abcd"]);
     }
 
     #[test]
     fn a_block_that_came_into_the_chain_later_is_brought_back_too() {
-        let directory = tempfile::tempdir().unwrap();
-        let journal = Arc::new(Journal::open(directory.path()).unwrap());
-        let (height, hash) = (7, BlockHash::from_byte_array([7; 32]));
-        journal.write(height, hash, "abcd").unwrap();
-        let (given, received) = channel();
-        let (_herald, herald) = Herald::unheard(Arc::clone(&journal));
-        let left = Left {
-            unanswered: Vec::new(),
-            records: Vec::new(),
-            followed: vec![Followed {
-                height,
-                hash,
-                was_accepted: false,
-            }],
-        };
-        let sink = Box::new(Undecided(Forgetful(given), false));
-        let mut courier = Courier::new(sink, journal, left, herald);
-        courier.ask();
-        courier.ask();
-        drop(courier);
-        assert_eq!(received.iter().collect::<Vec<_>>(), ["abcd"]);
+        assert_eq!(given_again(false, true), ["abcd"]);
     }
 
     #[test]
     fn a_block_that_never_was_on_its_chain_is_not() {
-        assert!(given_again(false).is_empty());
+        assert!(given_again(false, false).is_empty());
     }
 }

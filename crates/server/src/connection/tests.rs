@@ -1,17 +1,13 @@
 //! A connection whose board does not read: its queue is full, and stays so until the test says.
 
-use std::future::pending;
-
 use headframe_channels::DifficultySettings;
 use headframe_ledger::{MemoryLedger, Retention, Tally};
-use headframe_mining::server::{Hub, JobIds, Sv2Rules};
-use headframe_node::{
-    BoxFuture, Cause, HeaderWindow, NodeError, NodeStatus, TemplateSource, TemplateUpdate,
-};
+use headframe_mining::server::Hub;
+use headframe_node::NodeStatus;
 use headframe_sv2_wire::U256;
-use headframe_testkit::{Chain, Chance, Device, EASY_BITS, Sv2Miner, address};
+use headframe_testkit::{Chance, Device, Sv2Miner, address};
 use headframe_transport::{AddressSet, FrameStream, MINING_FRAME_LIMIT, OUTBOX_LIMIT};
-use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
+use headframe_work::{Network, Rung};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -20,58 +16,25 @@ use crate::hub::HubTask;
 use crate::ledger;
 use crate::limits::{Door, Limits};
 use crate::settings::AccessSettings;
+use crate::silent::{Silent, rules};
 use crate::vital::Vital;
 
-/// A node that gives one template, and then nothing new for ever.
-struct Silent(Option<TemplateUpdate>);
-
-impl TemplateSource for Silent {
-    fn next(&mut self) -> BoxFuture<'_, Result<TemplateUpdate, NodeError>> {
-        let only = self.0.take();
-        Box::pin(async {
-            match only {
-                Some(update) => Ok(update),
-                None => pending().await,
-            }
-        })
-    }
-}
-
-fn rules() -> PoolRules {
-    let easy = Rung::from_exponent(-24);
-    PoolRules {
-        payouts: PayoutPolicy {
-            network: Network::Regtest,
-            fee: None,
-            plain_names: None,
-        },
-        tag: PoolTag::new("test").unwrap(),
-        process: [1; 4],
-        difficulty: DifficultySettings {
-            shares_per_minute: 12.0,
-            start: easy,
-            min: easy,
-            max: easy,
-        },
-        job_ids: JobIds::new(1),
-        sv2: Sv2Rules::default(),
+fn easy() -> DifficultySettings {
+    let rung = Rung::from_exponent(-24);
+    DifficultySettings {
+        shares_per_minute: 12.0,
+        start: rung,
+        min: rung,
+        max: rung,
     }
 }
 
 /// A pool but for its listeners, that tells `news`.
 async fn links(news: mpsc::Sender<News>) -> PoolLinks {
-    let template = Chain::new(1, EASY_BITS, 1).shared_template();
-    let only = TemplateUpdate {
-        cause: Cause::NewTip,
-        received: Instant::now(),
-        window: HeaderWindow::unbounded(&template),
-        template,
-    };
-    let (rules, shutdown) = (Arc::new(rules()), CancellationToken::new());
+    let (rules, shutdown) = (Arc::new(rules(easy())), CancellationToken::new());
     let (_, status) = watch::channel(NodeStatus::starting("silent".to_owned(), Network::Regtest));
-    let source = Box::new(Silent(Some(only)));
     let hub = Hub::new(Arc::clone(&rules), 0);
-    let (mut task, hub) = HubTask::new(hub, source, status, mpsc::channel(16).0);
+    let (mut task, hub) = HubTask::new(hub, Silent::boxed(), status, mpsc::channel(16).0);
     let (sender, work) = watch::channel(task.first_work(&shutdown).await.unwrap());
     tokio::spawn(task.run(sender, shutdown.clone()));
     let memory = Box::new(MemoryLedger::new(Retention::default()));

@@ -21,12 +21,11 @@ fn only_block(ledger: &FakeLedger) -> BlockRecord {
 async fn a_block_is_on_disk_before_the_node_has_answered() {
     let (sink, mut node) = node();
     let ledger = FakeLedger::new();
-    let pool = Setup {
-        sink: Some(sink),
-        ledger: ledger.boxed(),
-        ..Setup::for_blocks()
-    };
-    let pool = pool.start().await;
+    let pool = Setup::for_blocks()
+        .sending_to(sink)
+        .with(&ledger)
+        .start()
+        .await;
     let mut client = Sv2Client::connect(&pool, &user(1)).await;
     let nonce = client.find_block();
     client.submit(&nonce);
@@ -59,12 +58,11 @@ async fn a_block_is_on_disk_before_the_node_has_answered() {
 async fn a_block_is_submitted_until_the_node_answers() {
     let (sink, mut node) = node();
     let ledger = FakeLedger::new();
-    let pool = Setup {
-        sink: Some(sink),
-        ledger: ledger.boxed(),
-        ..Setup::for_blocks()
-    };
-    let pool = pool.start().await;
+    let pool = Setup::for_blocks()
+        .sending_to(sink)
+        .with(&ledger)
+        .start()
+        .await;
     let mut client = Sv2Client::connect(&pool, &user(1)).await;
     let nonce = client.find_block();
     client.submit(&nonce);
@@ -177,12 +175,11 @@ async fn a_refused_block_is_shown_and_left_alone() {
 async fn a_node_that_hangs_delays_neither_shares_nor_the_next_blocks_file() {
     let (sink, mut node) = node();
     let ledger = FakeLedger::new();
-    let pool = Setup {
-        sink: Some(sink),
-        ledger: ledger.boxed(),
-        ..Setup::for_blocks()
-    };
-    let pool = pool.start().await;
+    let pool = Setup::for_blocks()
+        .sending_to(sink)
+        .with(&ledger)
+        .start()
+        .await;
     let mut client = Sv2Client::connect(&pool, &user(1)).await;
     let first = client.find_block();
     client.submit(&first);
@@ -205,12 +202,11 @@ async fn a_node_that_hangs_delays_neither_shares_nor_the_next_blocks_file() {
 async fn a_ledger_that_hangs_delays_no_block() {
     let (sink, mut node) = node();
     let ledger = FakeLedger::new();
-    let pool = Setup {
-        sink: Some(sink),
-        ledger: ledger.boxed(),
-        ..Setup::for_blocks()
-    };
-    let pool = pool.start().await;
+    let pool = Setup::for_blocks()
+        .sending_to(sink)
+        .with(&ledger)
+        .start()
+        .await;
     let mut client = Sv2Client::connect(&pool, &user(1)).await;
     ledger.be(Mood::Held);
     for blocks in 1..=2 {
@@ -233,11 +229,7 @@ async fn a_ledger_that_hangs_delays_no_block() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_ledger_hears_of_blocks_when_there_is_room_again() {
     let ledger = FakeLedger::new();
-    let pool = Setup {
-        ledger: ledger.boxed(),
-        ..Setup::for_blocks()
-    };
-    let pool = pool.start().await;
+    let pool = Setup::for_blocks().with(&ledger).start().await;
     let mut client = Sv2Client::connect(&pool, &user(1)).await;
     ledger.be(Mood::DiskFull);
     let nonce = client.find_block();

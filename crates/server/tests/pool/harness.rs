@@ -20,6 +20,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::fakes::FakeLedger;
+
 /// Longer than any test.
 const REFRESH: Duration = Duration::from_secs(3_600);
 /// 2^8 hashes a share: nothing for any computer, and far from a block where blocks take 2^20.
@@ -58,6 +60,18 @@ impl Setup {
             access: AccessSettings::default(),
             directory: Arc::new(tempfile::tempdir().unwrap()),
         }
+    }
+
+    /// With this ledger.
+    pub(crate) fn with(mut self, ledger: &FakeLedger) -> Self {
+        self.ledger = ledger.boxed();
+        self
+    }
+
+    /// With blocks going here.
+    pub(crate) fn sending_to(mut self, sink: Box<dyn BlockSink>) -> Self {
+        self.sink = Some(sink);
+        self
     }
 
     pub(crate) async fn start(self) -> TestPool {

@@ -10,11 +10,7 @@ use crate::harness::Setup;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acknowledged_share_is_in_the_ledger_or_counted_as_not_durable() {
     let ledger = FakeLedger::new();
-    let pool = Setup {
-        ledger: ledger.boxed(),
-        ..Setup::for_shares()
-    };
-    let pool = pool.start().await;
+    let pool = Setup::for_shares().with(&ledger).start().await;
     let mut client = Sv2Client::connect(&pool, &user(1)).await;
     let mut early = 0;
     for shares in 1..=20 {
@@ -33,11 +29,7 @@ async fn an_acknowledged_share_is_in_the_ledger_or_counted_as_not_durable() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_that_shares_name_are_kept_apart() {
     let ledger = FakeLedger::new();
-    let pool = Setup {
-        ledger: ledger.boxed(),
-        ..Setup::for_shares()
-    };
-    let pool = pool.start().await;
+    let pool = Setup::for_shares().with(&ledger).start().await;
     let mut client = Sv2Client::connect(&pool, &user(1)).await;
     client.miner.request_extensions(1, &[2]);
     assert!(client.until(|miner| !miner.extensions.is_empty()).await);
@@ -63,11 +55,7 @@ async fn workers_that_shares_name_are_kept_apart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ledger_that_hangs_delays_replies_but_not_for_ever() {
     let ledger = FakeLedger::new();
-    let pool = Setup {
-        ledger: ledger.boxed(),
-        ..Setup::for_shares()
-    };
-    let pool = pool.start().await;
+    let pool = Setup::for_shares().with(&ledger).start().await;
     let mut sv2 = Sv2Client::connect(&pool, &user(1)).await;
     let mut sv1 = Sv1Client::dial(pool.address()).await;
     sv1.miner.log_in(&user(2));
@@ -86,11 +74,7 @@ async fn a_ledger_that_hangs_delays_replies_but_not_for_ever() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_stops_no_mining_and_loses_no_share() {
     let ledger = FakeLedger::new();
-    let pool = Setup {
-        ledger: ledger.boxed(),
-        ..Setup::for_shares()
-    };
-    let pool = pool.start().await;
+    let pool = Setup::for_shares().with(&ledger).start().await;
     let mut client = Sv2Client::connect(&pool, &user(1)).await;
     ledger.be(Mood::DiskFull);
     for _ in 0..5 {
@@ -114,11 +98,7 @@ async fn a_full_disk_stops_no_mining_and_loses_no_share() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_that_stops_gives_the_replies_that_wait_and_commits_everything() {
     let ledger = FakeLedger::new();
-    let pool = Setup {
-        ledger: ledger.boxed(),
-        ..Setup::for_shares()
-    };
-    let pool = pool.start().await;
+    let pool = Setup::for_shares().with(&ledger).start().await;
     let mut client = Sv2Client::connect(&pool, &user(1)).await;
     client.mine_share().await;
     ledger.be(Mood::Held);

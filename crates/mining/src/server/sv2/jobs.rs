@@ -12,7 +12,6 @@ use headframe_work::{Job, Rung, UnixTime};
 use super::Sv2Session;
 use super::groups::Audience;
 use super::setup::Setup;
-use crate::server::PoolWork;
 use crate::server::hub::{NextWork, TipStart};
 use crate::server::seat::Staged;
 
@@ -131,18 +130,9 @@ impl Sv2Session {
         }
         let root = self.merkle_root(audience);
         let begin = is_on_tip.then_some(time);
-        let rolling = self.allows_rolling();
-        write_job(
-            audience.to,
-            job_id,
-            &job,
-            root,
-            begin,
-            rolling,
-            &mut self.output,
-        );
+        self.write_job(audience.to, job_id, &job, root, begin);
         if !is_on_tip {
-            write_tip(audience.to, job_id, &self.desk.work, time, &mut self.output);
+            self.write_tip(audience.to, job_id, time);
         }
         true
     }
@@ -181,16 +171,7 @@ impl Sv2Session {
             }
         }
         let root = self.staged_root(audience);
-        let rolling = self.allows_rolling();
-        write_job(
-            audience.to,
-            job_id,
-            &job,
-            root,
-            None,
-            rolling,
-            &mut self.output,
-        );
+        self.write_job(audience.to, job_id, &job, root, None);
     }
 
     /// Names the staged job in a `SetNewPrevHash`, if all of the audience hold it and wait for it.
@@ -219,7 +200,7 @@ impl Sv2Session {
                 self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
             }
         }
-        write_tip(audience.to, job_id, &self.desk.work, time, &mut self.output);
+        self.write_tip(audience.to, job_id, time);
     }
 
     /// Tells each channel its target where that is another one.
@@ -261,6 +242,60 @@ impl Sv2Session {
         let seat = self.seats.get(&audience.to)?;
         seat.channel.staged_job()?.merkle_root()
     }
+
+    /// Activates the future job `job_id`.
+    fn write_tip(&mut self, to: ChannelId, job_id: JobId, min_time: UnixTime) {
+        let template = self.desk.work.prepared.template();
+        let message = SetNewPrevHash {
+            channel_id: to.get(),
+            job_id: job_id.get(),
+            prev_hash: U256::from_le_bytes(template.prev_hash.to_byte_array()),
+            min_ntime: min_time.as_secs(),
+            nbits: template.bits.to_consensus(),
+        };
+        write_frame(&message, &mut self.output);
+    }
+
+    /// Writes a job, a future one where it does not `begin` at a time. With a merkle root it is a
+    /// standard one; without, it has the parts that the root is made of.
+    fn write_job(
+        &mut self,
+        to: ChannelId,
+        job_id: JobId,
+        job: &Job,
+        merkle_root: Option<[u8; 32]>,
+        begin: Option<UnixTime>,
+    ) {
+        let (channel_id, job_id) = (to.get(), job_id.get());
+        let (prepared, coinbase) = (job.prepared(), job.coinbase());
+        let version = prepared.template().version;
+        let min_ntime = begin.map(UnixTime::as_secs);
+        if let Some(merkle_root) = merkle_root {
+            let merkle_root = U256::from_le_bytes(merkle_root);
+            let job = NewMiningJob {
+                channel_id,
+                job_id,
+                min_ntime,
+                version,
+                merkle_root,
+            };
+            return write_frame(&job, &mut self.output);
+        }
+        let job = NewExtendedMiningJob {
+            channel_id,
+            job_id,
+            min_ntime,
+            version,
+            version_rolling_allowed: self.allows_rolling(),
+            merkle_path: Seq255::from_hashes(prepared.merkle_path())
+                .expect("a block has fewer than 2^255 transactions"),
+            coinbase_tx_prefix: Bytes64K::new(coinbase.prefix())
+                .expect("a coinbase input is at most 141 bytes"),
+            coinbase_tx_suffix: Bytes64K::new(coinbase.suffix())
+                .expect("a handful of outputs is far below 64 KiB"),
+        };
+        write_frame(&job, &mut self.output);
+    }
 }
 
 fn write_target(id: ChannelId, rung: Rung, output: &mut Vec<u8>) {
@@ -269,65 +304,4 @@ fn write_target(id: ChannelId, rung: Rung, output: &mut Vec<u8>) {
         maximum_target: U256::from_le_bytes(rung.target().to_le_bytes()),
     };
     write_frame(&message, output);
-}
-
-/// Activates the future job `job_id`.
-fn write_tip(
-    to: ChannelId,
-    job_id: JobId,
-    work: &PoolWork,
-    min_time: UnixTime,
-    output: &mut Vec<u8>,
-) {
-    let template = work.prepared.template();
-    let message = SetNewPrevHash {
-        channel_id: to.get(),
-        job_id: job_id.get(),
-        prev_hash: U256::from_le_bytes(template.prev_hash.to_byte_array()),
-        min_ntime: min_time.as_secs(),
-        nbits: template.bits.to_consensus(),
-    };
-    write_frame(&message, output);
-}
-
-/// Writes a job, a future one where it does not `begin` at a time. With a merkle root it is a
-/// standard one; without, it has the parts that the root is made of.
-fn write_job(
-    to: ChannelId,
-    job_id: JobId,
-    job: &Job,
-    merkle_root: Option<[u8; 32]>,
-    begin: Option<UnixTime>,
-    version_rolling_allowed: bool,
-    output: &mut Vec<u8>,
-) {
-    let (channel_id, job_id) = (to.get(), job_id.get());
-    let (prepared, coinbase) = (job.prepared(), job.coinbase());
-    let version = prepared.template().version;
-    let min_ntime = begin.map(UnixTime::as_secs);
-    if let Some(merkle_root) = merkle_root {
-        let merkle_root = U256::from_le_bytes(merkle_root);
-        let job = NewMiningJob {
-            channel_id,
-            job_id,
-            min_ntime,
-            version,
-            merkle_root,
-        };
-        return write_frame(&job, output);
-    }
-    let job = NewExtendedMiningJob {
-        channel_id,
-        job_id,
-        min_ntime,
-        version,
-        version_rolling_allowed,
-        merkle_path: Seq255::from_hashes(prepared.merkle_path())
-            .expect("a block has fewer than 2^255 transactions"),
-        coinbase_tx_prefix: Bytes64K::new(coinbase.prefix())
-            .expect("a coinbase input is at most 141 bytes"),
-        coinbase_tx_suffix: Bytes64K::new(coinbase.suffix())
-            .expect("a handful of outputs is far below 64 KiB"),
-    };
-    write_frame(&job, output);
 }

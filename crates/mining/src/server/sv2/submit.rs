@@ -54,20 +54,6 @@ impl<'a> Submitted<'a> {
         }
     }
 
-    /// Whose the share is. A name that is too long was refused with its share (EX-13), before that
-    /// was judged; a block is taken without the name.
-    fn claim(&self, is_named: bool, verdict: &ShareVerdict) -> Claim<'a> {
-        let name = match is_named {
-            true => self.worker().unwrap_or(None),
-            false => None,
-        };
-        let is_block = matches!(verdict, ShareVerdict::Block(..));
-        Claim {
-            name,
-            is_proven: is_block || verdict.credit().is_ok(),
-        }
-    }
-
     /// The name that extension 0x0002 puts behind a share. A tail that cannot be read, or is of
     /// other extensions, says nothing (EX-14, EX-17).
     fn worker(&self) -> Result<Option<UserIdentity<'a>>, UserIdentityTooLong> {
@@ -111,14 +97,23 @@ impl Sv2Session {
         let seat = seat.ok_or(codes::INVALID_CHANNEL_ID)?;
         let share = submitted.share().ok_or(codes::INVALID_JOB_ID)?;
         let is_named = self.extensions.has_worker_names();
-        if is_named && submitted.worker().is_err() && !seat.channel.makes_block(&share) {
+        let name = match is_named {
+            true => submitted.worker(),
+            false => Ok(None),
+        };
+        // A name that is too long is refused with its share (EX-13), but not with a block.
+        if name.is_err() && !seat.channel.makes_block(&share) {
             return Err(codes::INVALID_USER_IDENTITY);
         }
         let verdict = seat.judge(now, &share);
         self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
         let booked = match &self.setup {
             Some(setup) if is_named || !self.workers.is_empty() => {
-                let claim = submitted.claim(is_named, &verdict);
+                let is_block = matches!(verdict, ShareVerdict::Block(..));
+                let claim = Claim {
+                    name: name.unwrap_or(None),
+                    is_proven: is_block || verdict.credit().is_ok(),
+                };
                 let (desk, device) = (&mut self.desk, &setup.device);
                 self.workers.book(desk, device, seat, claim)
             }
