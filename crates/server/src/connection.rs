@@ -24,6 +24,7 @@ use crate::hush::Hush;
 use crate::ledger::{Entry, LedgerHandle};
 use crate::limits::{Guest, Source, Visit};
 use crate::news::News;
+use crate::panic::{Panicked, unless_panic};
 use crate::wire::{End, Wire};
 
 /// The least time between two looks at a session's timers: one that named a time in the past for
@@ -91,18 +92,30 @@ impl Connection {
         }
     }
 
-    /// Serves the miner until one side ends it.
+    /// Serves the miner until one side ends it. What panics ends this connection alone.
     pub(crate) async fn run(mut self) {
-        let end = match self.serve().await {
-            Ok(()) => End::Closed,
-            Err(end) => end,
+        let end = match unless_panic(self.serve()).await {
+            Ok(Ok(())) => End::Closed,
+            Ok(Err(end)) => end,
+            Err(Panicked) => End::Panicked,
         };
-        if !matches!(end, End::Transport(_)) {
+        if let Err(Panicked) = unless_panic(self.close(&end)).await {
+            self.dues.leave_all();
+        }
+        self.tell_end(&end);
+        self.wire.shutdown(SHUTDOWN_DEADLINE).await;
+        self.dues.settle().await;
+    }
+
+    /// Ends the session, and takes what it still has to say.
+    async fn close(&mut self, end: &End) {
+        if !matches!(end, End::Transport(_) | End::Panicked) {
             self.acknowledge().await;
         }
         if end.is_undecodable() {
             self.guest.handle_undecodable();
         }
+        self.take_events().await;
         self.wire.handle_closed();
         self.take_events().await;
         self.tell_ban().await;
@@ -111,16 +124,18 @@ impl Connection {
         // What was queued for the miner is written if it can be; an error is already what ends the
         // connection.
         let _ = self.wire.queue_output();
+    }
+
+    fn tell_end(&self, end: &End) {
         let (peer, faults) = (self.peer, &self.pool.faults);
-        match &end {
+        match end {
             End::Closed | End::Shutdown => tracing::debug!("{peer}: {end}"),
             End::Finished | End::Fault(_) | End::Undecodable(_) | End::Banned => {
                 faults.tell(format_args!("{peer} sent away: {end}"));
             }
             End::Transport(_) => faults.tell(format_args!("{peer} lost: {end}")),
+            End::Panicked => tracing::error!("{peer} sent away: {end}; please report this fault"),
         }
-        self.wire.shutdown(SHUTDOWN_DEADLINE).await;
-        self.dues.settle().await;
     }
 
     /// Answers the shares whose answers wait for the ledger, as long as such an answer may take.

@@ -156,6 +156,14 @@ impl Dues {
         Some(left.worker)
     }
 
+    /// Says that all have left, where the session cannot say who has.
+    pub(crate) fn leave_all(&mut self) {
+        let seats: Vec<_> = self.seats.keys().copied().collect();
+        for seat in seats {
+            self.leave(seat);
+        }
+    }
+
     pub(crate) fn note_share(&mut self, share: &ShareEvent) {
         let Some(seat) = self.seats.get_mut(&share.seat) else {
             return;

@@ -21,6 +21,7 @@ mod ledger;
 mod limits;
 mod listener;
 mod news;
+mod panic;
 mod pool;
 mod random;
 mod rejection;

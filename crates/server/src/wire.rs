@@ -45,6 +45,9 @@ pub(crate) enum End {
     /// The peer's address is banned for what it did.
     #[error("its address is banned")]
     Banned,
+    /// The pool's own fault: its task panicked.
+    #[error("the pool failed to serve it")]
+    Panicked,
     /// The socket failed, or what came over it could not be read.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -91,6 +94,7 @@ impl End {
             | Self::Shutdown
             | Self::Fault(_)
             | Self::Banned
+            | Self::Panicked
             | Self::Transport(
                 TransportError::Io(_)
                 | TransportError::Seal(_)

@@ -1,5 +1,7 @@
 //! A connection whose board does not read: its queue is full, and stays so until the test says.
 
+use std::fmt;
+
 use headframe_channels::DifficultySettings;
 use headframe_ledger::{MemoryLedger, Retention, Tally};
 use headframe_mining::server::Hub;
@@ -10,6 +12,9 @@ use headframe_transport::{AddressSet, FrameStream, MINING_FRAME_LIMIT, OUTBOX_LI
 use headframe_work::{Network, Rung};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tracing::field::Field;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata};
 
 use super::*;
 use crate::hub::HubTask;
@@ -189,4 +194,65 @@ async fn whoever_sent_too_much_is_read_again() {
         .await;
     drop(client.stream);
     client.serving.await.unwrap();
+}
+
+/// Fails when it is told that somebody is not served.
+struct BrokenLog;
+
+impl tracing::Subscriber for BrokenLog {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut |_: &Field, value: &dyn fmt::Debug| {
+            assert!(!format!("{value:?}").contains("is not served as"));
+        });
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// Whatever of the pool's own fails in a connection ends that connection, and nothing of it is lost.
+#[tokio::test]
+async fn a_panic_ends_its_connection_and_what_that_has_is_settled() {
+    let (news, mut board) = mpsc::channel(64);
+    let pool = links(news).await;
+    let _log = tracing::subscriber::set_default(BrokenLog);
+    let mut client = Client::connect(pool.clone()).await;
+    let seat = client.open().await;
+    client.mine_share(seat).await;
+    client.miner.open_extended("nobody", 50.0, U256::MAX, 8);
+    for frame in client.miner.take_output() {
+        client.stream.queue_frame(&frame).unwrap();
+    }
+    client.stream.flush().await.unwrap();
+    while client.stream.fill().await.unwrap() == Filled::Bytes {
+        while client.stream.next_frame().unwrap().is_some() {}
+    }
+    drop(client.stream);
+    client.serving.await.unwrap();
+
+    let mut shares = 0;
+    loop {
+        match board.try_recv().unwrap() {
+            News::Shares { tally, .. } => shares += tally.accepted,
+            News::Left { key, .. } => break assert_eq!(key.seat.get(), seat),
+            _ => {}
+        }
+    }
+    assert_eq!(shares, 1);
+    let mut other = Client::connect(pool).await;
+    let seat = other.open().await;
+    other.mine_share(seat).await;
 }

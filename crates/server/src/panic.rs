@@ -1,0 +1,42 @@
+//! What panics in one connection is no reason for another to suffer, nor for what it holds to be lost.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+/// The future panicked; what it worked on may be half done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Panicked;
+
+/// Waits for `future`, and says if it panics.
+pub(crate) async fn unless_panic<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        },
+    )
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::task::yield_now;
+
+    #[tokio::test]
+    async fn a_panic_is_told_and_all_else_goes_through() {
+        let well = async {
+            yield_now().await;
+            7
+        };
+        assert_eq!(unless_panic(well).await, Ok(7));
+        let unwell = async {
+            yield_now().await;
+            panic!("on purpose");
+        };
+        assert_eq!(unless_panic::<_>(unwell).await, Err::<(), _>(Panicked));
+    }
+}
