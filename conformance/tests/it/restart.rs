@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::process::Command;
 
 use headframe_conformance::bitcoind::free_address;
 use headframe_conformance::wait::{until, until_equal, until_true};
 use headframe_conformance::wallet::Kind;
-use headframe_conformance::{Bitcoind, Chain, Key, Miner, Pool, Process, Protocol, pool, program};
+use headframe_conformance::{Bitcoind, Chain, Key, Miner, Pool, Process, Protocol, pool};
 use serde_json::Value;
 
 /// What the dashboard shows that is not of this moment.
@@ -151,19 +150,19 @@ fn leave_a_block(node: &Bitcoind) -> Pool {
     pool
 }
 
-/// Runs a pool in the place of another, which has to fail; gives what it printed.
-fn failing(pool: &Pool, node: &Bitcoind, listen: SocketAddr) -> String {
-    let mut command = Command::new(program::headframe());
+/// Runs a pool in the place of another, on its data.
+fn in_its_place(pool: &Pool, settings: &[(String, String)], listen: SocketAddr) -> Process {
+    let mut command = pool::command(&pool.data_directory(), settings);
     let (listen, http) = (listen.to_string(), free_address().to_string());
     command
-        .env_clear()
-        .env("HOME", pool.data_directory())
-        .args(["pool", "--listen", &listen, "--http", &http, "--data-dir"])
+        .args(["--listen", &listen, "--http", &http, "--data-dir"])
         .arg(pool.data_directory());
-    for (key, value) in pool::of_node(node) {
-        command.env(format!("HEADFRAME_{key}"), value);
-    }
-    let mut process = Process::start("a pool that cannot start", &mut command);
+    Process::start("a pool in the place of another", &mut command)
+}
+
+/// Runs one that has to fail; gives what it printed.
+fn failing(pool: &Pool, node: &Bitcoind, listen: SocketAddr) -> String {
+    let mut process = in_its_place(pool, &pool::of_node(node), listen);
     let status = process.ended();
     let printed = process.lines().join("\n");
     assert_eq!(status.code(), Some(1), "{printed}");
@@ -210,6 +209,29 @@ fn a_damaged_ledger_keeps_no_block_from_the_node() {
     assert_submitted(&pool, &printed);
     let last = printed.lines().last().unwrap_or_default();
     assert!(last.contains("ledger.sqlite"), "{printed}");
+}
+
+/// The operator's address is of mainnet, and the node, which is asked for its network, is not.
+#[test]
+fn a_pool_in_its_set_up_keeps_no_block_from_the_node() {
+    let Some(node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    let pool = leave_a_block(&node);
+    let mut settings = pool::of_node(&node);
+    settings.retain(|(key, _)| key != "NODE_NETWORK");
+    let of_mainnet = Key::number(1).address(Kind::P2wpkh, bitcoin::Network::Bitcoin);
+    let plain = "PAYOUT_PLAIN_NAME_ADDRESS".to_owned();
+    settings.push((plain, of_mainnet.to_string()));
+    let mut process = in_its_place(&pool, &settings, free_address());
+    let is_known = |line: &String| line.contains("found before the start is known to the node");
+    until_equal("blocks that are known", &pool.journal().len(), || {
+        process.lines().into_iter().filter(is_known).count()
+    });
+    assert!(process.is_running(), "it waits for its operator");
+    process.interrupt();
+    let printed = process.lines().join("\n");
+    assert!(printed.contains("[payout]"), "{printed}");
 }
 
 /// Kills a pool while a miner finds block after block, and starts it again. Gives the shares that

@@ -1,13 +1,13 @@
-//! Blocks that an earlier run left, when the pool itself cannot start: they come before whatever is
-//! wrong with it.
+//! Blocks that an earlier run left, when the pool itself cannot start or is in its set-up: they come
+//! before whatever is wrong with it.
 
 use std::path::PathBuf;
 
 use headframe_config::NodeConfig;
 use headframe_ledger::DataDir;
-use headframe_node::rpc;
+use headframe_node::rpc::{self, RpcSettings};
 use headframe_server::LeftBlocks;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, warn};
 
 use crate::node;
@@ -20,24 +20,60 @@ pub(crate) async fn submit(
     problem: &anyhow::Error,
     stop: &CancellationToken,
 ) {
-    let left = match LeftBlocks::read(data.path()) {
-        Ok(left) if left.is_empty() => return,
-        Ok(left) => left,
-        Err(error) => return warn!("the journal of found blocks cannot be read: {error}"),
+    let Some(left) = read(data) else {
+        return;
     };
     error!("{}", crate::told(problem));
     warn!("the pool cannot start; it ends when blocks that were found before have an answer");
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let look = async || node::find(config, home.as_deref()).await;
-    let Some(node) = node::wait_for(stop, look).await else {
-        return;
-    };
+    if let Some(node) = node::wait_for(stop, look).await {
+        give(left, node, stop.clone()).await;
+    }
+}
+
+/// The same while the pool is in its set-up, where there is a node and something else is missing.
+/// Ends when it is dropped, with the blocks that are not answered tried once.
+pub(crate) struct Meanwhile<'a> {
+    data: &'a DataDir,
+    stop: DropGuard,
+    has_begun: bool,
+}
+
+impl<'a> Meanwhile<'a> {
+    pub(crate) fn new(data: &'a DataDir, stop: &CancellationToken) -> Self {
+        Self {
+            data,
+            stop: stop.child_token().drop_guard(),
+            has_begun: false,
+        }
+    }
+
+    /// Begins, if it has not begun.
+    pub(crate) fn begin(&mut self, node: &RpcSettings) {
+        if core::mem::replace(&mut self.has_begun, true) {
+            return;
+        }
+        if let Some(left) = read(self.data) {
+            let (node, stop) = (node.clone(), self.stop.token().clone());
+            tokio::spawn(give(left, node, stop));
+        }
+    }
+}
+
+fn read(data: &DataDir) -> Option<LeftBlocks> {
+    let left = LeftBlocks::read(data.path());
+    let left =
+        left.inspect_err(|error| warn!("the journal of found blocks cannot be read: {error}"));
+    left.ok().filter(|left| !left.is_empty())
+}
+
+async fn give(left: LeftBlocks, node: RpcSettings, stop: CancellationToken) {
     let name = format!("the node at {}", node.address);
     let mut sink = match rpc::connect(node) {
         Ok(node) => node.sink,
         Err(error) => return error!("cannot start the node's connection: {error}"),
     };
-    let stop = stop.clone();
     let submitted =
         tokio::task::spawn_blocking(move || left.submit(&mut *sink, &name, &stop)).await;
     if let Err(error) = submitted {

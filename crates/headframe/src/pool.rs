@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use crate::cli;
 use crate::demo::{name_flag, reachable};
 use crate::files;
+use crate::left::Meanwhile;
 use crate::node::{self, Missing};
 use crate::web::Web;
 use crate::{data, interrupt, lan, left, log, places};
@@ -98,7 +99,8 @@ async fn serve_from(
     let web_stop = CancellationToken::new();
     let _web_ends = web_stop.clone().drop_guard();
     let (web, feed) = start_web(&mut unready, &web_stop)?;
-    if let Some((node, payouts)) = wait_for_node(unready, &feed, stop).await {
+    let left = Meanwhile::new(data, stop);
+    if let Some((node, payouts)) = wait_for_node(unready, left, &feed, stop).await {
         let name = format!("the node at {}", node.address);
         let network = node.network;
         info!("waiting for work from {name}, on {network}");
@@ -185,6 +187,7 @@ fn start_web(
 /// `None` when the pool is stopped meanwhile.
 async fn wait_for_node(
     mut unready: Unready<'_>,
+    mut left: Meanwhile<'_>,
     feed: &Feed,
     stop: &CancellationToken,
 ) -> Option<(RpcSettings, PayoutPolicy)> {
@@ -195,7 +198,10 @@ async fn wait_for_node(
             Err(missing) => (missing, None),
             Ok(node) => match payouts(config, node.network) {
                 Ok(payouts) => return Ok((node, payouts)),
-                Err(missing) => (missing, Some(node)),
+                Err(missing) => {
+                    left.begin(&node);
+                    (missing, Some(node))
+                }
             },
         };
         let step = PoolState::Setup(SetupStep {
