@@ -1,6 +1,6 @@
 //! One connection: the only task that reads its socket and owns its session.
 
-use std::future::{pending, ready};
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,12 +12,12 @@ use headframe_mining::server::{
 };
 use headframe_transport::{Filled, SHUTDOWN_DEADLINE, TransportError};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::blocks::{Found, FoundSender};
-use crate::clock::wall_clock;
+use crate::clock::{sleep_until_some, wall_clock};
 use crate::dues::Dues;
 use crate::hub::HubHandle;
 use crate::hush::Hush;
@@ -375,13 +375,6 @@ fn describe(client: ClientKind) -> &'static str {
         ClientKind::Sv1 => "SV1",
         ClientKind::Sv2Standard => "SV2 standard channel",
         ClientKind::Sv2Extended => "SV2 extended channel",
-    }
-}
-
-async fn sleep_until_some(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at.into()).await,
-        None => pending().await,
     }
 }
 

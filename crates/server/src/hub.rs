@@ -13,14 +13,11 @@ use tokio::time::{self, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::clock::wall_clock;
+use crate::clock::{sleep_until_some, wall_clock};
 use crate::news::{News, WorkNews};
 
 /// Requests that wait for the hub.
 const QUEUE: usize = 1_024;
-/// While the node has no other template, work is numbered anew this often: devices drop a
-/// connection after 180 s of silence, and a fast standard channel runs out of nonces.
-const REFRESH: Duration = Duration::from_secs(30);
 /// A source that gave no template is not asked again before this time, whatever it is.
 const REST: Duration = Duration::from_millis(250);
 
@@ -88,7 +85,6 @@ pub(crate) struct HubTask {
     status: watch::Receiver<NodeStatus>,
     news: mpsc::Sender<News>,
     requests: mpsc::Receiver<Request>,
-    refresh_at: time::Instant,
     /// The source is not asked before this time.
     ask_at: Instant,
     is_node_well: bool,
@@ -108,7 +104,6 @@ impl HubTask {
             status,
             news,
             requests,
-            refresh_at: time::Instant::now() + REFRESH,
             ask_at: Instant::now(),
             is_node_well: true,
         };
@@ -145,19 +140,15 @@ impl HubTask {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
+                // Before all else: a tip that was just heard of is due at once.
+                () = sleep_until_some(self.hub.poll_timeout()) => self.renew(&work).await,
                 update = next_after(self.ask_at, &mut *self.source) => {
                     if let Some(new) = self.accept(update) {
-                        self.publish(new, &work).await;
+                        self.hub.offer(new);
                     }
                 }
                 Some(request) = self.requests.recv() => self.handle_request(request),
                 Ok(()) = self.status.changed() => self.tell_status(),
-                () = sleep_until(self.refresh_at) => {
-                    if let Some(again) = self.hub.refresh() {
-                        work.send_replace(again);
-                    }
-                    self.refresh_at = time::Instant::now() + REFRESH;
-                }
             }
         }
     }
@@ -184,10 +175,19 @@ impl HubTask {
         }
     }
 
+    /// Publishes the work that is due.
+    async fn renew(&mut self, work: &watch::Sender<Arc<PoolWork>>) {
+        if let Some(new) = self.hub.take_offered() {
+            self.publish(new, work).await;
+        } else if let Some(again) = self.hub.refresh(now()) {
+            work.send_replace(again);
+        }
+    }
+
     /// Publishes what miners hold for a new tip, and then the template.
     async fn publish(&mut self, new: NewTemplate, work: &watch::Sender<Arc<PoolWork>>) {
         let old_tip = self.hub.work().map(|work| work.tip());
-        if let Some(start) = self.hub.begin_tip(&new) {
+        if let Some(start) = self.hub.begin_tip(now(), &new) {
             work.send_replace(start);
             // Let those who hold it say so before the template takes this thread's time.
             tokio::task::yield_now().await;
@@ -223,16 +223,13 @@ impl HubTask {
 
     /// The work that is made of a template, if a block can be built on it.
     fn prepare(&mut self, new: NewTemplate) -> Option<Arc<PoolWork>> {
-        match self.hub.handle_template(new.clone()) {
-            Ok(work) => {
-                self.refresh_at = time::Instant::now() + REFRESH;
-                Some(work)
-            }
+        match self.hub.handle_template(now(), new.clone()) {
+            Ok(work) => Some(work),
             Err(error) => {
                 error!("no block can be built on the node's template: {error}");
                 let (reason, at) = (error.to_string(), wall_clock());
                 self.tell(News::NoJob { reason, at });
-                self.hub.handle_unusable(new)
+                self.hub.handle_unusable(now(), new)
             }
         }
     }
@@ -271,6 +268,11 @@ impl HubTask {
     fn tell(&self, news: News) {
         let _ = self.news.try_send(news);
     }
+}
+
+/// The time by the clock that the hub's timer follows.
+fn now() -> Instant {
+    time::Instant::now().into_std()
 }
 
 async fn next_after(

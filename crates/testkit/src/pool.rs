@@ -203,23 +203,31 @@ impl Pool {
     pub fn new_tip_begun(&mut self) {
         self.chain.advance();
         let new = self.node_template();
-        if let Some(start) = self.hub.begin_tip(&new) {
+        if let Some(start) = self.hub.begin_tip(self.now, &new) {
             self.give_work(&start);
         }
-        let work = self.hub.handle_template(new).expect("a good template");
+        let work = self
+            .hub
+            .handle_template(self.now, new)
+            .expect("a good template");
         self.give_work(&work);
     }
 
     /// The hub numbers its work anew.
     pub fn refresh(&mut self) {
-        let work = self.hub.refresh().expect("the pool begins with a template");
+        let work = self
+            .hub
+            .refresh(self.now)
+            .expect("the pool begins with a template");
         self.give_work(&work);
     }
 
     /// The hub takes a template that no session has heard of yet.
     pub fn publish_template(&mut self) -> Arc<PoolWork> {
         let new = self.node_template();
-        self.hub.handle_template(new).expect("a good template")
+        self.hub
+            .handle_template(self.now, new)
+            .expect("a good template")
     }
 
     /// A template as the node gives it.

@@ -228,7 +228,9 @@ impl SmallPool {
             earliest: UnixTime::from_secs(1_000_000),
             latest: None,
         };
-        self.hub.handle_template(new).expect("a good template")
+        self.hub
+            .handle_template(self.now, new)
+            .expect("a good template")
     }
 
     fn take_events(&mut self, events: impl Iterator<Item = SessionEvent>) {

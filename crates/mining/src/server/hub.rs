@@ -1,4 +1,6 @@
 //! What all sessions of a pool work on, and the extranonce space that they share.
+//!
+//! Not here: how long a template waits before it is worked on, which [`super::refresh`] says.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,6 +12,7 @@ use headframe_channels::{
 use headframe_work::{PreparedTemplate, Template, TemplateError, UnixTime};
 
 use super::PoolRules;
+use super::refresh::{RENUMBER_AFTER, wait_for};
 
 /// The one owner of a pool's shared state.
 #[derive(Debug)]
@@ -17,6 +20,10 @@ pub struct Hub {
     rules: Arc<PoolRules>,
     space: ExtranonceSpace,
     work: Option<Arc<PoolWork>>,
+    /// When the present work was made.
+    since: Option<Instant>,
+    /// The node's newest template, until it is worked on.
+    waiting: Option<NewTemplate>,
     /// What is staged for the block after the present one.
     next: Option<Arc<NextWork>>,
     memory: DifficultyMemory,
@@ -105,15 +112,41 @@ impl Hub {
             rules,
             space: ExtranonceSpace::new(first_prefix),
             work: None,
+            since: None,
+            waiting: None,
             next: None,
             memory: DifficultyMemory::default(),
         }
     }
 
+    /// The node has another template. It is to be worked on at [`Self::poll_timeout`]; one that comes
+    /// before takes its place, so that it is the newest that is worked on, and a node that pushes
+    /// templates without end makes no more jobs than another.
+    pub fn offer(&mut self, new: NewTemplate) {
+        self.waiting = Some(new);
+    }
+
+    /// When there is to be other work: [`Self::take_offered`], or [`Self::refresh`] where nothing
+    /// was offered. At once where the tip or what a header must be is another one. `None` before the
+    /// first template.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match (&self.work, self.since, &self.waiting) {
+            (Some(work), Some(since), Some(new)) => Some(since + wait_for(work, new)),
+            (_, Some(since), None) => Some(since + RENUMBER_AFTER),
+            (_, _, waiting) => waiting.as_ref().map(|new| new.received),
+        }
+    }
+
+    /// The newest template that was offered and is not worked on, to be given to
+    /// [`Self::begin_tip`] and [`Self::handle_template`].
+    pub fn take_offered(&mut self) -> Option<NewTemplate> {
+        self.waiting.take()
+    }
+
     /// The node has a template for another tip: what miners that hold the staged job can begin with
     /// at once, before the template is made ready. `None` if nothing is staged for it, or what is
     /// staged is not what the node says of the block. [`Self::handle_template`] is to follow.
-    pub fn begin_tip(&mut self, new: &NewTemplate) -> Option<Arc<PoolWork>> {
+    pub fn begin_tip(&mut self, now: Instant, new: &NewTemplate) -> Option<Arc<PoolWork>> {
         if self.work.as_ref()?.tip() == new.template.prev_hash {
             return None;
         }
@@ -128,38 +161,42 @@ impl Hub {
             number,
             prepared: Arc::clone(&prepared),
         };
-        Some(self.publish(prepared, new, Some(start), None))
+        Some(self.publish(now, prepared, new, (Some(start), None)))
     }
 
-    /// The node has another template.
+    /// A template is to be worked on.
     ///
     /// # Errors
     ///
     /// When no valid block can be built from it. What was worked on before stays.
-    pub fn handle_template(&mut self, new: NewTemplate) -> Result<Arc<PoolWork>, TemplateError> {
+    pub fn handle_template(
+        &mut self,
+        now: Instant,
+        new: NewTemplate,
+    ) -> Result<Arc<PoolWork>, TemplateError> {
         let prepared = PreparedTemplate::new(Arc::clone(&new.template))?;
         self.stage(prepared.template());
         let tip = new.template.prev_hash;
         let before = self.work.as_ref().filter(|work| work.tip() == tip);
         let start = before.and_then(|work| work.start.clone());
         let next = self.next.clone();
-        Ok(self.publish(Arc::new(prepared), &new, start, next))
+        Ok(self.publish(now, Arc::new(prepared), &new, (start, next)))
     }
 
     /// No block can be built on the node's template as it is. If it is on another tip than what is
     /// worked on, which is worth nothing then, its block without transactions is worked on.
-    pub fn handle_unusable(&mut self, mut new: NewTemplate) -> Option<Arc<PoolWork>> {
+    pub fn handle_unusable(&mut self, now: Instant, mut new: NewTemplate) -> Option<Arc<PoolWork>> {
         let work = self.work.as_ref();
         if work.is_some_and(|work| work.tip() == new.template.prev_hash && !work.is_start()) {
             return None;
         }
         new.template = Arc::new(new.template.emptied()?);
-        self.handle_template(new).ok()
+        self.handle_template(now, new).ok()
     }
 
     /// Numbers the work anew, so that miners get another search space and a later time while the
     /// node has no new template.
-    pub fn refresh(&mut self) -> Option<Arc<PoolWork>> {
+    pub fn refresh(&mut self, now: Instant) -> Option<Arc<PoolWork>> {
         let work = self.work.as_ref()?;
         let again = PoolWork {
             job_id: self.rules.job_ids.next(),
@@ -167,6 +204,7 @@ impl Hub {
             start: work.start.clone().filter(|_| !work.is_start()),
             ..PoolWork::clone(work)
         };
+        self.since = Some(now);
         Some(Arc::clone(self.work.insert(Arc::new(again))))
     }
 
@@ -217,10 +255,10 @@ impl Hub {
 
     fn publish(
         &mut self,
+        now: Instant,
         prepared: Arc<PreparedTemplate>,
         new: &NewTemplate,
-        start: Option<TipStart>,
-        next: Option<Arc<NextWork>>,
+        (start, next): (Option<TipStart>, Option<Arc<NextWork>>),
     ) -> Arc<PoolWork> {
         let tip = new.template.prev_hash;
         if self.work.as_ref().is_some_and(|work| work.tip() != tip) {
@@ -235,6 +273,7 @@ impl Hub {
             start,
             next,
         };
+        self.since = Some(now);
         Arc::clone(self.work.insert(Arc::new(work)))
     }
 }

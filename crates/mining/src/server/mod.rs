@@ -17,6 +17,7 @@ mod desk;
 mod event;
 mod fuzz;
 mod hub;
+mod refresh;
 mod rules;
 mod seat;
 mod sv1;

@@ -7,6 +7,7 @@ mod difficulty;
 mod extensions;
 mod groups;
 mod payouts;
+mod refresh;
 mod refusals;
 mod setup;
 mod shares;

@@ -53,7 +53,10 @@ fn a_block_costs_one_set_new_prev_hash() {
     assert_eq!(ids[0], ids[1], "one number of the whole pool (R-10)");
     pool.chain.advance();
     let new = pool.node_template();
-    let start = pool.hub.begin_tip(&new).expect("staged as the node says");
+    let start = pool
+        .hub
+        .begin_tip(pool.now, &new)
+        .expect("staged as the node says");
     pool.give_work(&start);
     assert_eq!(
         since(&pool, link, before[0]),
@@ -71,7 +74,7 @@ fn a_block_costs_one_set_new_prev_hash() {
         coinbase.output[0].value,
         Network::Regtest.subsidy(pool.chain.height)
     );
-    let work = pool.hub.handle_template(new).unwrap();
+    let work = pool.hub.handle_template(pool.now, new).unwrap();
     pool.give_work(&work);
     assert_eq!(seen(&pool, link), before[0] + 2);
     assert_eq!(
@@ -89,7 +92,7 @@ fn a_block_of_the_staged_job_is_a_block() {
         pool.advance(SECOND);
         pool.chain.advance();
         let new = pool.node_template();
-        let start = pool.hub.begin_tip(&new).unwrap();
+        let start = pool.hub.begin_tip(pool.now, &new).unwrap();
         pool.give_work(&start);
         let nonce = block(&pool, link, id, 7);
         pool.sv2[link].miner.submit(id, &nonce);
@@ -111,8 +114,8 @@ fn a_late_session_begins_with_the_tip_too() {
     let before = seen(&pool, link);
     pool.chain.advance();
     let new = pool.node_template();
-    pool.hub.begin_tip(&new).unwrap();
-    let work = pool.hub.handle_template(new).unwrap();
+    pool.hub.begin_tip(pool.now, &new).unwrap();
+    let work = pool.hub.handle_template(pool.now, new).unwrap();
     pool.give_work(&work);
     assert_eq!(
         since(&pool, link, before),
@@ -140,8 +143,8 @@ fn what_the_node_contradicts_is_not_used() {
         pool.chain.advance();
         change(&mut pool.chain);
         let new = pool.node_template();
-        assert!(pool.hub.begin_tip(&new).is_none());
-        let work = pool.hub.handle_template(new).unwrap();
+        assert!(pool.hub.begin_tip(pool.now, &new).is_none());
+        let work = pool.hub.handle_template(pool.now, new).unwrap();
         pool.give_work(&work);
         assert_eq!(
             since(&pool, link, before),
@@ -234,7 +237,7 @@ fn testnet4_is_never_begun_ahead() {
         pool.given(template)
     };
     let new = testnet4(&mut pool);
-    let work = pool.hub.handle_template(new).unwrap();
+    let work = pool.hub.handle_template(pool.now, new).unwrap();
     pool.give_work(&work);
     let (link, _) = with_channel(&mut pool, true, 1);
     pool.advance(SECOND);
@@ -248,7 +251,7 @@ fn testnet4_is_never_begun_ahead() {
     assert_eq!(futures.count(), 1);
     pool.chain.advance();
     let new = testnet4(&mut pool);
-    assert!(pool.hub.begin_tip(&new).is_none());
+    assert!(pool.hub.begin_tip(pool.now, &new).is_none());
 }
 
 /// Stratum V1 has no future jobs: it gets the full job, once.
@@ -280,14 +283,14 @@ fn an_unusable_template_is_worked_on_without_its_transactions() {
         pool.chain.advance();
         let mut new = pool.node_template();
         if is_begun {
-            let start = pool.hub.begin_tip(&new).expect("staged");
+            let start = pool.hub.begin_tip(pool.now, &new).expect("staged");
             pool.give_work(&start);
         }
         let mut template = headframe_work::Template::clone(&new.template);
         template.limits.sigops = 1;
         new.template = template.into();
-        assert!(pool.hub.handle_template(new.clone()).is_err());
-        let Some(work) = pool.hub.handle_unusable(new.clone()) else {
+        assert!(pool.hub.handle_template(pool.now, new.clone()).is_err());
+        let Some(work) = pool.hub.handle_unusable(pool.now, new.clone()) else {
             panic!("there is a block without transactions");
         };
         pool.give_work(&work);
@@ -299,6 +302,6 @@ fn an_unusable_template_is_worked_on_without_its_transactions() {
         );
         assert_eq!(pool.sv1[sv1].miner.job().prev_hash, bytes(tip));
         // Another one on the same tip changes nothing.
-        assert!(pool.hub.handle_unusable(new).is_none());
+        assert!(pool.hub.handle_unusable(pool.now, new).is_none());
     }
 }

@@ -113,7 +113,10 @@ fn slow_clock(pool: &mut Pool, behind: u32) -> u32 {
     let earliest = pool.chain.time + behind;
     template.min_time = UnixTime::from_secs(earliest);
     let new = pool.given(template);
-    let work = pool.hub.handle_template(new).expect("a good template");
+    let work = pool
+        .hub
+        .handle_template(pool.now, new)
+        .expect("a good template");
     pool.give_work(&work);
     earliest
 }

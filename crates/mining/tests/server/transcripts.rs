@@ -126,7 +126,7 @@ fn a_channel_without_a_job_gets_the_next_as_a_future_job() {
     let used: u32 = template.transactions.iter().map(|tx| tx.weight).sum();
     template.limits.weight = used + 4 * 81 + 100;
     let new = pool.given(template);
-    let work = pool.hub.handle_template(new).unwrap();
+    let work = pool.hub.handle_template(pool.now, new).unwrap();
     pool.give_work(&work);
     let (link, id) = with_channel(&mut pool, false, 1);
     assert!(pool.sv2[link].miner.channels[&id].jobs.is_empty());
@@ -154,7 +154,7 @@ fn jobs_do_not_go_back_in_time() {
         let time = template.current_time.as_secs() + 100 - set_back;
         template.current_time = headframe_work::UnixTime::from_secs(time);
         let new = pool.given(template);
-        let work = pool.hub.handle_template(new).unwrap();
+        let work = pool.hub.handle_template(pool.now, new).unwrap();
         pool.give_work(&work);
     }
     let times: Vec<u32> = pool.sv2[link].miner.channels[&id]

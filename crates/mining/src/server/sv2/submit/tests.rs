@@ -52,7 +52,7 @@ impl Bench {
             earliest,
             latest: None,
         };
-        let work = hub.handle_template(new).expect("a good template");
+        let work = hub.handle_template(now, new).expect("a good template");
         let mut session = Sv2Session::new(rules, work, now);
         session.desk.budget = MemoryBudget::of_shares(BUDGET);
         let mut miner = Sv2Miner::default();
