@@ -12,6 +12,9 @@ use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::CURVE;
+use crate::key_text::{
+    AUTHORITY_PUBLIC, AUTHORITY_SECRET, KeyFileText, KeyText, KeyTextError, Lines,
+};
 use crate::noise_key::InvalidSecret;
 
 /// Key version 1 as U16, little endian, in front of a public key.
@@ -160,6 +163,22 @@ impl AuthoritySecretKey {
         Zeroizing::new(base58::encode_check(&*self.secret_bytes()))
     }
 
+    /// Reads the secret of a key file's text: an authority's own (`headframe-authority 1`), or a pool's
+    /// that has it.
+    pub fn from_key_file(text: &str) -> Result<Self, KeyTextError> {
+        let lines = Lines::read(text, &[KeyText::Authority, KeyText::Keys])?;
+        let secret = lines.authority_secret()?;
+        secret.ok_or(KeyTextError::Missing(AUTHORITY_SECRET))
+    }
+
+    /// The text of the authority's own key file. It holds the secret.
+    pub fn to_key_file(&self) -> Zeroizing<String> {
+        let mut text = KeyFileText::of(KeyText::Authority);
+        text.line(AUTHORITY_PUBLIC, self.public());
+        text.line(AUTHORITY_SECRET, &*self.to_text());
+        text.finish()
+    }
+
     /// The public key that miners are configured with.
     pub fn public(&self) -> AuthorityPublicKey {
         AuthorityPublicKey(self.0.x_only_public_key().0)
@@ -167,6 +186,11 @@ impl AuthoritySecretKey {
 
     pub(crate) fn secret_bytes(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.0.secret_bytes())
+    }
+
+    /// The same key once more, for a ring that takes another's place.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self(self.0.clone())
     }
 
     pub(crate) fn sign(&self, digest: Message, aux: &[u8; 32]) -> [u8; 64] {
@@ -308,6 +332,21 @@ mod tests {
         for (text, error) in cases {
             assert_eq!(AuthoritySecretKey::from_text(text).unwrap_err(), error);
         }
+    }
+
+    #[test]
+    fn a_key_file_reads_back_the_same_and_one_without_the_secret_does_not_sign() {
+        let key = AuthoritySecretKey::from_bytes([0x11; 32]).unwrap();
+        let text = key.to_key_file();
+        let read = AuthoritySecretKey::from_key_file(&text).unwrap();
+        assert_eq!(read.public(), key.public());
+        let public = text.split_inclusive('\n').take(2).collect::<String>();
+        let error = AuthoritySecretKey::from_key_file(&public).unwrap_err();
+        assert_eq!(error, KeyTextError::Missing(AUTHORITY_SECRET));
+        let other = AuthoritySecretKey::from_bytes([0x12; 32]).unwrap();
+        let mixed = text.replace(&key.public().to_string(), &other.public().to_string());
+        let error = AuthoritySecretKey::from_key_file(&mixed).unwrap_err();
+        assert_eq!(error, KeyTextError::AuthorityMismatch);
     }
 
     #[test]

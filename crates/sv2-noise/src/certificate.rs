@@ -137,7 +137,8 @@ impl Certificate {
         }
     }
 
-    fn verify_window(&self, now: u32) -> Result<(), CertificateError> {
+    /// Whether the unix time `now` is in the window, as [`Certificate::verify`] sees it.
+    pub fn verify_window(&self, now: u32) -> Result<(), CertificateError> {
         let (valid_from, not_valid_after) = (self.valid_from, self.not_valid_after);
         if now.saturating_add(CLOCK_TOLERANCE) < valid_from {
             return Err(CertificateError::NotYetValid { valid_from, now });
@@ -151,7 +152,17 @@ impl Certificate {
         Ok(())
     }
 
-    pub(crate) fn verify_signature(
+    /// As [`Certificate::verify`], at any time.
+    pub(crate) fn verify_untimed(
+        &self,
+        authority: &AuthorityPublicKey,
+        static_key: &[u8; 32],
+    ) -> Result<(), CertificateError> {
+        self.verify_version()?;
+        self.verify_signature(authority, static_key)
+    }
+
+    fn verify_signature(
         &self,
         authority: &AuthorityPublicKey,
         static_key: &[u8; 32],

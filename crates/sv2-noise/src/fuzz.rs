@@ -10,8 +10,8 @@ use crate::record::{
     OpenError, Opener, SEALED_HEADER_LEN, Sealer, payload_len, sealed_frame_len, sealed_payload_len,
 };
 use crate::{
-    ACT1_LEN, ACT2_LEN, AuthorityPublicKey, AuthoritySecretKey, Initiator, KeyRing, NoiseKey,
-    StaticIdentity, Trust, respond,
+    ACT1_LEN, ACT2_LEN, AuthorityPublicKey, AuthoritySecretKey, CertificateRequest, Initiator,
+    KeyRing, NoiseKey, SignedCertificate, StaticIdentity, StaticSecret, Trust, respond,
 };
 
 const NOW: u32 = 1_750_000_000;
@@ -46,7 +46,23 @@ pub fn fuzz_handshake(data: &[u8]) {
         assert_eq!(key.to_string(), text);
     }
     let _ = AuthoritySecretKey::from_text(&text);
-    let _ = KeyRing::from_text(&text);
+    let _ = AuthoritySecretKey::from_key_file(&text);
+    let _ = StaticSecret::from_text(&text);
+    if let Ok(ring) = KeyRing::from_text(&text) {
+        assert!(KeyRing::from_text(&ring.to_text()).is_ok());
+    }
+    if let Ok(request) = CertificateRequest::from_text(&text) {
+        assert_eq!(
+            CertificateRequest::from_text(&request.to_string()),
+            Ok(request)
+        );
+    }
+    if let Ok(signed) = SignedCertificate::from_text(&text) {
+        assert_eq!(
+            SignedCertificate::from_text(&signed.to_string()),
+            Ok(signed)
+        );
+    }
 }
 
 /// Boxes of the record layer.

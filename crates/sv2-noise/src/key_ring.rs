@@ -3,7 +3,7 @@
 //! Reads and writes text, never a file: the caller keeps the file readable by its owner alone
 //! (mode 0600), since whoever has the authority's secret is the pool to every miner.
 //!
-//! The text is one `name value` pair a line; empty lines and lines that begin with `#` are skipped:
+//! The text ([`crate::KeyText::Keys`]):
 //!
 //! ```text
 //! headframe-keys 1
@@ -13,17 +13,21 @@
 //! certificate 0000f153…    74 bytes as hexadecimal digits
 //! ```
 
-use core::fmt::{self, Write};
+use core::fmt;
 
-use bitcoin::base58;
-use bitcoin::hex::{DisplayHex, FromHex};
+use bitcoin::hex::DisplayHex;
 use thiserror::Error;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use crate::authority::{AuthorityKeyError, AuthorityPublicKey, AuthoritySecretKey};
-use crate::certificate::{CERTIFICATE_LEN, Certificate};
+use crate::authority::{AuthorityPublicKey, AuthoritySecretKey};
+use crate::certificate::{Certificate, CertificateError};
 use crate::identity::StaticIdentity;
-use crate::noise_key::{InvalidSecret, NoiseKey};
+use crate::key_text::{
+    AUTHORITY_PUBLIC, AUTHORITY_SECRET, CERTIFICATE, KeyFileText, KeyText, KeyTextError, Lines,
+};
+use crate::noise_key::InvalidSecret;
+use crate::request::{CertificateRequest, SignedCertificate};
+use crate::static_secret::StaticSecret;
 
 /// Seconds between the start of a certificate's window and its signing, for clients whose clocks
 /// run late (NX-22).
@@ -34,17 +38,16 @@ pub const CERTIFICATE_BACKDATE: u32 = 60 * 60;
 pub const CERTIFICATE_LIFETIME: u32 = 30 * 24 * 60 * 60;
 
 /// A certificate is renewed when fewer than this many seconds are left: a pool that is switched on
-/// once a week never shows an expired one.
+/// once a week never shows an expired one. One that was made for less than thrice as long is renewed
+/// when a third of its time is left.
 pub const CERTIFICATE_RENEWAL: u32 = 10 * 24 * 60 * 60;
-
-const FORMAT: &str = "1";
 
 /// A pool's keys: who signs, who answers, and the certificate that joins them.
 ///
 /// Always whole: the certificate is the authority's and belongs to the static key.
 pub struct KeyRing {
     authority: Authority,
-    static_secret: Box<Zeroizing<[u8; 32]>>,
+    static_secret: StaticSecret,
     certificate: Certificate,
 }
 
@@ -55,48 +58,33 @@ enum Authority {
     Elsewhere(AuthorityPublicKey),
 }
 
-/// What is wrong with a key file. The operator's to put right; nothing is guessed or replaced.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum KeyRingError {
-    /// Not a key file, or one of a later version.
-    #[error("key file does not begin with `headframe-keys 1`")]
-    Format,
-    /// A line that is no `name value`, or a name that is not known.
-    #[error(
-        "key file line {0} is not one of authority-public, authority-secret, static-secret, certificate and a value"
-    )]
-    Line(usize),
-    /// A name that occurs twice.
-    #[error("key file has two lines {0}")]
-    Twice(&'static str),
-    /// A line that has to be there and is not.
-    #[error("key file has no line {0}")]
-    Missing(&'static str),
-    /// A key that does not read.
-    #[error("key file line {name}: {error}")]
-    Key {
-        /// The line's name.
-        name: &'static str,
-        /// What is wrong with its value.
-        error: AuthorityKeyError,
-    },
-    /// A certificate that is not 74 bytes in hexadecimal digits.
-    #[error("key file line certificate is not 148 hexadecimal digits")]
-    Certificate,
-    /// Public and secret key of the authority do not belong together.
-    #[error("key file lines authority-public and authority-secret are not of one key")]
-    AuthorityMismatch,
-    /// The certificate was signed by another authority or for another static key.
-    #[error("key file line certificate was not signed by this authority for this static key")]
-    CertificateMismatch,
-}
-
 /// The certificate has to be renewed where the authority's secret is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
     "the authority's secret key is not in the key file; sign a new certificate where it is kept"
 )]
 pub struct AuthorityElsewhere;
+
+/// Why a certificate that came from elsewhere is not taken. The operator's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum InstallError {
+    /// Miners know the pool by another authority.
+    #[error(
+        "the certificate is signed by the authority {signed_by}, and the pool's miners know {known}"
+    )]
+    OtherAuthority {
+        /// Who signed.
+        signed_by: AuthorityPublicKey,
+        /// Who should have.
+        known: AuthorityPublicKey,
+    },
+    /// The pool has no such static key.
+    #[error("the certificate is for another static key than the pool's")]
+    OtherStaticKey,
+    /// It is over, or has not begun.
+    #[error(transparent)]
+    Window(CertificateError),
+}
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,17 +102,16 @@ impl KeyRing {
     /// scalar in 1..n: draw again.
     pub fn create(
         authority_secret: [u8; 32],
-        mut static_secret: [u8; 32],
+        static_secret: [u8; 32],
         aux: &[u8; 32],
         now: u32,
     ) -> Result<Self, InvalidSecret> {
-        let kept = Box::new(Zeroizing::new(static_secret));
-        static_secret.zeroize();
+        let static_secret = StaticSecret::from_bytes(static_secret)?;
         let authority = AuthoritySecretKey::from_bytes(authority_secret)?;
-        let certificate = certify(&authority, &kept, aux, now)?;
+        let certificate = certify(&authority, &static_secret, aux, now);
         Ok(Self {
             authority: Authority::Here(authority),
-            static_secret: kept,
+            static_secret,
             certificate,
         })
     }
@@ -132,28 +119,33 @@ impl KeyRing {
     /// Reads a key file's text and checks that its parts belong together.
     ///
     /// An expired certificate reads well: [`KeyRing::needs_renewal`] tells.
-    pub fn from_text(text: &str) -> Result<Self, KeyRingError> {
-        Lines::read(text)?.assemble()
+    pub fn from_text(text: &str) -> Result<Self, KeyTextError> {
+        let lines = Lines::read(text, &[KeyText::Keys])?;
+        let authority = match lines.authority_secret()? {
+            Some(secret) => Authority::Here(secret),
+            None => Authority::Elsewhere(lines.authority_public()?),
+        };
+        let ring = Self {
+            authority,
+            static_secret: StaticSecret::of_lines(&lines)?,
+            certificate: lines.certificate()?,
+        };
+        ring.certificate
+            .verify_untimed(&ring.authority(), &ring.static_key())
+            .map_err(|_| KeyTextError::CertificateMismatch)?;
+        Ok(ring)
     }
 
     /// The text of the key file. It holds secrets.
     pub fn to_text(&self) -> Zeroizing<String> {
-        let static_secret = Zeroizing::new(base58::encode_check(&**self.static_secret));
-        let mut text = Zeroizing::new(String::with_capacity(512));
-        let mut line = |name: &str, value: &str| {
-            writeln!(text, "{name} {value}").expect("writing to a string cannot fail");
-        };
-        line("headframe-keys", FORMAT);
-        line("authority-public", &self.authority().to_string());
+        let mut text = KeyFileText::of(KeyText::Keys);
+        text.line(AUTHORITY_PUBLIC, self.authority());
         if let Authority::Here(secret) = &self.authority {
-            line("authority-secret", &secret.to_text());
+            text.line(AUTHORITY_SECRET, &*secret.to_text());
         }
-        line("static-secret", &static_secret);
-        line(
-            "certificate",
-            &self.certificate.to_bytes().to_lower_hex_string(),
-        );
-        text
+        self.static_secret.write_to(&mut text);
+        text.line(CERTIFICATE, self.certificate.to_bytes().as_hex());
+        text.finish()
     }
 
     /// The key that miners are configured with.
@@ -164,6 +156,16 @@ impl KeyRing {
         }
     }
 
+    /// Whether the authority's secret is here, so that certificates can be made.
+    pub const fn can_sign(&self) -> bool {
+        matches!(self.authority, Authority::Here(_))
+    }
+
+    /// The static public key's x coordinate, 32 bytes, big endian.
+    pub fn static_key(&self) -> [u8; 32] {
+        self.static_secret.public()
+    }
+
     /// The certificate, for example to show when it ends.
     pub const fn certificate(&self) -> &Certificate {
         &self.certificate
@@ -171,16 +173,18 @@ impl KeyRing {
 
     /// What handshakes are answered with.
     pub fn identity(&self) -> StaticIdentity {
-        let key = NoiseKey::with_fixed_encoding(**self.static_secret)
-            .expect("a key ring is made of valid secrets");
-        StaticIdentity::new(key, self.certificate)
+        StaticIdentity::new(self.static_secret.key(), self.certificate)
     }
 
     /// Whether the certificate is to be renewed at the unix time `now`: less than
-    /// [`CERTIFICATE_RENEWAL`] is left, or the clock stands before its window.
+    /// [`CERTIFICATE_RENEWAL`], or a third of its time, is left, or the clock stands before its window.
     pub fn needs_renewal(&self, now: u32) -> bool {
-        let left = self.certificate.not_valid_after().saturating_sub(now);
-        left < CERTIFICATE_RENEWAL || now < self.certificate.valid_from()
+        let (begin, end) = (
+            self.certificate.valid_from(),
+            self.certificate.not_valid_after(),
+        );
+        let margin = CERTIFICATE_RENEWAL.min(end.saturating_sub(begin) / 3);
+        end.saturating_sub(now) < margin || now < begin
     }
 
     /// Signs a new certificate for the same static key; `aux` are 32 random bytes.
@@ -190,8 +194,7 @@ impl KeyRing {
         let Authority::Here(authority) = &self.authority else {
             return Err(AuthorityElsewhere);
         };
-        self.certificate = certify(authority, &self.static_secret, aux, now)
-            .expect("a key ring is made of valid secrets");
+        self.certificate = certify(authority, &self.static_secret, aux, now);
         Ok(())
     }
 
@@ -211,116 +214,80 @@ impl KeyRing {
             Authority::Elsewhere(_) => Ok(None),
         }
     }
+
+    /// What the authority is asked to sign, so that this ring goes on.
+    pub fn request(&self) -> CertificateRequest {
+        CertificateRequest {
+            authority: Some(self.authority()),
+            static_key: self.static_key(),
+        }
+    }
+
+    /// The ring that a certificate from elsewhere makes, at the unix time `now`, of what the pool has:
+    /// its `present` ring, and a static key that is `waiting` for its certificate. It may be for either
+    /// key. The authority is the present one; a pool without one takes the certificate's.
+    pub fn install(
+        present: Option<&Self>,
+        waiting: Option<&StaticSecret>,
+        signed: &SignedCertificate,
+        now: u32,
+    ) -> Result<Self, InstallError> {
+        let signed_by = signed.authority();
+        let authority = match present.map(|present| &present.authority) {
+            None => Authority::Elsewhere(signed_by),
+            Some(Authority::Elsewhere(known)) => Authority::Elsewhere(*known),
+            Some(Authority::Here(secret)) => Authority::Here(secret.duplicate()),
+        };
+        let known = present.map_or(signed_by, Self::authority);
+        if known != signed_by {
+            return Err(InstallError::OtherAuthority { signed_by, known });
+        }
+        let present = present.map(|present| &present.static_secret);
+        let mut keys = [waiting, present].into_iter().flatten();
+        let static_secret = keys.find(|key| key.public() == *signed.static_key());
+        let static_secret = static_secret.ok_or(InstallError::OtherStaticKey)?.clone();
+        let certificate = *signed.certificate();
+        certificate
+            .verify_window(now)
+            .map_err(InstallError::Window)?;
+        Ok(Self {
+            authority,
+            static_secret,
+            certificate,
+        })
+    }
+
+    /// Takes the authority's secret out of the ring, which goes on without it; `None` when it is kept
+    /// elsewhere already.
+    pub fn take_authority(&mut self) -> Option<AuthoritySecretKey> {
+        let public = Authority::Elsewhere(self.authority());
+        match core::mem::replace(&mut self.authority, public) {
+            Authority::Here(secret) => Some(secret),
+            Authority::Elsewhere(_) => None,
+        }
+    }
 }
 
 fn certify(
     authority: &AuthoritySecretKey,
-    static_secret: &[u8; 32],
+    static_secret: &StaticSecret,
     aux: &[u8; 32],
     now: u32,
-) -> Result<Certificate, InvalidSecret> {
-    let key = NoiseKey::with_fixed_encoding(*static_secret)?;
-    Ok(Certificate::sign(
+) -> Certificate {
+    Certificate::sign(
         authority,
-        &key.public(),
+        &static_secret.public(),
         now.saturating_sub(CERTIFICATE_BACKDATE),
         now.saturating_add(CERTIFICATE_LIFETIME),
         aux,
-    ))
-}
-
-const AUTHORITY_PUBLIC: &str = "authority-public";
-const AUTHORITY_SECRET: &str = "authority-secret";
-const STATIC_SECRET: &str = "static-secret";
-const CERTIFICATE: &str = "certificate";
-
-/// The values of a key file's lines, not yet read.
-#[derive(Default)]
-struct Lines<'a> {
-    authority_public: Option<&'a str>,
-    authority_secret: Option<&'a str>,
-    static_secret: Option<&'a str>,
-    certificate: Option<&'a str>,
-}
-
-impl<'a> Lines<'a> {
-    fn read(text: &'a str) -> Result<Self, KeyRingError> {
-        let mut lines = (1..)
-            .zip(text.lines().map(str::trim))
-            .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        match lines.next().and_then(|(_, first)| first.split_once(' ')) {
-            Some(("headframe-keys", FORMAT)) => {}
-            _ => return Err(KeyRingError::Format),
-        }
-        let mut values = Self::default();
-        for (number, line) in lines {
-            let (name, value) = line.split_once(' ').ok_or(KeyRingError::Line(number))?;
-            let (name, slot) = values.slot(name).ok_or(KeyRingError::Line(number))?;
-            if slot.replace(value.trim()).is_some() {
-                return Err(KeyRingError::Twice(name));
-            }
-        }
-        Ok(values)
-    }
-
-    fn slot(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a str>)> {
-        Some(match name {
-            AUTHORITY_PUBLIC => (AUTHORITY_PUBLIC, &mut self.authority_public),
-            AUTHORITY_SECRET => (AUTHORITY_SECRET, &mut self.authority_secret),
-            STATIC_SECRET => (STATIC_SECRET, &mut self.static_secret),
-            CERTIFICATE => (CERTIFICATE, &mut self.certificate),
-            _ => return None,
-        })
-    }
-
-    fn assemble(self) -> Result<KeyRing, KeyRingError> {
-        let authority = self.authority()?;
-        let text = self
-            .static_secret
-            .ok_or(KeyRingError::Missing(STATIC_SECRET))?;
-        // The two kinds of secret key have one text form.
-        let secret = AuthoritySecretKey::from_text(text).map_err(in_line(STATIC_SECRET))?;
-        let ring = KeyRing {
-            authority,
-            static_secret: Box::new(secret.secret_bytes()),
-            certificate: self.certificate()?,
-        };
-        ring.certificate
-            .verify_signature(&ring.authority(), &ring.identity().public())
-            .map_err(|_| KeyRingError::CertificateMismatch)?;
-        Ok(ring)
-    }
-
-    fn authority(&self) -> Result<Authority, KeyRingError> {
-        let text = self
-            .authority_public
-            .ok_or(KeyRingError::Missing(AUTHORITY_PUBLIC))?;
-        let public: AuthorityPublicKey = text.parse().map_err(in_line(AUTHORITY_PUBLIC))?;
-        let Some(text) = self.authority_secret else {
-            return Ok(Authority::Elsewhere(public));
-        };
-        let secret = AuthoritySecretKey::from_text(text).map_err(in_line(AUTHORITY_SECRET))?;
-        match secret.public() == public {
-            true => Ok(Authority::Here(secret)),
-            false => Err(KeyRingError::AuthorityMismatch),
-        }
-    }
-
-    fn certificate(&self) -> Result<Certificate, KeyRingError> {
-        let text = self.certificate.ok_or(KeyRingError::Missing(CERTIFICATE))?;
-        <[u8; CERTIFICATE_LEN]>::from_hex(text)
-            .map(|bytes| Certificate::from_bytes(&bytes))
-            .map_err(|_| KeyRingError::Certificate)
-    }
-}
-
-fn in_line(name: &'static str) -> impl Fn(AuthorityKeyError) -> KeyRingError {
-    move |error| KeyRingError::Key { name, error }
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::AuthorityKeyError;
+    use crate::key_text::STATIC_SECRET;
 
     const NOW: u32 = 1_750_000_000;
 
@@ -385,16 +352,105 @@ mod tests {
     }
 
     #[test]
+    fn a_third_of_a_short_certificate_is_time_to_renew_it() {
+        const DAY: u32 = 24 * 60 * 60;
+        let own = ring();
+        let Authority::Here(authority) = &own.authority else {
+            panic!("it was just made");
+        };
+        let signed = own.request().sign(authority, 6 * DAY, NOW, &[0; 32]);
+        let ring = KeyRing::install(Some(&own), None, &signed.unwrap(), NOW).unwrap();
+        assert!(!ring.needs_renewal(NOW + 3 * DAY));
+        assert!(ring.needs_renewal(NOW + 4 * DAY));
+    }
+
+    /// An authority of its own, and what it signs for a static key.
+    fn sign(authority: u8, request: CertificateRequest) -> SignedCertificate {
+        let authority = AuthoritySecretKey::from_bytes([authority; 32]).unwrap();
+        let request = CertificateRequest {
+            authority: None,
+            ..request
+        };
+        request.sign(&authority, 86_400, NOW, &[0; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_from_elsewhere_renews_the_key_that_is_there_or_brings_the_one_that_waits() {
+        let (own, waiting) = (ring(), StaticSecret::from_bytes([8; 32]).unwrap());
+        let renewal = sign(1, own.request());
+        let renewed = KeyRing::install(Some(&own), Some(&waiting), &renewal, NOW).unwrap();
+        assert_eq!(renewed.certificate(), renewal.certificate());
+        assert_eq!(renewed.static_key(), own.static_key());
+        assert!(renewed.can_sign(), "the authority's secret stays");
+        let request = CertificateRequest {
+            authority: None,
+            static_key: waiting.public(),
+        };
+        let rotated = KeyRing::install(Some(&own), Some(&waiting), &sign(1, request), NOW);
+        assert_eq!(rotated.unwrap().static_key(), waiting.public());
+        let first = KeyRing::install(None, Some(&waiting), &sign(4, request), NOW).unwrap();
+        assert_eq!(first.authority(), sign(4, request).authority());
+        assert!(!first.can_sign());
+        let read = KeyRing::from_text(&first.to_text()).unwrap();
+        assert_eq!(read.identity().encoding(), first.identity().encoding());
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_fit_is_refused_with_the_reason() {
+        let (own, waiting) = (ring(), StaticSecret::from_bytes([8; 32]).unwrap());
+        let install =
+            |signed: &_, now| KeyRing::install(Some(&own), Some(&waiting), signed, now).err();
+        let other = sign(4, own.request());
+        let expected = InstallError::OtherAuthority {
+            signed_by: other.authority(),
+            known: own.authority(),
+        };
+        assert_eq!(install(&other, NOW), Some(expected));
+        let stranger = CertificateRequest {
+            authority: None,
+            static_key: [6; 32],
+        };
+        let refused = install(&sign(1, stranger), NOW);
+        assert_eq!(refused, Some(InstallError::OtherStaticKey));
+        let good = sign(1, own.request());
+        assert_eq!(install(&good, NOW), None);
+        for now in [NOW - CERTIFICATE_BACKDATE - 61, NOW + 86_461] {
+            assert!(matches!(install(&good, now), Some(InstallError::Window(_))));
+        }
+    }
+
+    #[test]
+    fn the_authority_can_be_taken_out_once_and_signs_elsewhere() {
+        let mut ring = ring();
+        let public = ring.authority();
+        let secret = ring.take_authority().unwrap();
+        assert_eq!(secret.public(), public);
+        assert_eq!((ring.authority(), ring.can_sign()), (public, false));
+        assert!(ring.take_authority().is_none());
+        let signed = ring.request().sign(&secret, 86_400, NOW, &[0; 32]).unwrap();
+        let renewed = KeyRing::install(Some(&ring), None, &signed, NOW).unwrap();
+        assert!(!renewed.can_sign());
+    }
+
+    #[test]
     fn each_fault_of_a_key_file_is_named() {
-        use KeyRingError as E;
+        use KeyTextError as E;
         let text = ring().to_text();
         let other = KeyRing::create([5; 32], [6; 32], &[3; 32], NOW).unwrap();
         let other_public = other.authority().to_string();
         let own_public = ring().authority().to_string();
         let broken = |from: &str, to: &str| text.replace(from, to);
+        let kind = |found| E::Kind {
+            expected: KeyText::Keys,
+            found,
+        };
         let cases = [
-            (String::new(), E::Format),
-            (broken("keys 1", "keys 2"), E::Format),
+            (String::new(), kind(None)),
+            (broken("keys 1", "keys 2"), kind(None)),
+            (
+                broken("keys 1", "authority 1"),
+                kind(Some(KeyText::Authority)),
+            ),
             (format!("{}nonsense\n", *text), E::Line(6)),
             (format!("{}color red\n", *text), E::Line(6)),
             (format!("{}certificate 00\n", *text), E::Twice(CERTIFICATE)),

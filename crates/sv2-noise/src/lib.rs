@@ -21,9 +21,12 @@ mod fuzz;
 mod identity;
 mod initiator;
 mod key_ring;
+mod key_text;
 mod noise_key;
 mod record;
+mod request;
 mod responder;
+mod static_secret;
 mod symmetric;
 
 pub use authority::{AuthorityKeyError, AuthorityPublicKey, AuthoritySecretKey};
@@ -33,15 +36,18 @@ pub use fuzz::{fuzz_handshake, fuzz_record};
 pub use identity::StaticIdentity;
 pub use initiator::{Established, HandshakeError, Initiator, Trust};
 pub use key_ring::{
-    AuthorityElsewhere, CERTIFICATE_BACKDATE, CERTIFICATE_LIFETIME, CERTIFICATE_RENEWAL, KeyRing,
-    KeyRingError,
+    AuthorityElsewhere, CERTIFICATE_BACKDATE, CERTIFICATE_LIFETIME, CERTIFICATE_RENEWAL,
+    InstallError, KeyRing,
 };
+pub use key_text::{KeyText, KeyTextError};
 pub use noise_key::{InvalidSecret, NoiseKey};
 pub use record::{
     MAX_CHUNK, OpenError, Opener, RecordLayer, SEALED_HEADER_LEN, SealError, Sealer, TAG_LEN,
     payload_len, sealed_frame_len, sealed_payload_len,
 };
+pub use request::{CertificateRequest, OtherAuthority, SignedCertificate};
 pub use responder::respond;
+pub use static_secret::StaticSecret;
 
 /// Bytes of act 1: the client's ephemeral key as ElligatorSwift, unframed (NX-6).
 pub const ACT1_LEN: usize = 64;
