@@ -165,7 +165,7 @@ impl Pool {
             ways,
         } = opening;
         let rules = Arc::new(rules(&settings));
-        let hub = Hub::new(Arc::clone(&rules), u32::from_be_bytes(random_bytes()));
+        let hub = Hub::new(rules.job_ids.clone(), u32::from_be_bytes(random_bytes()));
         let (mut hub, hub_handle) = HubTask::new(hub, templates, status, ways.news.clone());
         let first = hub.first_work(&self.shutdown).await;
         let first = first.ok_or(StartError::Stopped)?;

@@ -156,7 +156,7 @@ impl Pool {
         let now = Instant::now();
         let mut pool = Self {
             now,
-            hub: Hub::new(Arc::clone(&rules), 0xffff_fff0),
+            hub: Hub::new(rules.job_ids.clone(), 0xffff_fff0),
             rules,
             started: (now, chain.time),
             chain,

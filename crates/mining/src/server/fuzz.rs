@@ -207,7 +207,7 @@ impl SmallPool {
             sv2: Sv2Rules::default(),
         });
         let mut pool = Self {
-            hub: Hub::new(Arc::clone(&rules), 0),
+            hub: Hub::new(rules.job_ids.clone(), 0),
             rules,
             now,
             tip: 0,

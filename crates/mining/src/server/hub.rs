@@ -11,13 +11,13 @@ use headframe_channels::{
 };
 use headframe_work::{PreparedTemplate, Template, TemplateError, UnixTime};
 
-use super::PoolRules;
+use super::JobIds;
 use super::refresh::{RENUMBER_AFTER, wait_for};
 
 /// The one owner of a pool's shared state.
 #[derive(Debug)]
 pub struct Hub {
-    rules: Arc<PoolRules>,
+    job_ids: JobIds,
     space: ExtranonceSpace,
     work: Option<Arc<PoolWork>>,
     /// When the present work was made.
@@ -105,11 +105,11 @@ impl PoolWork {
 }
 
 impl Hub {
-    /// A hub that gives out extranonce prefixes from `first_prefix` on, which is random, so that
-    /// restarts differ.
-    pub fn new(rules: Arc<PoolRules>, first_prefix: u32) -> Self {
+    /// A hub that numbers work by `job_ids`, which all rules of the pool share, and gives out extranonce
+    /// prefixes from `first_prefix` on, which is random, so that restarts differ.
+    pub fn new(job_ids: JobIds, first_prefix: u32) -> Self {
         Self {
-            rules,
+            job_ids,
             space: ExtranonceSpace::new(first_prefix),
             work: None,
             since: None,
@@ -199,7 +199,7 @@ impl Hub {
     pub fn refresh(&mut self, now: Instant) -> Option<Arc<PoolWork>> {
         let work = self.work.as_ref()?;
         let again = PoolWork {
-            job_id: self.rules.job_ids.next(),
+            job_id: self.job_ids.next(),
             // What is begun with twice is no beginning: nothing fuller has come.
             start: work.start.clone().filter(|_| !work.is_start()),
             ..PoolWork::clone(work)
@@ -247,7 +247,7 @@ impl Hub {
             (Some(staged), Some(next)) if is_staged(&staged, &next) => Some(staged),
             (_, next) => next.and_then(|next| {
                 let prepared = Arc::new(PreparedTemplate::new(next).ok()?);
-                let number = self.rules.job_ids.next();
+                let number = self.job_ids.next();
                 Some(Arc::new(NextWork { number, prepared }))
             }),
         };
@@ -265,7 +265,7 @@ impl Hub {
             self.space.handle_new_tip();
         }
         let work = PoolWork {
-            job_id: self.rules.job_ids.next(),
+            job_id: self.job_ids.next(),
             prepared,
             clock: NetworkClock::new(new.template.current_time, new.received),
             earliest: new.earliest,

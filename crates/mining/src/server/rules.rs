@@ -1,5 +1,6 @@
-//! What all sessions of a pool have in common.
+//! What all sessions of a pool have in common, or all of one of its listeners.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use headframe_channels::{DifficultySettings, JobId};
@@ -7,7 +8,9 @@ use headframe_work::{PayoutPolicy, PoolTag, UniqueBytes};
 
 /// The pool's rules, as a session goes by them. Immutable: a change of rules is another value,
 /// and touches only jobs that are still to be made.
-#[derive(Debug)]
+///
+/// Listeners of a pool may have rules of their own: clones number jobs together.
+#[derive(Debug, Clone)]
 pub struct PoolRules {
     /// Whom a user name pays.
     pub payouts: PayoutPolicy,
@@ -47,14 +50,14 @@ impl PoolRules {
 /// Numbers jobs: one number per fan-out event, pool-wide, from a random start.
 ///
 /// The number also stands in the coinbase of the job, so that no two jobs of a process hash the
-/// same headers.
-#[derive(Debug)]
-pub struct JobIds(AtomicU32);
+/// same headers. Clones count together.
+#[derive(Debug, Clone)]
+pub struct JobIds(Arc<AtomicU32>);
 
 impl JobIds {
     /// Numbers from `start` on; a random start tells restarts apart.
     pub fn new(start: u32) -> Self {
-        Self(AtomicU32::new(start))
+        Self(Arc::new(AtomicU32::new(start)))
     }
 
     /// The next number.

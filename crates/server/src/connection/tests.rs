@@ -38,7 +38,7 @@ fn easy() -> DifficultySettings {
 async fn links(news: mpsc::Sender<News>) -> PoolLinks {
     let (rules, shutdown) = (Arc::new(rules(easy())), CancellationToken::new());
     let (_, status) = watch::channel(NodeStatus::starting("silent".to_owned(), Network::Regtest));
-    let hub = Hub::new(Arc::clone(&rules), 0);
+    let hub = Hub::new(rules.job_ids.clone(), 0);
     let (mut task, hub) = HubTask::new(hub, Silent::boxed(), status, mpsc::channel(16).0);
     let (sender, work) = watch::channel(task.first_work(&shutdown).await.unwrap());
     tokio::spawn(task.run(sender, shutdown.clone()));

@@ -13,7 +13,7 @@ async fn work_is_numbered_anew_every_45_s_while_the_node_is_silent() {
     let (_status, status) =
         watch::channel(NodeStatus::starting("silent".to_owned(), Network::Regtest));
     let (news, _news) = mpsc::channel(16);
-    let hub = Hub::new(Arc::new(rules(DifficultySettings::default())), 0);
+    let hub = Hub::new(rules(DifficultySettings::default()).job_ids, 0);
     let (mut task, _requests) = HubTask::new(hub, Silent::boxed(), status, news);
     let shutdown = CancellationToken::new();
     let first = task.first_work(&shutdown).await.unwrap();

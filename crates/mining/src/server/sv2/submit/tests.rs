@@ -43,7 +43,7 @@ impl Bench {
             job_ids: JobIds::new(1),
             sv2: Sv2Rules::default(),
         });
-        let mut hub = Hub::new(Arc::clone(&rules), 0);
+        let mut hub = Hub::new(rules.job_ids.clone(), 0);
         let template = Chain::new(1, HARD, 1).shared_template();
         let earliest = template.min_time;
         let new = NewTemplate {
