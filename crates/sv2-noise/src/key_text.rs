@@ -149,10 +149,7 @@ impl fmt::Display for Found<'_> {
 }
 
 /// The values of a key file's lines, not yet understood.
-pub(crate) struct Lines<'a> {
-    pub(crate) kind: KeyText,
-    values: Vec<(&'static str, &'a str)>,
-}
+pub(crate) struct Lines<'a>(Vec<(&'static str, &'a str)>);
 
 impl<'a> Lines<'a> {
     /// Reads a file of one of the `expected` kinds, of which there is at least one.
@@ -177,11 +174,11 @@ impl<'a> Lines<'a> {
             }
             values.push((name, value));
         }
-        Ok(Self { kind, values })
+        Ok(Self(values))
     }
 
     fn find(&self, name: &'static str) -> Option<&'a str> {
-        let mut values = self.values.iter();
+        let mut values = self.0.iter();
         values
             .find(|(there, _)| *there == name)
             .map(|(_, value)| *value)

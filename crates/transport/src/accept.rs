@@ -19,6 +19,7 @@ use crate::line_stream::{LINE_LIMIT, LineStream};
 use crate::link::{Filled, Link};
 use crate::local::is_local;
 use crate::outbox::OUTBOX_LIMIT;
+use crate::protocols::Protocols;
 use crate::proxy_header::{PROXY_HEADER_LIMIT, ProxyHeader, ProxyHeaderError, read_proxy_header};
 use crate::random;
 
@@ -41,8 +42,8 @@ pub struct AcceptSettings {
     pub line_limit: usize,
     /// Bytes that may wait for a peer that does not read.
     pub outbox_limit: usize,
-    /// Whether Stratum V2 in clear is served to loopback and private addresses (NX-2).
-    pub plaintext_sv2: bool,
+    /// What is served.
+    pub protocols: Protocols,
 }
 
 /// Turns sockets into streams. Clones share the identity and the curve pool.
@@ -106,6 +107,16 @@ pub enum AcceptError {
         "the client sends a PROXY header and is no listed proxy; if it is yours, put its address into pool.proxy_protocol_from"
     )]
     UnlistedProxy,
+    /// The client's user's: this port has no Stratum V1.
+    #[error(
+        "the client speaks Stratum V1, which this port does not; configure the miner with stratum2+tcp:// and the pool's authority key, or with another port of the pool"
+    )]
+    Sv1,
+    /// The client's user's: this port has no Stratum V2.
+    #[error(
+        "the client does not speak Stratum V1, and this port has no encrypted Stratum V2; configure the miner with stratum+tcp://, or with another port of the pool"
+    )]
+    Sv2,
     /// The client's user's: this port has no TLS.
     #[error(
         "the client speaks TLS, which this port does not; configure the miner without TLS, stratum+tcp:// or stratum2+tcp://"
@@ -120,7 +131,7 @@ impl Default for AcceptSettings {
             frame_limit: MINING_FRAME_LIMIT,
             line_limit: LINE_LIMIT,
             outbox_limit: OUTBOX_LIMIT,
-            plaintext_sv2: false,
+            protocols: Protocols::USUAL,
         }
     }
 }
@@ -200,7 +211,9 @@ impl Acceptor {
             return Ok(Accepted::Nothing);
         };
         let frame_limit = self.settings.frame_limit;
+        let serves = self.settings.protocols;
         match detected {
+            Detected::Sv1 { .. } if !serves.sv1 => Err(AcceptError::Sv1),
             Detected::Sv1 { skip } => {
                 link.inbox.take(skip);
                 Ok(Accepted::Sv1(LineStream::from_link(
@@ -210,10 +223,12 @@ impl Acceptor {
             }
             Detected::Tls => Err(AcceptError::Tls),
             Detected::ProxyHeader => Err(AcceptError::UnlistedProxy),
-            Detected::PlainSv2 if local && self.settings.plaintext_sv2 => Ok(Accepted::Sv2(
+            Detected::PlainSv2 if local && serves.plaintext_sv2 => Ok(Accepted::Sv2(
                 FrameStream::plain_from_link(link, frame_limit),
             )),
-            Detected::PlainSv2 => Err(AcceptError::Plaintext),
+            Detected::PlainSv2 if serves.sv2 => Err(AcceptError::Plaintext),
+            Detected::PlainSv2 => Err(AcceptError::Sv2),
+            Detected::Noise | Detected::Undecided if !serves.sv2 => Err(AcceptError::Sv2),
             Detected::Noise | Detected::Undecided => {
                 let record = self.shake_hands(&mut link).await?;
                 Ok(Accepted::Sv2(FrameStream::sealed_from_link(

@@ -33,6 +33,7 @@ mod link;
 mod local;
 mod outbox;
 mod pool_url;
+mod protocols;
 mod proxy_header;
 mod random;
 
@@ -50,4 +51,5 @@ pub use link::{Filled, SHUTDOWN_DEADLINE};
 pub use local::is_local;
 pub use outbox::OUTBOX_LIMIT;
 pub use pool_url::{Endpoint, PoolUrl, PoolUrlError};
+pub use protocols::{Protocols, ProtocolsError};
 pub use proxy_header::{PROXY_HEADER_LIMIT, ProxyHeaderError, fuzz_proxy_header};

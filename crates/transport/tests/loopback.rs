@@ -12,7 +12,7 @@ use headframe_sv2_noise::{
 };
 use headframe_transport::{
     AcceptError, AcceptSettings, Accepted, Acceptor, CurvePool, DialError, DialSettings, Dialer,
-    Endpoint, Filled, FrameStream, LineStream, SHUTDOWN_DEADLINE, TransportError,
+    Endpoint, Filled, FrameStream, LineStream, Protocols, SHUTDOWN_DEADLINE, TransportError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -305,9 +305,50 @@ async fn tls_and_plaintext_are_refused_by_name_and_without_an_answer() {
 }
 
 #[tokio::test]
+async fn what_a_port_does_not_serve_is_refused_by_name_and_the_rest_is_served() {
+    let only = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        AcceptSettings {
+            protocols: Protocols::parse(&names).unwrap(),
+            ..AcceptSettings::default()
+        }
+    };
+    let act1 = [0x5a; ACT1_LEN];
+    for (served, bytes, error) in [
+        (
+            "sv2",
+            SUBSCRIBE,
+            Some("speaks Stratum V1, which this port does not"),
+        ),
+        ("sv2", &act1, None),
+        ("sv1", &act1, Some("does not speak Stratum V1")),
+        ("sv1", SETUP, Some("does not speak Stratum V1")),
+        ("sv1", SUBSCRIBE, None),
+        ("sv2_plain", SETUP, None),
+        ("sv2_plain", &act1, Some("does not speak Stratum V1")),
+    ] {
+        let server = Server::new(only(&[served])).await;
+        let (mut client, accepting) = server.connect().await;
+        client.write_all(bytes).await.unwrap();
+        let refused = accepting.await.unwrap().err().map(|it| it.to_string());
+        match (error, refused) {
+            (None, None) => {}
+            (Some(expected), Some(refused)) => {
+                assert!(refused.contains(expected), "{served}: {refused}");
+                assert!(leftovers(client).await.is_empty(), "nothing is answered");
+            }
+            (expected, refused) => panic!("{served}: {expected:?}, {refused:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn plaintext_sv2_is_served_where_it_is_allowed() {
     let settings = AcceptSettings {
-        plaintext_sv2: true,
+        protocols: Protocols {
+            plaintext_sv2: true,
+            ..Protocols::USUAL
+        },
         ..AcceptSettings::default()
     };
     let server = Server::new(settings).await;
@@ -579,7 +620,10 @@ async fn a_header_is_demanded_of_who_is_listed_and_not_believed_of_others() {
 #[tokio::test]
 async fn stratum_v2_in_clear_is_not_served_through_a_near_proxy() {
     let settings = AcceptSettings {
-        plaintext_sv2: true,
+        protocols: Protocols {
+            plaintext_sv2: true,
+            ..Protocols::USUAL
+        },
         ..AcceptSettings::default()
     };
     let server = Server::new(settings).await;
