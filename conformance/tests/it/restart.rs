@@ -3,8 +3,10 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 use headframe_conformance::bitcoind::free_address;
+use headframe_conformance::sv1::Client;
 use headframe_conformance::wait::{until, until_equal, until_true};
 use headframe_conformance::wallet::Kind;
 use headframe_conformance::{Bitcoind, Chain, Key, Miner, Pool, Process, Protocol, pool};
@@ -234,15 +236,14 @@ fn a_pool_in_its_set_up_keeps_no_block_from_the_node() {
     assert!(printed.contains("[payout]"), "{printed}");
 }
 
-/// Kills a pool while a miner finds block after block, and starts it again. Gives the shares that
-/// the miner knows to be accepted, and the blocks of the chain that are in the journal.
-fn kill_while_mining(node: &Bitcoind, pool: &mut Pool) -> (u64, Vec<String>) {
+/// Kills a pool while a miner finds block after block, and starts it again. Gives the blocks of the
+/// chain that are in the journal.
+fn kill_while_mining(node: &Bitcoind, pool: &mut Pool) -> Vec<String> {
     let address = Key::number(1).address(Kind::P2wpkh, node.chain().network());
     let options = ["--throttle", "200"];
-    let mut miner = Miner::start(pool, Protocol::Sv1, &address.to_string(), &options);
+    let _miner = Miner::start(pool, Protocol::Sv1, &address.to_string(), &options);
     until_true("ten blocks", || node.height() >= 10);
     pool.kill();
-    let acknowledged = accepted(&miner.stop());
     let journal = pool.journal();
     pool.restart();
     let in_chain: Vec<String> = (1..=node.height())
@@ -260,19 +261,42 @@ fn kill_while_mining(node: &Bitcoind, pool: &mut Pool) -> (u64, Vec<String>) {
         in_chain.starts_with(&written),
         "{written:?} of {in_chain:?}"
     );
-    (acknowledged, written)
+    written
 }
 
-/// What a miner was told is accepted is on disk.
+/// A reply that waits longer than this may go out without the ledger.
+const MAY_NOT_BE_DURABLE: Duration = Duration::from_millis(100);
+/// Shares whose acceptance the ledger must have had, before the pool is killed.
+const DURABLE: usize = 20;
+
+/// What a miner was told is accepted is on disk, unless the reply was so late that the pool
+/// may have given up waiting for the disk. The pool counts from when it has the share, which is
+/// after it was sent: a reply within that time is always the ledger's. The ledger commits in
+/// order, so that with one share it has all before it.
 #[test]
 fn no_acknowledged_share_is_lost_by_a_kill() {
     let Some(node) = Bitcoind::start(Chain::Regtest) else {
         return;
     };
     let mut pool = Pool::on(&node);
-    let (acknowledged, _) = kill_while_mining(&node, &mut pool);
-    assert!(acknowledged > 0);
-    pool.wait_for_shares(acknowledged);
+    let address = Key::number(1).address(Kind::P2wpkh, node.chain().network());
+    let mut miner = Client::mining(pool.listen(), &address.to_string());
+    let (mut accepted, mut durable) = (0, 0);
+    let on_disk = until("shares that the ledger has", || {
+        let job = miner.job();
+        let solution = miner.solve(&job);
+        let sent = Instant::now();
+        let answer = miner.submit(&solution);
+        let is_prompt = sent.elapsed() < MAY_NOT_BE_DURABLE;
+        accepted += u64::from(answer["result"] == true);
+        durable += usize::from(answer["result"] == true && is_prompt);
+        (answer["result"] == true && is_prompt && durable >= DURABLE).then_some(accepted)
+    });
+    // Nothing happens between the last reply and the kill.
+    pool.kill();
+    pool.restart();
+    // Nobody mines any more.
+    pool.wait_for_shares(on_disk);
 }
 
 #[test]
@@ -281,7 +305,7 @@ fn no_block_vanishes_from_the_dashboard_by_a_kill() {
         return;
     };
     let mut pool = Pool::on(&node);
-    let (_, blocks) = kill_while_mining(&node, &mut pool);
+    let blocks = kill_while_mining(&node, &mut pool);
     for hash in &blocks {
         until_true(
             &format!("the fate of block {hash} on the dashboard"),
