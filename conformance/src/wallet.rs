@@ -1,6 +1,7 @@
 //! Keys, addresses, and transactions that spend coinbases with witnesses.
 
 use bitcoin::absolute::LockTime;
+use bitcoin::blockdata::script::Builder;
 use bitcoin::hashes::Hash as _;
 use bitcoin::key::{TapTweak as _, TweakedKeypair};
 use bitcoin::secp256k1::{Keypair, Message, Secp256k1, SecretKey};
@@ -8,7 +9,7 @@ use bitcoin::sighash::{EcdsaSighashType, Prevouts, SighashCache, TapSighashType}
 use bitcoin::transaction::Version;
 use bitcoin::{
     Address, Amount, CompressedPublicKey, KnownHrp, Network, OutPoint, ScriptBuf, Sequence,
-    Transaction, TxIn, TxOut, Witness, ecdsa, taproot,
+    Transaction, TxIn, TxOut, Witness, ecdsa, opcodes, taproot,
 };
 
 /// The kinds of address that are paid to in the tests.
@@ -20,11 +21,22 @@ pub enum Kind {
     P2tr,
     /// A key hash as in 2009.
     P2pkh,
+    /// The hash of a script, here of one that asks for a key behind a witness, as wallets have had
+    /// it for years.
+    P2sh,
+    /// The hash of a script behind a witness, here of one that asks for one of one keys.
+    P2wsh,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::P2wpkh, Self::P2tr, Self::P2pkh];
+    pub const ALL: [Self; 5] = [
+        Self::P2wpkh,
+        Self::P2tr,
+        Self::P2pkh,
+        Self::P2sh,
+        Self::P2wsh,
+    ];
 }
 
 /// A private key that everybody knows.
@@ -62,6 +74,15 @@ impl Key {
         match kind {
             Kind::P2wpkh => Address::p2wpkh(&public, KnownHrp::from(network)),
             Kind::P2pkh => Address::p2pkh(public, network),
+            Kind::P2sh => Address::p2shwpkh(&public, network),
+            Kind::P2wsh => {
+                let script = Builder::new()
+                    .push_int(1)
+                    .push_key(&public.into())
+                    .push_int(1)
+                    .push_opcode(opcodes::all::OP_CHECKMULTISIG);
+                Address::p2wsh(script.as_script(), network)
+            }
             Kind::P2tr => {
                 let (key, _) = self.pair().x_only_public_key();
                 Address::p2tr(&Secp256k1::new(), key, None, KnownHrp::from(network))
