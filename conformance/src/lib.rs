@@ -15,6 +15,7 @@ pub mod peers;
 pub mod pool;
 pub mod process;
 pub mod program;
+pub mod sri;
 pub mod sv1;
 pub mod wait;
 pub mod wallet;

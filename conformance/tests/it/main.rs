@@ -12,4 +12,5 @@ mod node_unfit;
 mod peers;
 mod restart;
 mod shares;
+mod sri;
 mod start;
