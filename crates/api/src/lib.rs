@@ -36,7 +36,10 @@ pub use alarm::{Alarm, Severity};
 pub use block::{Block, BlockCounts, BlockFate};
 pub use connect::{Connect, Listener, ListenerProtocol};
 pub use history::{History, Series};
-pub use miner::{ChannelKind, Encryption, Miner, MinerCounts, MinerState, Protocol};
+pub use miner::{
+    ChannelKind, Encryption, Miner, MinerCounts, MinerState, Protocol, Silence, SilenceCause,
+    SilenceCode,
+};
 pub use node::{Node, NodeKind, NodeState, TemplateSummary};
 pub use shares::{
     BestShare, BestShares, HashrateWindows, LedgerSummary, Odds, RejectReason, ShareCounts,

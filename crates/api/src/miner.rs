@@ -38,6 +38,50 @@ pub struct Miner {
     pub best_difficulty: f64,
     /// When its last share was accepted.
     pub last_share_at: Option<u64>,
+    /// What is known of its silence, while it is [`MinerState::Quiet`].
+    #[serde(default)]
+    pub silence: Option<Silence>,
+}
+
+/// A miner that is connected, has work, and gives no share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Silence {
+    /// When its last share was accepted on this connection, or when it connected.
+    pub since_at: u64,
+    /// The time that a share takes it on average, by the hashrate that was measured or else by the
+    /// one that it declared; `None` when neither is known.
+    pub expected_share_seconds: Option<f64>,
+    /// Why it may be silent, the most probable first; never empty.
+    pub causes: Vec<SilenceCause>,
+}
+
+/// Why a miner may be silent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilenceCause {
+    /// For scripts.
+    pub code: SilenceCode,
+    /// The cause in plain words, a sentence or two.
+    pub text: String,
+}
+
+/// The kinds of causes why a miner may be silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SilenceCode {
+    /// It reads the target, or hashes the header, in the wrong byte order.
+    TargetByteOrder,
+    /// The difficulty is too high for the hashrate that it declared.
+    DifficultyTooHigh,
+    /// Its shares have a time that no block may have.
+    Clock,
+    /// It works on what is over.
+    OldWork,
+    /// Shares arrive, and all of them are rejected for another reason.
+    OnlyRejected,
+    /// Nothing has arrived since it connected.
+    NothingArrives,
+    /// It gave shares on this connection, and nothing arrives any more.
+    Stopped,
 }
 
 /// How many miners there are.

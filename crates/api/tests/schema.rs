@@ -35,6 +35,8 @@ fn every_other_variant_keeps_its_json() {
             "ListenerProtocol" => assert_stable::<headframe_api::ListenerProtocol>(&json),
             "MinerState" => assert_stable::<headframe_api::MinerState>(&json),
             "Encryption" => assert_stable::<headframe_api::Encryption>(&json),
+            "Silence" => assert_stable::<headframe_api::Silence>(&json),
+            "SilenceCode" => assert_stable::<headframe_api::SilenceCode>(&json),
             "Severity" => assert_stable::<headframe_api::Severity>(&json),
             other => panic!("the document names an unknown type {other}"),
         }

@@ -1,7 +1,7 @@
 // The miners. The server searches, sorts and cuts; the page holds only the rows that it shows.
 
 import { byId, fact, make, setAttribute, setFacts, setText } from "./dom.js";
-import { ago, count, difficulty, exact, moment, rate, shorten, visible, windowsOf, workerName } from "./format.js";
+import { ago, count, difficulty, duration, exact, moment, rate, shorten, visible, windowsOf, workerName } from "./format.js";
 
 const ROWS = 25;
 const SHORTEST_INTERVAL = 1_500;
@@ -136,11 +136,12 @@ function newRow(id) {
   const cells = COLUMNS.map(([, style]) => make("td", { class: style, role: "cell" }));
   const button = make("button", { type: "button", "aria-expanded": "false" });
   const under = make("span", { class: "sub" });
-  cells[0].append(button, under);
+  const cause = make("span", { class: "sub cause" });
+  cells[0].append(button, under, cause);
   const line = make("tr", { role: "row" }, ...cells);
   const facts = make("dl", { class: "facts" });
   const detail = make("tr", { class: "detail", role: "row" }, make("td", { colspan: COLUMNS.length, role: "cell" }, facts));
-  const row = { line, detail, update: (miner) => fillRow(row, miner), cells, button, under, facts };
+  const row = { line, detail, update: (miner) => fillRow(row, miner), cells, button, under, cause, facts };
   button.addEventListener("click", () => {
     const open = !opened.delete(id);
     if (open) opened.add(id);
@@ -152,12 +153,13 @@ function newRow(id) {
   return row;
 }
 
-function fillRow({ line, cells, button, under, facts }, miner) {
+function fillRow({ line, cells, button, under, cause, facts }, miner) {
   const [, protocol, hashrate, asks, accepted, rejected, best, last] = cells;
   const windows = miner.hashes_per_second;
   setAttribute(line, "data-state", miner.state);
   setText(button, workerName(miner.worker, miner.payout_address), miner.worker);
   setText(under, underText(miner), underTitle(miner));
+  setText(cause, miner.silence?.causes[0]?.text ?? "");
   setTwo(protocol, miner.protocol === "sv2" ? "SV2" : "SV1", kindText(miner));
   setTwo(hashrate, rate(windows.five_minutes), hourText(windows), `${exact(windows.five_minutes)} H/s`, "strong");
   setText(asks, difficulty(miner.difficulty), exact(miner.difficulty));
@@ -222,8 +224,17 @@ function details(miner) {
     fact("Hashrate", ratesText(windows)),
     fact("Difficulty asked", exact(miner.difficulty)),
     fact("Best share", miner.best_difficulty > 0 ? difficulty(miner.best_difficulty) : "none yet", exact(miner.best_difficulty)),
+    ...silenceFacts(miner.silence),
     fact("Rejected", shares.rejected > 0 ? `${count(shares.rejected)}: ${reasonsText(shares)}` : "none"),
   ];
+}
+
+/** Why a quiet miner may be so; the others have nothing to say about it. */
+function silenceFacts(silence) {
+  if (!silence) return [];
+  const { since_at: since, expected_share_seconds: expected, causes } = silence;
+  const usual = expected === null ? "" : `; one takes it ${duration(expected)}`;
+  return [fact("No share", `since ${moment(since)}${usual}`), fact("Probably", causes.map(({ text }) => text).join(" Or: "))];
 }
 
 const ratesText = (windows) => windowsOf(windows).filter(({ value }) => value !== null).map(({ name, value }) => `${name} ${rate(value)}`).join(", ");

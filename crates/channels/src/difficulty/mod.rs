@@ -125,6 +125,16 @@ impl DifficultyControl {
         self.rung.no_harder_than(network).max(self.floor)
     }
 
+    /// The hashrate that the miner declared last; zero when it said nothing.
+    pub fn declared(&self) -> Hashrate {
+        self.declared
+    }
+
+    /// The easiest rung that the miner accepts.
+    pub fn floor(&self) -> Rung {
+        self.floor
+    }
+
     /// A rate that a miner for which the rung fits does not exceed.
     pub fn hashrate_at_most(&self) -> Hashrate {
         let half = self.settings.interval().as_secs_f64() / 2.0;

@@ -171,6 +171,36 @@ fn a_row_names_the_commonest_reasons_and_its_details_all() {
 }
 
 #[test]
+fn a_quiet_miner_s_row_says_why_it_probably_is() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("farm");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelectorAll('#miner-rows tr').length === 25");
+        browser.value_of("(() => { const field = document.querySelector('#filter'); field.value = 'quiet'; field.dispatchEvent(new Event('change')); })()");
+        browser
+            .until("document.querySelectorAll('#miner-rows tr[data-state=quiet]').length === 20");
+        let said = browser.value_of(&text("#miner-rows tr .cause"));
+        let said = said.as_str().expect("text");
+        assert!(said.contains("wrong byte order") || said.contains("stopped hashing"));
+        browser.value_of("document.querySelector('#miner-rows .worker button').click()");
+        let facts = browser.value_of(&text("#miner-rows .detail"));
+        let facts = facts.as_str().expect("text");
+        assert!(
+            facts.contains("Probably") && facts.contains("; one takes it 4 seconds"),
+            "{facts}"
+        );
+        // When it mines again there is nothing to explain.
+        dashboard.publish(|snapshot| {
+            for miner in &mut snapshot.miners {
+                (miner.state, miner.silence) = (headframe_api::MinerState::Mining, None);
+            }
+        });
+        browser.value_of("(() => { const field = document.querySelector('#filter'); field.value = ''; field.dispatchEvent(new Event('change')); })()");
+        browser.until("[...document.querySelectorAll('#miner-rows .cause')].every((it) => it.textContent === '')");
+    });
+}
+
+#[test]
 fn a_name_cannot_turn_or_hide_the_text_beside_it() {
     with_browser(|browser| {
         let dashboard = Dashboard::start("extremes");

@@ -414,6 +414,25 @@ fn pictures() {
     });
 }
 
+/// The rows of miners that are silent, one of them open.
+fn quiet_pictures(browser: &mut Chromium, save: &impl Fn(&str, Vec<u8>)) {
+    let dashboard = Dashboard::start("farm");
+    for (name, width, height) in [("phone", 390, 844), ("desktop", 1280, 900)] {
+        for scheme in ["light", "dark"] {
+            show_as(browser, width, height, scheme);
+            browser.open(&dashboard.url());
+            browser.until("document.querySelectorAll('#miner-rows tr').length === 25");
+            browser.value_of("(() => { const field = document.querySelector('#filter'); field.value = 'quiet'; field.dispatchEvent(new Event('change')); })()");
+            browser.until(
+                "document.querySelectorAll('#miner-rows tr[data-state=quiet]').length === 20",
+            );
+            browser.value_of("document.querySelector('#miner-rows .worker button').click()");
+            browser.value_of("document.querySelector('#miners-section').scrollIntoView()");
+            save(&format!("quiet-{name}-{scheme}.png"), picture(browser));
+        }
+    }
+}
+
 /// The page when its pool has gone, and with the details of a miner open.
 #[test]
 #[ignore = "makes pictures for people"]
@@ -431,6 +450,7 @@ fn more_pictures() {
         browser.value_of("document.querySelector('#miner-rows .worker button').click()");
         browser.value_of("document.querySelector('#miners-section').scrollIntoView()");
         save("detail-desktop-light.png", picture(browser));
+        quiet_pictures(browser, &save);
         dashboard.runtime.shutdown_background();
         browser.until("!document.querySelector('#lost').hidden");
         browser.value_of("scrollTo(0, 0)");

@@ -151,6 +151,29 @@ fn clear_work(snapshot: &mut Snapshot) {
     };
 }
 
+fn silence(id: u64, since_at: u64) -> Silence {
+    let (code, text) = match id % 2 {
+        0 => (
+            SilenceCode::Stopped,
+            "It gave shares on this connection, and now nothing arrives: it has stopped hashing, or \
+             is cut off and its connection was not closed.",
+        ),
+        _ => (
+            SilenceCode::TargetByteOrder,
+            "All 212 shares of this connection were rejected, mostly below the difficulty asked for. \
+             It probably reads the target, or hashes the header, in the wrong byte order.",
+        ),
+    };
+    Silence {
+        since_at,
+        expected_share_seconds: Some(4.9),
+        causes: vec![SilenceCause {
+            code,
+            text: text.into(),
+        }],
+    }
+}
+
 fn farm(snapshot: &mut Snapshot, now: u64, tick: u64) {
     snapshot.miners = (1..=2_000)
         .map(|id| {
@@ -172,6 +195,7 @@ fn farm(snapshot: &mut Snapshot, now: u64, tick: u64) {
                 miner.state = MinerState::Quiet;
                 miner.last_share_at = Some(now - 900);
                 miner.hashes_per_second = HashrateWindows::default();
+                miner.silence = Some(silence(id, now - 900));
             }
             miner
         })

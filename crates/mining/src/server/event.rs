@@ -2,7 +2,7 @@
 
 use bitcoin::BlockHash;
 use headframe_channels::{ChannelId, ChannelKind, Credit, ExtranoncePrefix, RejectReason, Settled};
-use headframe_work::{Block, CoinbaseError, Miner, Rung};
+use headframe_work::{Block, CoinbaseError, Hashrate, Miner, Rung};
 
 /// Something that the rest of the pool is to know.
 #[derive(Debug)]
@@ -102,6 +102,10 @@ pub struct Joined {
     pub device: Device,
     /// The rung of its first job.
     pub rung: Rung,
+    /// The hashrate that it declared; zero when it said nothing, as SV1 miners do.
+    pub declared: Hashrate,
+    /// The easiest rung that it accepts, from the `max_target` that it sent.
+    pub easiest: Rung,
 }
 
 /// A share and what was said to it.

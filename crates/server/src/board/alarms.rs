@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use headframe_api::{Alarm, RejectReason, Severity};
+use headframe_api::{Alarm, RejectReason, Severity, SilenceCode};
 use headframe_ledger::Ban;
 use headframe_node::SubmitAnswer;
 use headframe_work::{Network, UnixTime};
@@ -360,7 +360,7 @@ fn by_hand(file: Option<&str>, network: Option<Network>) -> String {
 }
 
 fn miner_quiet(scene: &Scene<'_>) -> Option<Alarm> {
-    let missing = scene.miners.quiet(scene.now, scene.running_since?)?;
+    let (missing, cause) = scene.miners.quiet(scene.now, scene.running_since?)?;
     let Missing {
         count,
         first,
@@ -374,10 +374,22 @@ fn miner_quiet(scene: &Scene<'_>) -> Option<Alarm> {
             more => format!("{more} miners are quiet"),
         },
         detail: format!(
-            "{first} is connected, but no share of it has come {}.",
-            lasting(scene.wall, since)
+            "{first} is connected, but no share of it has come {}. {}",
+            lasting(scene.wall, since),
+            cause.text
         ),
-        next_step: format!("Look at {first}: see whether it is hashing, and restart it if not."),
+        next_step: match cause.code {
+            SilenceCode::NothingArrives | SilenceCode::Stopped => {
+                format!("Look at {first}: see whether it is hashing, and restart it if not.")
+            }
+            SilenceCode::TargetByteOrder
+            | SilenceCode::DifficultyTooHigh
+            | SilenceCode::Clock
+            | SilenceCode::OldWork
+            | SilenceCode::OnlyRejected => {
+                format!("Restart {first}, and update its firmware if it goes on.")
+            }
+        },
         since_at: convert::unix(since),
     })
 }
@@ -431,7 +443,7 @@ fn high_reject_rate(miners: &Miners) -> Option<Alarm> {
 }
 
 /// What a rejection is called, what it usually comes of, and what to do.
-fn remedy(reason: RejectReason) -> (&'static str, &'static str, &'static str) {
+pub(super) fn remedy(reason: RejectReason) -> (&'static str, &'static str, &'static str) {
     match reason {
         RejectReason::Stale => (
             "stale",
@@ -487,10 +499,15 @@ fn numbered(count: u64, one: &str, many: &str) -> String {
 
 fn lasting(wall: UnixTime, since: UnixTime) -> String {
     let seconds = u64::from(wall.as_secs().saturating_sub(since.as_secs()));
-    let span = match seconds {
+    format!("for {}", span(seconds))
+}
+
+/// A time as people say it.
+pub(super) fn span(seconds: u64) -> String {
+    match seconds {
         0..120 => numbered(seconds, "second", "seconds"),
         120..7_200 => numbered(seconds / 60, "minute", "minutes"),
-        _ => numbered(seconds / 3_600, "hour", "hours"),
-    };
-    format!("for {span}")
+        7_200..172_800 => numbered(seconds / 3_600, "hour", "hours"),
+        _ => numbered(seconds / 86_400, "day", "days"),
+    }
 }

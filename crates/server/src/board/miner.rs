@@ -3,23 +3,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use headframe_api::{Encryption, HashrateWindows, MinerState, RejectReason};
+use headframe_api::{Encryption, HashrateWindows, MinerState, RejectReason, Silence};
 use headframe_ledger::{BestShare, ClientKind, WorkerId, WorkerRecord};
 use headframe_mining::server::Joined;
-use headframe_work::{Rung, UnixTime, Work};
+use headframe_work::{Rung, UnixTime};
 
 use super::convert;
 use super::counts::Counts;
+use super::silence::Hearing;
 use super::window::Windows;
 use crate::news::ShareTally;
-
-/// A miner is quiet when no share came in so many times the time that one takes it.
-const QUIET_AFTER: f64 = 10.0;
-/// Nobody is called quiet sooner.
-const QUIET_AT_LEAST: Duration = Duration::from_secs(60);
-/// Before its first share nobody knows how fast a miner is. The difficulty control finds it within
-/// five minutes, whatever the miner declared.
-const FIRST_SHARE: Duration = Duration::from_secs(300);
 
 /// What makes two connections the same miner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -120,6 +113,7 @@ impl Record {
             shares: self.counts.shown(),
             best_difficulty: convert::finite(best_difficulty),
             last_share_at: self.last_share_at.map(convert::unix),
+            silence: None,
         }
     }
 }
@@ -131,8 +125,7 @@ pub(super) struct Connected {
     peer: String,
     since: Instant,
     windows: Windows,
-    /// When its last share was accepted on this connection, and its hashrate by then.
-    last_share: Option<(Instant, f64)>,
+    hearing: Hearing,
     pub(super) verdicts: Verdicts,
 }
 
@@ -155,7 +148,7 @@ impl Connected {
             peer: peer.ip().to_canonical().to_string(),
             since: now,
             windows: Windows::new(now),
-            last_share: None,
+            hearing: Hearing::new(joined, now),
             verdicts: Verdicts::default(),
         }
     }
@@ -168,8 +161,11 @@ impl Connected {
             self.record.offer_best(share);
         }
         if tally.accepted > 0 {
-            self.last_share = Some((now, self.windows.rates(now).one_hour));
+            let rate = self.windows.rates(now).one_hour;
+            self.hearing.handle_accepted(now, rate);
             self.record.last_share_at = tally.last_accepted.or(Some(at));
+        } else {
+            self.hearing.handle_rejected(&counts.rejected);
         }
         self.verdicts.add(&counts, at);
     }
@@ -189,32 +185,34 @@ impl Connected {
     /// Whether its shares have been missing for long. Time before `resumed` does not count: there
     /// was nothing to work on.
     pub(super) fn is_quiet(&self, now: Instant, resumed: Instant) -> bool {
-        let since = self.last_share.map_or(self.since, |(at, _)| at);
-        let silence = now.saturating_duration_since(since.max(resumed));
-        silence.as_secs_f64() >= self.patience()
-    }
-
-    /// How long, in seconds, it may be silent.
-    fn patience(&self) -> f64 {
-        match (self.last_share, self.record.rung) {
-            (Some((_, rate)), Some(rung)) if rate > 0.0 => {
-                let expected = Work::of_rung(rung).expected_hashes() / rate;
-                (QUIET_AFTER * expected).max(QUIET_AT_LEAST.as_secs_f64())
-            }
-            _ => FIRST_SHARE.as_secs_f64(),
-        }
+        self.hearing
+            .has_lost_patience(self.record.rung, now, resumed)
     }
 
     /// Since when it is silent.
     pub(super) fn silent_since(&self) -> UnixTime {
-        let heard_here = self.last_share.and(self.record.last_share_at);
+        let heard_here = self
+            .record
+            .last_share_at
+            .filter(|_| self.hearing.has_heard());
         heard_here.unwrap_or(self.record.connected_at)
+    }
+
+    /// What is known of its silence.
+    pub(super) fn silence(&self) -> Silence {
+        let was_heard_before = self.record.counts.accepted > 0;
+        Silence {
+            since_at: convert::unix(self.silent_since()),
+            expected_share_seconds: self.hearing.expected(self.record.rung),
+            causes: self.hearing.causes(self.record.rung, was_heard_before),
+        }
     }
 
     pub(super) fn shown(&self, now: Instant, state: MinerState) -> headframe_api::Miner {
         headframe_api::Miner {
             peer: self.peer.clone(),
             hashes_per_second: self.windows.rates(now),
+            silence: (state == MinerState::Quiet).then(|| self.silence()),
             ..self.record.shown(state)
         }
     }

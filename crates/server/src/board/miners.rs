@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use headframe_api::{Miner, MinerCounts, MinerState};
+use headframe_api::{Miner, MinerCounts, MinerState, SilenceCause};
 use headframe_ledger::{ClientKind, WorkerId, WorkerRecord};
 use headframe_work::{Rung, UnixTime};
 
@@ -135,13 +135,21 @@ impl Miners {
         (rows, counts)
     }
 
-    /// Miners that are connected and silent: how many, and the one that is so longest.
-    pub(super) fn quiet(&self, now: Instant, resumed: Instant) -> Option<Missing<'_>> {
-        let quiet = self
-            .here
-            .values()
-            .filter(|miner| miner.is_quiet(now, resumed));
-        Missing::of(quiet.map(|miner| (miner.silent_since(), &miner.record)))
+    /// Miners that are connected and silent: how many, the one that is so longest, and why that one
+    /// probably is.
+    pub(super) fn quiet(
+        &self,
+        now: Instant,
+        resumed: Instant,
+    ) -> Option<(Missing<'_>, SilenceCause)> {
+        let quiet = || {
+            let here = self.here.values();
+            here.filter(|miner| miner.is_quiet(now, resumed))
+        };
+        let longest = quiet().min_by_key(|miner| (miner.silent_since(), miner.record.id))?;
+        let missing = Missing::of(quiet().map(|miner| (miner.silent_since(), &miner.record)))?;
+        let cause = longest.silence().causes.into_iter().next()?;
+        Some((missing, cause))
     }
 
     /// Miners that have gone and that nobody of the same name replaces: how many, and the one that

@@ -17,6 +17,7 @@ mod model;
 mod node;
 mod odds;
 mod past;
+mod silence;
 #[cfg(test)]
 mod tests;
 mod waiting;

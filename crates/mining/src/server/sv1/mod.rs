@@ -420,6 +420,8 @@ impl Sv1Session {
             kind: ChannelKind::Extended,
             device: self.device.clone(),
             rung,
+            declared: Hashrate::ZERO,
+            easiest: Rung::EASIEST,
         })));
     }
 

@@ -149,6 +149,8 @@ pub(super) fn joined(id: ChannelId, miner: Miner, seat: &Seat, device: &Device) 
         kind,
         device: device.clone(),
         rung: seat.announced(),
+        declared: seat.control.declared(),
+        easiest: seat.control.floor(),
     }))
 }
 

@@ -5,6 +5,7 @@ mod blocks;
 mod miners;
 mod properties;
 mod restart;
+mod silence;
 mod state;
 mod task;
 
@@ -26,7 +27,7 @@ use headframe_ledger::{
 };
 use headframe_mining::server::{Device, Joined, Protocol};
 use headframe_node::{Condition, NodeError, NodeStatus, SubmitAnswer, Tip};
-use headframe_work::{Miner, Network, Rung, UnixTime, Work};
+use headframe_work::{Hashrate, Miner, Network, Rung, UnixTime, Work};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -132,6 +133,8 @@ fn joined(at: u64, number: u64, user: &str, protocol: Protocol) -> News {
             kind: ChannelKind::Extended,
             device: Device::new("bitaxe"),
             rung: Rung::from_exponent(10),
+            declared: Hashrate::ZERO,
+            easiest: Rung::EASIEST,
         }),
         peer: SocketAddr::from(([10, 0, 0, 7], 4_000)),
         is_sealed: protocol == Protocol::Sv2,
