@@ -122,6 +122,7 @@ impl<'a> Str255<'a> {
 
 impl<'a> Field<'a> for Str255<'a> {
     const WIRE_TYPE: WireType = WireType::Bytes(0xff);
+    const IS_TEXT: bool = true;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>) -> Result<Self, FieldError> {

@@ -101,6 +101,9 @@ pub trait Field<'a>: Sized {
     /// The type's name and shape in the specification.
     const WIRE_TYPE: WireType;
 
+    /// Whether its bytes are meant to be read by people (`STR0_255`).
+    const IS_TEXT: bool = false;
+
     /// Takes the value from the reader.
     ///
     /// # Errors
@@ -142,6 +145,58 @@ impl WireType {
             Self::Uint(len) => Some(*len),
             Self::F32 => Some(4),
             Self::Bytes(_) | Self::Seq(..) | Self::Option(_) | Self::Tail => None,
+        }
+    }
+
+    /// Width in bytes of what stands before the content of a value: its length or count.
+    #[must_use]
+    pub const fn prefix_len(&self) -> usize {
+        match self {
+            Self::Bytes(max) | Self::Seq(max, _) => prefix_len(*max),
+            Self::Option(_) => 1,
+            Self::Bool | Self::Uint(_) | Self::F32 | Self::Tail => 0,
+        }
+    }
+
+    /// Takes a value of this type as it is encoded, prefixes included.
+    ///
+    /// # Errors
+    /// [`FieldError`] when the bytes are not a value of this type.
+    pub fn take<'a>(&self, reader: &mut Reader<'a>) -> Result<&'a [u8], FieldError> {
+        let mut ahead = *reader;
+        self.skip(&mut ahead)?;
+        reader.take(reader.rest().len() - ahead.rest().len())
+    }
+
+    /// A walk takes no more steps than there are bytes, since every element of a sequence has at least one.
+    fn skip(&self, reader: &mut Reader<'_>) -> Result<(), FieldError> {
+        match self {
+            Self::Bool => reader.take(1).map(drop),
+            Self::Uint(len) => reader.take(*len).map(drop),
+            Self::F32 => reader.take(4).map(drop),
+            Self::Bytes(max) => {
+                let len = reader.take_prefix(*max)?;
+                match len <= *max {
+                    true => reader.take(len).map(drop),
+                    false => Err(FieldError::TooLong { len, max: *max }),
+                }
+            }
+            Self::Seq(max, element) => {
+                let count = reader.take_prefix(*max)?;
+                match element.fixed_len() {
+                    Some(len) => reader.take(count * len).map(drop),
+                    None => (0..count).try_for_each(|_| element.skip(reader)),
+                }
+            }
+            Self::Option(value) => match reader.take_array::<1>()?[0] {
+                0 => Ok(()),
+                1 => value.skip(reader),
+                count => Err(FieldError::OptionCount { count }),
+            },
+            Self::Tail => {
+                reader.take_rest();
+                Ok(())
+            }
         }
     }
 

@@ -56,6 +56,7 @@ impl<'a> Code<'a> {
 
 impl<'a> Field<'a> for Code<'a> {
     const WIRE_TYPE: WireType = Str255::WIRE_TYPE;
+    const IS_TEXT: bool = true;
 
     #[inline]
     fn decode(reader: &mut Reader<'a>) -> Result<Self, FieldError> {

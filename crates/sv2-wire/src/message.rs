@@ -1,5 +1,6 @@
 //! What all messages have in common, and the macro that makes a protocol from a table of them.
 
+use crate::codec::Reader;
 use crate::codec::WireType;
 use crate::error::DecodeError;
 use crate::error::FrameTooLong;
@@ -50,6 +51,8 @@ pub struct FieldInfo {
     pub name: &'static str,
     /// The type.
     pub wire_type: WireType,
+    /// Whether its bytes are meant to be read by people (`STR0_255`).
+    pub is_text: bool,
 }
 
 impl MessageInfo {
@@ -63,6 +66,22 @@ impl MessageInfo {
             i += 1;
         }
         len
+    }
+
+    /// Splits a payload into its fields as they are encoded. Bytes after the last field belong to none (FR-60).
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the payload is not this message: the peer's fault.
+    pub fn split<'a>(
+        &self,
+        payload: &'a [u8],
+    ) -> impl Iterator<Item = Result<(FieldInfo, &'a [u8]), DecodeError>> + use<'a> {
+        let (name, mut reader) = (self.name, Reader::new(payload));
+        self.fields.iter().map(move |field| {
+            let taken = field.wire_type.take(&mut reader);
+            let bytes = taken.map_err(|error| error.at(name, field.name))?;
+            Ok((*field, bytes))
+        })
     }
 
     /// The header of this message with a payload of `length` bytes.
@@ -201,6 +220,7 @@ macro_rules! messages {
                         $crate::FieldInfo {
                             name: stringify!($field),
                             wire_type: <$Type as $crate::Field<'_>>::WIRE_TYPE,
+                            is_text: <$Type as $crate::Field<'_>>::IS_TEXT,
                         },
                     )+],
                 };

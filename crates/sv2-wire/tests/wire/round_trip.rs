@@ -36,6 +36,19 @@ proptest! {
         prop_assert!(info.fields.iter().any(|field| field.name == error.field));
     }
 
+    /// A message splits into the fields that it was made of, and one that cannot be decoded does not split.
+    #[test]
+    fn a_message_splits_into_its_fields((info, fields) in message(), cut: prop::sample::Index) {
+        let payload = fields.concat();
+        let split: Result<Vec<_>, _> = info.split(&payload).collect();
+        let split: Vec<_> = split.unwrap().into_iter().map(|(field, bytes)| (field, bytes.to_vec())).collect();
+        let expected: Vec<_> = info.fields.iter().copied().zip(fields).collect();
+        prop_assert_eq!(split, expected);
+        let short = &payload[..cut.index(payload.len())];
+        let split: Result<Vec<_>, _> = info.split(short).collect();
+        prop_assert_eq!(split.err(), reencode(frame(info, short)).err());
+    }
+
     /// FR-60: bytes after the last field are ignored.
     #[test]
     fn trailing_bytes_are_ignored((info, fields) in message(), junk in prop::collection::vec(any::<u8>(), 1..20)) {
