@@ -10,6 +10,7 @@ mod chance;
 mod pool;
 mod sv1_miner;
 mod sv2_miner;
+pub mod transcript;
 mod work;
 
 pub use chain::{Chain, EASY_BITS, REGTEST_BITS, address};

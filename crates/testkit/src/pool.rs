@@ -232,9 +232,7 @@ impl Pool {
 
     /// A template as the node gives it.
     pub fn node_template(&mut self) -> NewTemplate {
-        let (began, time) = self.started;
-        let elapsed = self.now.saturating_duration_since(began).as_secs();
-        self.chain.time = time + u32::try_from(elapsed).expect("tests are shorter");
+        self.chain.time = self.unix_time();
         let template = self.chain.template();
         self.given(template)
     }
@@ -296,6 +294,23 @@ impl Pool {
         self.pump();
     }
 
+    /// The Stratum V2 connection `index` is gone, and nothing is left of it. Those after it move up.
+    pub fn drop_sv2(&mut self, index: usize) {
+        self.sv2.remove(index).close(self.now, &mut self.hub);
+    }
+
+    /// The same of Stratum V1.
+    pub fn drop_sv1(&mut self, index: usize) {
+        self.sv1.remove(index).close(self.now, &mut self.hub);
+    }
+
+    /// The network's time, seconds since 1970.
+    pub fn unix_time(&self) -> u32 {
+        let (began, time) = self.started;
+        let elapsed = self.now.saturating_duration_since(began).as_secs();
+        time + u32::try_from(elapsed).expect("tests are shorter")
+    }
+
     fn next_timer(&self) -> Option<Instant> {
         let sv2 = self.sv2.iter().filter_map(Connection::next_timer);
         let sv1 = self.sv1.iter().filter_map(Connection::next_timer);
@@ -343,6 +358,14 @@ impl<S: Server, D: Device> Connection<S, D> {
             _ => None,
         });
         shares.sum()
+    }
+
+    /// The client is gone.
+    fn close(mut self, now: Instant, hub: &mut Hub) {
+        self.session.handle_closed();
+        while let Some(event) = self.session.poll_event() {
+            self.note_event(now, None, hub, event);
+        }
     }
 
     fn next_timer(&self) -> Option<Instant> {

@@ -24,11 +24,16 @@ pub struct Sv1Miner {
     pub difficulty: Option<f64>,
     /// The jobs that are not voided, in order.
     pub jobs: Vec<MinerJob>,
+    /// The jobs that were voided, in order.
+    pub voided: Vec<MinerJob>,
     /// When each job came.
     pub job_times: Vec<Instant>,
     /// The mask of version bits that was granted.
     pub version_mask: Option<u32>,
-    output: Vec<Vec<u8>>,
+    /// The lines that came, where they are kept.
+    pub heard: Option<Vec<Vec<u8>>>,
+    /// The lines that are to be sent, each with its end.
+    pub output: Vec<Vec<u8>>,
     next_id: u64,
 }
 
@@ -115,7 +120,7 @@ impl Sv1Miner {
             .difficulty
             .expect("a difficulty comes before the first job");
         if notify.clean_jobs {
-            self.jobs.clear();
+            self.voided.append(&mut self.jobs);
             self.job_times.clear();
         }
         let id = u32::from_str_radix(&notify.job_id, 16).expect("hexadecimal");
@@ -149,6 +154,9 @@ impl Device for Sv1Miner {
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
         {
+            if let Some(heard) = &mut self.heard {
+                heard.push(line.to_vec());
+            }
             match ServerLine::parse(line).expect("the pool's line is broken") {
                 ServerLine::Reply(reply) => {
                     let id = reply.id.as_json().trim_matches('"').to_owned();

@@ -45,8 +45,11 @@ pub struct Sv2Miner {
     pub extensions: Vec<(u16, ExtensionsAnswer)>,
     /// Bytes that follow each extended share from now on.
     pub tail: Vec<u8>,
+    /// The frames that came, where they are kept.
+    pub heard: Option<Vec<Vec<u8>>>,
+    /// The frames that are to be sent.
+    pub output: Vec<Vec<u8>>,
     flags: u32,
-    output: Vec<Vec<u8>>,
     next_sequence: u32,
     next_request: u32,
 }
@@ -96,7 +99,6 @@ impl Sv2Miner {
         max_version: u16,
         flags: u32,
     ) {
-        self.flags = flags;
         let word = |word| Str255::new(word).expect("short");
         self.send(&SetupConnection {
             protocol,
@@ -303,6 +305,9 @@ impl Sv2Miner {
                 let code = error.error_code.to_string();
                 self.update_errors.push((error.channel_id, code));
             }
+            MiningMessage::SetCustomMiningJobError(error) => {
+                self.note("SetCustomMiningJob.Error", error.channel_id);
+            }
             other => panic!("the pool sent {}", other.info().name),
         }
     }
@@ -488,6 +493,9 @@ impl Device for Sv2Miner {
     fn receive(&mut self, _now: Instant, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some((frame, after)) = Frame::split(rest) {
+            if let Some(heard) = &mut self.heard {
+                heard.push(rest[..rest.len() - after.len()].to_vec());
+            }
             match Incoming::<MiningMessage<'_>>::decode(frame).expect("the pool's frame is broken")
             {
                 Incoming::Common(message) => self.handle_common(&message),
@@ -505,14 +513,21 @@ impl Device for Sv2Miner {
     }
 
     fn forget(&mut self, input: &[u8]) {
-        // After CloseChannel nothing may come for the channel (MP-51).
         let Some((frame, _)) = Frame::split(input) else {
             return;
         };
-        if let Ok(Some(MiningMessage::CloseChannel(close))) = MiningMessage::decode(frame) {
-            let id = close.channel_id;
-            self.channels
-                .retain(|_, channel| channel.id != id && channel.group != id);
+        match Incoming::<MiningMessage<'_>>::decode(frame) {
+            // What comes from now on has to fit it.
+            Ok(Incoming::Common(CommonMessage::SetupConnection(setup))) => {
+                self.flags = setup.flags;
+            }
+            // Nothing may come for the channel after it (MP-51).
+            Ok(Incoming::Protocol(MiningMessage::CloseChannel(close))) => {
+                let id = close.channel_id;
+                self.channels
+                    .retain(|_, channel| channel.id != id && channel.group != id);
+            }
+            _ => {}
         }
     }
 }

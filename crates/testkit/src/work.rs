@@ -113,7 +113,8 @@ impl MinerJob {
         Target::from_compact(CompactTarget::from_consensus(self.bits))
     }
 
-    fn rolled_len(&self) -> usize {
+    /// Bytes of the extranonce that the miner rolls.
+    pub fn rolled_len(&self) -> usize {
         match &self.root {
             RootSource::Given(_) => 0,
             RootSource::Coinbase { rolled_len, .. } => *rolled_len,
