@@ -6,6 +6,7 @@ mod channels;
 mod difficulty;
 mod extensions;
 mod groups;
+mod order;
 mod payouts;
 mod refresh;
 mod refusals;
@@ -15,7 +16,6 @@ mod staging;
 mod sv1;
 mod templates;
 mod timers;
-mod transcripts;
 mod uniqueness;
 
 use std::time::Duration;

@@ -1,107 +1,15 @@
-//! The first messages, in the order that deployed miners need.
+//! What is sent twice, late or out of order. The orders that deployed clients need are in
+//! `tests/transcripts.rs`.
 
 use std::time::Duration;
 
-use headframe_sv2_wire::U256;
-use headframe_testkit::{Pool, address};
+use headframe_testkit::Pool;
 
-use crate::{MILLISECOND, STANDARD_JOBS, pool, with_channel};
+use crate::{pool, with_channel};
 
 fn names(pool: &Pool, link: usize) -> Vec<&str> {
     let transcript = pool.sv2[link].miner.transcript.iter();
     transcript.map(String::as_str).collect()
-}
-
-/// SRI's `mining_device`, and ESP-Miner on a standard channel: `REQUIRES_STANDARD_JOBS`, all targets
-/// (MP-24, MP-43, MP-86, MP-88; sri-apps 4.3; esp-miner 5.1).
-#[test]
-fn a_standard_miner_gets_success_one_future_job_and_its_tip() {
-    let mut pool = pool();
-    let link = pool.connect_sv2();
-    pool.sv2[link].miner.set_up(STANDARD_JOBS);
-    let user = address(1).to_string();
-    pool.sv2[link].miner.open_standard(&user, 1e12, U256::MAX);
-    pool.pump();
-    assert_eq!(
-        names(&pool, link),
-        [
-            "SetupConnection.Success",
-            "OpenStandardMiningChannel.Success 1",
-            "NewMiningJob(future) 1",
-            "SetNewPrevHash 1",
-        ]
-    );
-    // Success.flags are the pool's, never an echo (MP-30).
-    assert_eq!(pool.sv2[link].miner.setup, Some(Ok((2, 0))));
-    pool.new_tip();
-    pool.advance(MILLISECOND);
-    pool.new_template();
-    assert_eq!(
-        names(&pool, link)[4..],
-        [
-            "NewMiningJob(future) 1",
-            "SetNewPrevHash 1",
-            "NewMiningJob 1"
-        ]
-    );
-}
-
-/// SRI's translator: `REQUIRES_VERSION_ROLLING`, its own reserve of extranonce, a finite target, and
-/// `UpdateChannel` right after opening (MP-19, MP-40, MP-87, R-11, R-13; sri-apps 4.1).
-#[test]
-fn a_translator_gets_what_it_asks_for_or_more() {
-    let mut pool = pool();
-    let link = pool.connect_sv2();
-    let miner = &mut pool.sv2[link].miner;
-    miner.set_up(0b100);
-    let user = format!("{}.translator-proxy", address(1));
-    let mut max_target = [0xff; 32];
-    max_target[28..].fill(0);
-    let max_target = U256::from_le_bytes(max_target);
-    miner.open_extended(&user, 1e13, max_target, 10);
-    pool.pump();
-    let miner = &mut pool.sv2[link].miner;
-    let id = miner.opened[0];
-    assert_eq!(miner.channels[&id].extranonce_size, 10);
-    let max_target = bitcoin::Target::from_le_bytes(max_target.to_le_bytes());
-    assert!(miner.channels[&id].target <= max_target, "MP-38");
-    miner.update(id, 1e13, U256::from_le_bytes(max_target.to_le_bytes()));
-    pool.pump();
-    assert_eq!(
-        names(&pool, link),
-        [
-            "SetupConnection.Success",
-            "OpenExtendedMiningChannel.Success 1",
-            "NewExtendedMiningJob(future) 1",
-            "SetNewPrevHash 1",
-            "SetTarget 1",
-        ]
-    );
-}
-
-/// ESP-Miner on an extended channel: flags 0, all targets, 1e12 whatever it is, two bytes
-/// (esp-miner 5.2, R-11).
-#[test]
-fn an_esp_miner_gets_eight_bytes_to_roll() {
-    let mut pool = pool();
-    let link = pool.connect_sv2();
-    pool.sv2[link].miner.set_up(0);
-    let user = address(1).to_string();
-    pool.sv2[link]
-        .miner
-        .open_extended(&user, 1e12, U256::MAX, 2);
-    pool.pump();
-    let channel = &pool.sv2[link].miner.channels[&1];
-    assert_eq!(channel.extranonce_size, 8);
-    assert_eq!(channel.extranonce_prefix.len(), 4);
-    assert_eq!(
-        names(&pool, link)[1..],
-        [
-            "OpenExtendedMiningChannel.Success 1",
-            "NewExtendedMiningJob(future) 1",
-            "SetNewPrevHash 1",
-        ]
-    );
 }
 
 /// A template that comes to a session twice is sent once: `mining_device` panics at a job id that
