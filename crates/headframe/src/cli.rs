@@ -90,7 +90,7 @@ pub(crate) struct Keys {
 pub(crate) enum KeysAction {
     /// Print the authority key that miners are configured with
     Show,
-    /// Make a new static key and certificate; miners keep the authority key. The pool must not run
+    /// Make a new static key and certificate; miners keep the authority key, and a pool that runs takes them up
     Rotate,
 }
 

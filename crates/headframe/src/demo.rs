@@ -15,8 +15,8 @@ use headframe_miner::{Channel, Miner, MinerReport, MinerSettings};
 use headframe_node::Tip;
 use headframe_node::embedded::{ChainSettings, EmbeddedChain};
 use headframe_server::{
-    AccessSettings, Board, DifficultySettings, Keys, ListenSettings, Parts, Pool, Settings,
-    StartError, Started, Sv2Rules, Waiting,
+    AccessSettings, Board, DifficultySettings, KeySets, Keys, KeysId, ListenSettings, Parts, Pool,
+    Protocols, Settings, StartError, Started, Sv2Rules, Waiting,
 };
 use headframe_transport::PoolUrl;
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
@@ -113,8 +113,8 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
     places::check([command.listen], Some(command.http))?;
     let chain = EmbeddedChain::open(Some(&data.join("chain")), ChainSettings::default())?;
     let ledger = SqliteLedger::open(&data, Retention::default())?;
-    let keys = Keys::open(data.path())?;
-    let authority = keys.authority().to_string();
+    let keys = KeySets::new(Keys::open(data.path())?);
+    let authority = keys.authority(KeysId::FIRST).to_string();
     let stop = match command.data_dir {
         Some(_) => interrupt::token(),
         None => {
@@ -134,6 +134,8 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
     let first = (first, waiting.history());
     let (web, feed) = Web::start(command.http, Vec::new(), first, web_stop.clone())?;
     let settings = settings(command.listen);
+    let example = pool::example_address(Network::Regtest);
+    let connect = pool::connect(&settings.listen, &authority, None, example);
     let pool = Pool::start(Parts {
         node: chain.node(REFRESH),
         node_name: "the embedded chain".to_owned(),
@@ -144,11 +146,7 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
             network: Network::Regtest,
             demo: true,
             persistent: command.data_dir.is_some(),
-            connect: pool::connect(
-                &settings.listen,
-                None,
-                pool::example_address(Network::Regtest),
-            ),
+            connect,
             payout: Payout::default(),
             node_kind: NodeKind::Embedded,
             node_endpoint: "in this process".to_owned(),
@@ -221,7 +219,13 @@ fn settings(listen: SocketAddr) -> Settings {
     Settings {
         listen: vec![ListenSettings {
             address: listen,
-            plaintext_sv2: false,
+            protocols: Protocols::USUAL,
+            difficulty: DifficultySettings {
+                // What the built-in SV1 miner, which declares no hashrate, finds at this rate.
+                start: Rung::from_exponent(-11),
+                ..DifficultySettings::default()
+            },
+            keys: KeysId::FIRST,
         }],
         max_connections: files::room_for(MAX_CONNECTIONS),
         payouts: PayoutPolicy {
@@ -230,11 +234,6 @@ fn settings(listen: SocketAddr) -> Settings {
             plain_names: None,
         },
         tag: PoolTag::new("headframe demo").expect("the tag is short and printable"),
-        difficulty: DifficultySettings {
-            // What the built-in SV1 miner, which declares no hashrate, finds at this rate.
-            start: Rung::from_exponent(-11),
-            ..DifficultySettings::default()
-        },
         sv2: Sv2Rules::default(),
         access: AccessSettings::default(),
     }

@@ -1,42 +1,44 @@
 //! `headframe keys`: the keys by which miners know the pool.
 
-use std::path::Path;
-
 use headframe_config::{Flag, Loaded, Sources, load};
-use headframe_server::Keys;
+use headframe_server::{KeyError, KeyPlace, Keys};
 
 use crate::pool::environment;
-use crate::{cli, data, say};
+use crate::{cli, say};
 
 pub(crate) fn run(command: cli::Keys) -> anyhow::Result<()> {
     let loaded = configuration(&command)?;
+    let directory = &loaded.config.data_dir;
+    let place = KeyPlace::new(directory, Keys::FILE_NAME);
+    if !directory.is_dir() {
+        return Err(no_keys(&place));
+    }
     match command.action {
-        cli::KeysAction::Show => show(&loaded.config.data_dir),
-        cli::KeysAction::Rotate => rotate(&loaded),
+        cli::KeysAction::Show => show(&place),
+        cli::KeysAction::Rotate => rotate(&place),
     }
 }
 
 /// The pool may run meanwhile, and most often does: this only reads.
-fn show(directory: &Path) -> anyhow::Result<()> {
-    if !directory.join(Keys::FILE_NAME).exists() {
-        anyhow::bail!(
-            "there are no keys in {} yet; the pool makes them when it is started, or choose another \
-             place with --data-dir",
-            directory.display()
-        );
+fn show(place: &KeyPlace) -> anyhow::Result<()> {
+    match place.look()? {
+        Some(facts) => say(&facts.authority.to_string()),
+        None => return Err(no_keys(place)),
     }
-    say(&Keys::authority_in(directory)?.to_string());
     Ok(())
 }
 
-fn rotate(loaded: &Loaded) -> anyhow::Result<()> {
-    // Held while the keys are changed; a pool that runs has it.
-    let data = data::open(loaded)?;
-    let mut keys = Keys::open(data.path())?;
-    keys.rotate()?;
+/// A pool that runs takes it up by itself.
+fn rotate(place: &KeyPlace) -> anyhow::Result<()> {
+    let facts = place.rotate()?;
     say("the static key and its certificate are new; miners keep the authority key:");
-    say(&keys.authority().to_string());
+    say(&facts.authority.to_string());
     Ok(())
+}
+
+fn no_keys(place: &KeyPlace) -> anyhow::Error {
+    let path = place.path().to_owned();
+    KeyError::NoKeys { path }.into()
 }
 
 /// The configuration of the pool whose keys are meant.

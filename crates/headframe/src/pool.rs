@@ -12,8 +12,8 @@ use headframe_config::{Flag, Loaded, NodeAddress, PoolConfig, Sources, load};
 use headframe_ledger::{DataDir, Retention, SqliteLedger};
 use headframe_node::rpc::{self, RpcSettings};
 use headframe_server::{
-    AccessSettings, Board, DifficultySettings, Feed, Keys, ListenSettings, Parts, Pool, Settings,
-    StartError, Started, Sv2Rules, Waiting,
+    AccessSettings, Board, DifficultySettings, Feed, KeySets, Keys, KeysId, ListenSettings, Parts,
+    Pool, Protocols, Settings, StartError, Started, Sv2Rules, Waiting,
 };
 use headframe_work::{Network, PayoutPolicy};
 use tokio::sync::watch;
@@ -89,8 +89,8 @@ async fn serve_from(
     // Also while there is no node to mine with: whoever set the pool up may be gone when there is.
     places::check(config.listen.iter().copied(), config.http.listen)?;
     let ledger = SqliteLedger::open(data, Retention::default())?;
-    let keys = Keys::open(data.path())?;
-    let authority = keys.authority().to_string();
+    let keys = KeySets::new(Keys::open(data.path())?);
+    let authority = keys.authority(KeysId::FIRST).to_string();
     let mut unready = Unready {
         config,
         waiting: Waiting::new(&ledger, true, NodeKind::Rpc, started)?,
@@ -106,7 +106,7 @@ async fn serve_from(
         info!("waiting for work from {name}, on {network}");
         let settings = settings(config, payouts);
         let pool = Pool::start(Parts {
-            board: board(config, &settings, &node, feed, started),
+            board: board(config, &authority, &node, feed, started),
             settings,
             node: rpc::connect(node).context("cannot start the node's connection")?,
             node_name: name.clone(),
@@ -243,8 +243,12 @@ impl Unready<'_> {
         let summary = &mut snapshot.summary;
         summary.payout = payout(config);
         let example = network.map_or("", example_address);
-        summary.connect = connect(&listeners(config), config.public_host.clone(), example);
-        summary.connect.authority_key = Some(self.authority.clone());
+        summary.connect = connect(
+            &listeners(config),
+            &self.authority,
+            config.public_host.clone(),
+            example,
+        );
         summary.node.endpoint = match (node, &config.node.address) {
             (Some(node), _) => node.address.to_string(),
             (None, Some(NodeAddress { host, port })) => {
@@ -263,12 +267,6 @@ fn settings(config: &PoolConfig, payouts: PayoutPolicy) -> Settings {
         max_connections: files::room_for(config.max_connections),
         payouts,
         tag: config.tag.clone(),
-        difficulty: DifficultySettings {
-            shares_per_minute: config.difficulty.shares_per_minute,
-            start: config.difficulty.start,
-            min: config.difficulty.min,
-            max: config.difficulty.max,
-        },
         sv2: Sv2Rules {
             fixed_version: config.sv2.fixed_version,
             extended_channels_only: config.sv2.extended_channels_only,
@@ -284,7 +282,17 @@ fn settings(config: &PoolConfig, payouts: PayoutPolicy) -> Settings {
 fn listeners(config: &PoolConfig) -> Vec<ListenSettings> {
     let listener = |address: &SocketAddr| ListenSettings {
         address: *address,
-        plaintext_sv2: config.plaintext_sv2,
+        protocols: Protocols {
+            plaintext_sv2: config.plaintext_sv2,
+            ..Protocols::USUAL
+        },
+        difficulty: DifficultySettings {
+            shares_per_minute: config.difficulty.shares_per_minute,
+            start: config.difficulty.start,
+            min: config.difficulty.min,
+            max: config.difficulty.max,
+        },
+        keys: KeysId::FIRST,
     };
     config.listen.iter().map(listener).collect()
 }
@@ -300,7 +308,7 @@ fn payout(config: &PoolConfig) -> Payout {
 
 fn board(
     config: &PoolConfig,
-    settings: &Settings,
+    authority: &str,
     node: &RpcSettings,
     feed: Feed,
     started: Started,
@@ -312,7 +320,12 @@ fn board(
         network: node.network,
         demo: false,
         persistent: true,
-        connect: connect(&settings.listen, config.public_host.clone(), example),
+        connect: connect(
+            &listeners(config),
+            authority,
+            config.public_host.clone(),
+            example,
+        ),
         payout: payout(config),
         node_kind: NodeKind::Rpc,
         node_endpoint: node.address.to_string(),
@@ -322,20 +335,14 @@ fn board(
 /// What miners need to know to connect.
 pub(crate) fn connect(
     listen: &[ListenSettings],
+    authority: &str,
     public_host: Option<String>,
     example_address: &str,
 ) -> Connect {
     let listener = |listener: &ListenSettings| Listener {
         address: listener.address.ip().to_string(),
         port: listener.address.port(),
-        protocols: match listener.plaintext_sv2 {
-            true => vec![
-                ListenerProtocol::Sv1,
-                ListenerProtocol::Sv2,
-                ListenerProtocol::Sv2Plain,
-            ],
-            false => vec![ListenerProtocol::Sv1, ListenerProtocol::Sv2],
-        },
+        protocols: shown_protocols(listener.protocols),
         loopback_only: listener.address.ip().is_loopback(),
         open: false,
     };
@@ -343,9 +350,24 @@ pub(crate) fn connect(
         public_host,
         lan_hosts: lan::hosts(),
         listeners: listen.iter().map(listener).collect(),
-        authority_key: None,
+        authority_key: Some(authority.to_owned()),
         example_address: example_address.to_owned(),
     }
+}
+
+fn shown_protocols(protocols: Protocols) -> Vec<ListenerProtocol> {
+    let Protocols {
+        sv1,
+        sv2,
+        plaintext_sv2,
+    } = protocols;
+    let served = [
+        (sv1, ListenerProtocol::Sv1),
+        (sv2, ListenerProtocol::Sv2),
+        (plaintext_sv2, ListenerProtocol::Sv2Plain),
+    ];
+    let served = served.into_iter().filter(|(is_served, _)| *is_served);
+    served.map(|(_, protocol)| protocol).collect()
 }
 
 /// An address to show in examples: that of the private key 1, which nobody should use.

@@ -37,6 +37,7 @@ const LAST_READS: u32 = 64;
 /// What a connection has of the rest of the pool.
 #[derive(Debug, Clone)]
 pub(crate) struct PoolLinks {
+    /// Those of the listener by which it came.
     pub(crate) rules: Arc<PoolRules>,
     pub(crate) hub: HubHandle,
     pub(crate) work: watch::Receiver<Arc<PoolWork>>,

@@ -33,9 +33,10 @@ mod wire;
 
 pub use blocks::LeftBlocks;
 pub use board::{Board, Feed, Waiting};
-pub use clock::Started;
+pub use clock::{Started, Utc};
 pub use headframe_channels::DifficultySettings;
 pub use headframe_mining::server::Sv2Rules;
-pub use keys::{KeyError, Keys};
+pub use headframe_transport::Protocols;
+pub use keys::{Authority, KeyError, KeyFacts, KeyPlace, KeySets, Keys, KeysId};
 pub use pool::{Parts, Pool, StartError, check_place};
 pub use settings::{AccessSettings, ListenSettings, Settings};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use bitcoin::{Amount, BlockHash};
 use headframe_channels::ChannelId;
@@ -65,6 +66,21 @@ pub(crate) enum News {
     Work(WorkNews),
     /// How the ledger is doing.
     Ledger(LedgerState),
+    /// A set of keys has this certificate now.
+    Certificate(CertificateNews),
+}
+
+/// A certificate, as its operator has to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CertificateNews {
+    /// The key file that it is in.
+    pub(crate) path: PathBuf,
+    /// Its last second.
+    pub(crate) ends: UnixTime,
+    /// From here on it is to be renewed.
+    pub(crate) renew_from: UnixTime,
+    /// Whether the pool does that by itself, because the authority's secret is here.
+    pub(crate) is_renewed_here: bool,
 }
 
 /// What a miner submitted.

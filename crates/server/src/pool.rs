@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use headframe_channels::DifficultySettings;
 use headframe_ledger::{Ban, Ledger, LedgerError};
 use headframe_mining::server::{Hub, JobIds, PoolRules};
 use headframe_node::{BlockSink, Node, NodeStatus, TemplateSource};
@@ -18,7 +19,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::blocks::{FoundSender, Journal, Left};
 use crate::board::{Board, Past};
@@ -26,7 +27,8 @@ use crate::clock::wall_clock;
 use crate::connection::PoolLinks;
 use crate::hub::HubTask;
 use crate::hush::Hush;
-use crate::keys::Keys;
+use crate::keys::KeySets;
+use crate::keys::keeper::Keeper;
 use crate::ledger::LedgerHandle;
 use crate::limits::{Door, Limits};
 use crate::listener::Reception;
@@ -40,8 +42,6 @@ use crate::{blocks, ledger};
 const NEWS: usize = 8_192;
 /// Connections that wait to be accepted: all miners of a farm come back at once.
 const BACKLOG: u32 = 1_024;
-/// How often the pool looks whether its certificate is to be renewed.
-const RENEWAL: Duration = Duration::from_secs(3_600);
 
 /// What a pool is made of.
 pub struct Parts<'a> {
@@ -53,8 +53,8 @@ pub struct Parts<'a> {
     pub node_name: String,
     /// What the pool remembers.
     pub ledger: Box<dyn Ledger>,
-    /// The pool's keys.
-    pub keys: Keys,
+    /// The keys of its listeners.
+    pub keys: KeySets,
     /// Where the block journal is kept.
     pub data_directory: &'a Path,
     /// What the dashboard shows.
@@ -126,7 +126,6 @@ impl Pool {
             let bound = socket.local_addr();
             bound.map_or_else(|_| asked.address.port(), |bound| bound.port())
         }));
-        board.set_authority(keys.authority().to_string());
         let vital = Vital::new(shutdown.clone());
         let keeping = Keeping {
             data_directory: parts.data_directory,
@@ -164,8 +163,8 @@ impl Pool {
             keys,
             ways,
         } = opening;
-        let rules = Arc::new(rules(&settings));
-        let hub = Hub::new(rules.job_ids.clone(), u32::from_be_bytes(random_bytes()));
+        let job_ids = JobIds::new(u32::from_be_bytes(random_bytes()));
+        let hub = Hub::new(job_ids.clone(), u32::from_be_bytes(random_bytes()));
         let (mut hub, hub_handle) = HubTask::new(hub, templates, status, ways.news.clone());
         let first = hub.first_work(&self.shutdown).await;
         let first = first.ok_or(StartError::Stopped)?;
@@ -178,9 +177,10 @@ impl Pool {
             hub.run(work_sender, hub_stop).await;
         });
         let door = door(&settings, &ways);
+        let news = ways.news.clone();
         let reception = Reception {
             pool: PoolLinks {
-                rules,
+                rules: Arc::new(rules(&settings, job_ids)),
                 hub: hub_handle,
                 work,
                 ledger: ways.ledger,
@@ -195,8 +195,23 @@ impl Pool {
             tasks: self.tasks.clone(),
             next_id: Arc::new(AtomicU64::new(1)),
         };
-        self.welcome(&reception, listeners, keys);
+        let identities = self.keep(keys, &news);
+        self.welcome(&reception, listeners, &identities);
         Ok(())
+    }
+
+    /// Keeps the keys fresh; what handshakes are answered with, by sets of keys.
+    fn keep(
+        &mut self,
+        keys: KeySets,
+        news: &mpsc::Sender<News>,
+    ) -> Vec<watch::Receiver<Arc<StaticIdentity>>> {
+        let kept = keys.into_iter().map(|keys| {
+            let (keeper, identities) = Keeper::new(keys, news.clone());
+            self.tasks.spawn(keeper.run(self.shutdown.clone()));
+            identities
+        });
+        kept.collect()
     }
 
     /// Lets miners in.
@@ -204,22 +219,24 @@ impl Pool {
         &mut self,
         reception: &Reception,
         listeners: Vec<(TcpListener, ListenSettings)>,
-        keys: Keys,
+        identities: &[watch::Receiver<Arc<StaticIdentity>>],
     ) {
-        let (identity, identities) = watch::channel(keys.identity());
-        let renewal = renew_certificate(keys, identity, self.shutdown.clone());
-        self.tasks.spawn(renewal);
         let curve_pool = CurvePool::new();
         for (listener, settings) in listeners {
             let accept = AcceptSettings {
-                plaintext_sv2: settings.plaintext_sv2,
+                protocols: settings.protocols,
                 ..AcceptSettings::default()
             };
-            let acceptor = Acceptor::new(accept, identities.clone(), curve_pool.clone());
+            let identity = settings.keys.of(identities).clone();
+            let acceptor = Acceptor::new(accept, identity, curve_pool.clone());
+            let mut reception = reception.clone();
+            reception.pool.rules = Arc::new(PoolRules {
+                difficulty: settings.difficulty,
+                ..PoolRules::clone(&reception.pool.rules)
+            });
             let address = listener.local_addr().unwrap_or(settings.address);
             self.addresses.push(address);
-            self.tasks
-                .spawn(reception.clone().listen(listener, acceptor));
+            self.tasks.spawn(reception.listen(listener, acceptor));
         }
         self.tasks.close();
     }
@@ -273,7 +290,7 @@ struct Opening {
     sockets: Vec<(TcpSocket, ListenSettings)>,
     templates: Box<dyn TemplateSource>,
     status: watch::Receiver<NodeStatus>,
-    keys: Keys,
+    keys: KeySets,
     ways: Ways,
 }
 
@@ -333,13 +350,14 @@ fn door(settings: &Settings, ways: &Ways) -> Arc<Door> {
     Arc::new(Door::new(settings.access.clone(), limits))
 }
 
-fn rules(settings: &Settings) -> PoolRules {
+/// The rules of the pool; each listener has a difficulty of its own.
+fn rules(settings: &Settings, job_ids: JobIds) -> PoolRules {
     PoolRules {
         payouts: settings.payouts.clone(),
         tag: settings.tag.clone(),
         process: random_bytes(),
-        difficulty: settings.difficulty,
-        job_ids: JobIds::new(u32::from_be_bytes(random_bytes())),
+        difficulty: DifficultySettings::default(),
+        job_ids,
         sv2: settings.sv2,
     }
 }
@@ -391,54 +409,4 @@ fn listen(
         }
     };
     sockets.into_iter().map(open).collect()
-}
-
-/// Renews the certificate in time. Miners that are connected keep their connection.
-async fn renew_certificate(
-    mut keys: Keys,
-    identity: watch::Sender<Arc<StaticIdentity>>,
-    shutdown: CancellationToken,
-) {
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(RENEWAL) => {}
-        }
-        if keys.renew() {
-            info!("the pool's certificate is renewed");
-            identity.send_replace(keys.identity());
-        }
-        if let Err(error) = keys.save() {
-            warn!("{error}");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_certificate_is_renewed_while_the_pool_runs() {
-        let directory = tempfile::tempdir().unwrap();
-        let keys = Keys::about_to_expire(directory.path());
-        let authority = keys.authority();
-        let old = keys.identity();
-        let (identity, mut identities) = watch::channel(Arc::clone(&old));
-        let shutdown = CancellationToken::new();
-        let renewing = tokio::spawn(renew_certificate(keys, identity, shutdown.clone()));
-        identities.changed().await.unwrap();
-        let new = Arc::clone(&identities.borrow());
-        let (before, after) = (old.certificate(), new.certificate());
-        assert!(after.not_valid_after() > before.not_valid_after());
-        shutdown.cancel();
-        renewing.await.unwrap();
-        let kept = Keys::open(directory.path()).unwrap();
-        assert_eq!(kept.authority(), authority);
-        assert_eq!(
-            kept.identity().certificate(),
-            after,
-            "the next start shows the same"
-        );
-    }
 }

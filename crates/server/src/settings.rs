@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use headframe_channels::DifficultySettings;
 use headframe_mining::server::Sv2Rules;
-use headframe_transport::AddressSet;
+use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{PayoutPolicy, PoolTag};
+
+use crate::keys::KeysId;
 
 /// The settings of a pool. Plain values: reading and checking them is the configuration's part.
 #[derive(Debug, Clone)]
@@ -18,8 +20,6 @@ pub struct Settings {
     pub payouts: PayoutPolicy,
     /// The pool's name in the coinbase.
     pub tag: PoolTag,
-    /// How hard shares are made.
-    pub difficulty: DifficultySettings,
     /// What Stratum V2 clients have to put up with.
     pub sv2: Sv2Rules,
     /// Whose connections are limited, and whose address is believed.
@@ -45,11 +45,15 @@ impl Default for AccessSettings {
     }
 }
 
-/// One address that miners connect to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One address that miners connect to, and how they are served there.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ListenSettings {
     /// The address.
     pub address: SocketAddr,
-    /// Whether SV2 without encryption is served, to loopback and private addresses.
-    pub plaintext_sv2: bool,
+    /// What is served.
+    pub protocols: Protocols,
+    /// How hard shares are made.
+    pub difficulty: DifficultySettings,
+    /// The keys that Noise handshakes are answered with, of the pool's sets of keys.
+    pub keys: KeysId,
 }

@@ -20,13 +20,13 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::authority::{AuthorityPublicKey, AuthoritySecretKey};
-use crate::certificate::{Certificate, CertificateError};
+use crate::certificate::Certificate;
 use crate::identity::StaticIdentity;
 use crate::key_text::{
     AUTHORITY_PUBLIC, AUTHORITY_SECRET, CERTIFICATE, KeyFileText, KeyText, KeyTextError, Lines,
 };
 use crate::noise_key::InvalidSecret;
-use crate::request::{CertificateRequest, SignedCertificate};
+use crate::request::{CertificateRequest, OtherAuthority, SignedCertificate};
 use crate::static_secret::StaticSecret;
 
 /// Seconds between the start of a certificate's window and its signing, for clients whose clocks
@@ -66,24 +66,26 @@ enum Authority {
 pub struct AuthorityElsewhere;
 
 /// Why a certificate that came from elsewhere is not taken. The operator's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InstallError {
     /// Miners know the pool by another authority.
-    #[error(
-        "the certificate is signed by the authority {signed_by}, and the pool's miners know {known}"
-    )]
-    OtherAuthority {
-        /// Who signed.
-        signed_by: AuthorityPublicKey,
-        /// Who should have.
-        known: AuthorityPublicKey,
-    },
+    #[error("the certificate is signed by another authority: {0}")]
+    OtherAuthority(Box<OtherAuthority>),
     /// The pool has no such static key.
     #[error("the certificate is for another static key than the pool's")]
     OtherStaticKey,
     /// It is over, or has not begun.
-    #[error(transparent)]
-    Window(CertificateError),
+    #[error(
+        "the certificate is valid from unix time {valid_from} to {not_valid_after}, and it is {now} here"
+    )]
+    Window {
+        /// Its first second.
+        valid_from: u32,
+        /// Its last second.
+        not_valid_after: u32,
+        /// The time it was checked at.
+        now: u32,
+    },
 }
 
 impl fmt::Debug for KeyRing {
@@ -179,12 +181,14 @@ impl KeyRing {
     /// Whether the certificate is to be renewed at the unix time `now`: less than
     /// [`CERTIFICATE_RENEWAL`], or a third of its time, is left, or the clock stands before its window.
     pub fn needs_renewal(&self, now: u32) -> bool {
-        let (begin, end) = (
-            self.certificate.valid_from(),
-            self.certificate.not_valid_after(),
-        );
-        let margin = CERTIFICATE_RENEWAL.min(end.saturating_sub(begin) / 3);
-        end.saturating_sub(now) < margin || now < begin
+        now > self.renewal_at() || now < self.certificate.valid_from()
+    }
+
+    /// The last unix time at which the certificate is not to be renewed for its age.
+    pub fn renewal_at(&self) -> u32 {
+        let end = self.certificate.not_valid_after();
+        let window = end.saturating_sub(self.certificate.valid_from());
+        end.saturating_sub(CERTIFICATE_RENEWAL.min(window / 3))
     }
 
     /// Signs a new certificate for the same static key; `aux` are 32 random bytes.
@@ -232,15 +236,16 @@ impl KeyRing {
         signed: &SignedCertificate,
         now: u32,
     ) -> Result<Self, InstallError> {
-        let signed_by = signed.authority();
+        let found = signed.authority();
         let authority = match present.map(|present| &present.authority) {
-            None => Authority::Elsewhere(signed_by),
+            None => Authority::Elsewhere(found),
             Some(Authority::Elsewhere(known)) => Authority::Elsewhere(*known),
             Some(Authority::Here(secret)) => Authority::Here(secret.duplicate()),
         };
-        let known = present.map_or(signed_by, Self::authority);
-        if known != signed_by {
-            return Err(InstallError::OtherAuthority { signed_by, known });
+        let expected = present.map_or(found, Self::authority);
+        if expected != found {
+            let other = OtherAuthority { found, expected };
+            return Err(InstallError::OtherAuthority(Box::new(other)));
         }
         let present = present.map(|present| &present.static_secret);
         let mut keys = [waiting, present].into_iter().flatten();
@@ -249,7 +254,11 @@ impl KeyRing {
         let certificate = *signed.certificate();
         certificate
             .verify_window(now)
-            .map_err(InstallError::Window)?;
+            .map_err(|_| InstallError::Window {
+                valid_from: certificate.valid_from(),
+                not_valid_after: certificate.not_valid_after(),
+                now,
+            })?;
         Ok(Self {
             authority,
             static_secret,
@@ -401,10 +410,10 @@ mod tests {
         let install =
             |signed: &_, now| KeyRing::install(Some(&own), Some(&waiting), signed, now).err();
         let other = sign(4, own.request());
-        let expected = InstallError::OtherAuthority {
-            signed_by: other.authority(),
-            known: own.authority(),
-        };
+        let expected = InstallError::OtherAuthority(Box::new(OtherAuthority {
+            found: other.authority(),
+            expected: own.authority(),
+        }));
         assert_eq!(install(&other, NOW), Some(expected));
         let stranger = CertificateRequest {
             authority: None,
@@ -415,7 +424,10 @@ mod tests {
         let good = sign(1, own.request());
         assert_eq!(install(&good, NOW), None);
         for now in [NOW - CERTIFICATE_BACKDATE - 61, NOW + 86_461] {
-            assert!(matches!(install(&good, now), Some(InstallError::Window(_))));
+            assert!(matches!(
+                install(&good, now),
+                Some(InstallError::Window { .. })
+            ));
         }
     }
 

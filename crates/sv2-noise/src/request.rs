@@ -33,16 +33,14 @@ pub struct SignedCertificate {
     certificate: Certificate,
 }
 
-/// The request is for another authority. The operator's, who has the wrong file at hand.
+/// Another authority than the one that belongs there. The operator's, who has the wrong file at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error(
-    "the request is for the authority {asked}, and this is the authority {asked_is}; sign with the one that the pool's miners know, or ask for a certificate of a new authority from new keys"
-)]
+#[error("the authority is {found}, and {expected} belongs here")]
 pub struct OtherAuthority {
-    /// Who was asked.
-    pub asked_is: AuthorityPublicKey,
-    /// Who is to sign.
-    pub asked: AuthorityPublicKey,
+    /// Which one it is.
+    pub found: AuthorityPublicKey,
+    /// Which one it should be.
+    pub expected: AuthorityPublicKey,
 }
 
 impl CertificateRequest {
@@ -67,11 +65,10 @@ impl CertificateRequest {
         lifetime: u32,
         now: u32,
         aux: &[u8; 32],
-    ) -> Result<SignedCertificate, OtherAuthority> {
-        let public = authority.public();
-        if let Some(asked) = self.authority.filter(|asked| *asked != public) {
-            let asked_is = public;
-            return Err(OtherAuthority { asked_is, asked });
+    ) -> Result<SignedCertificate, Box<OtherAuthority>> {
+        let found = authority.public();
+        if let Some(expected) = self.authority.filter(|asked| *asked != found) {
+            return Err(Box::new(OtherAuthority { found, expected }));
         }
         let certificate = Certificate::sign(
             authority,
@@ -81,7 +78,7 @@ impl CertificateRequest {
             aux,
         );
         Ok(SignedCertificate {
-            authority: public,
+            authority: found,
             static_key: self.static_key,
             certificate,
         })
@@ -187,8 +184,8 @@ mod tests {
     fn the_authority_that_was_not_asked_does_not_sign() {
         let request = request(Some(authority(1).public()));
         let error = request.sign(&authority(2), DAY, NOW, &[0; 32]).unwrap_err();
-        assert_eq!(error.asked, authority(1).public());
-        assert_eq!(error.asked_is, authority(2).public());
+        assert_eq!(error.expected, authority(1).public());
+        assert_eq!(error.found, authority(2).public());
     }
 
     #[test]

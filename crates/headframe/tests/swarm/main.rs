@@ -12,8 +12,8 @@ use headframe_api::{Connect, NodeKind, Payout, Snapshot};
 use headframe_ledger::{MemoryLedger, Retention};
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
 use headframe_server::{
-    AccessSettings, Board, DifficultySettings, Feed, Keys, ListenSettings, Parts, Pool, Settings,
-    Started, Sv2Rules,
+    AccessSettings, Board, DifficultySettings, Feed, KeySets, Keys, KeysId, ListenSettings, Parts,
+    Pool, Protocols, Settings, Started, Sv2Rules,
 };
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
 use serde_json::{Value, json};
@@ -48,8 +48,8 @@ impl TestPool {
     /// A pool of one difficulty, 2^`exponent`.
     async fn start(exponent: i32, chain: ChainSettings) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let keys = Keys::open(directory.path()).unwrap();
-        let authority = keys.authority().to_string();
+        let keys = KeySets::new(Keys::open(directory.path()).unwrap());
+        let authority = keys.authority(KeysId::FIRST).to_string();
         let (snapshots, seen) = watch::channel(Arc::default());
         let (history, _) = watch::channel(Arc::default());
         let shutdown = CancellationToken::new();
@@ -75,7 +75,14 @@ impl TestPool {
             settings: Settings {
                 listen: vec![ListenSettings {
                     address: ([127, 0, 0, 1], 0).into(),
-                    plaintext_sv2: false,
+                    protocols: Protocols::USUAL,
+                    difficulty: DifficultySettings {
+                        shares_per_minute: 12.0,
+                        start: rung,
+                        min: rung,
+                        max: rung,
+                    },
+                    keys: KeysId::FIRST,
                 }],
                 max_connections: 100,
                 payouts: PayoutPolicy {
@@ -84,12 +91,6 @@ impl TestPool {
                     plain_names: None,
                 },
                 tag: PoolTag::new("test").unwrap(),
-                difficulty: DifficultySettings {
-                    shares_per_minute: 12.0,
-                    start: rung,
-                    min: rung,
-                    max: rung,
-                },
                 sv2: Sv2Rules::default(),
                 access: AccessSettings::default(),
             },

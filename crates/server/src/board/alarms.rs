@@ -15,8 +15,9 @@ use super::convert;
 use super::disk::{Disk, Slow};
 use super::miner::HighRejects;
 use super::miners::{Miners, Missing};
+use crate::clock::Utc;
 use crate::limits::Source;
-use crate::news::ShareTally;
+use crate::news::{CertificateNews, ShareTally};
 
 /// What happened lately is shown for so long.
 const LATELY: Duration = Duration::from_secs(600);
@@ -42,6 +43,8 @@ pub(super) struct Troubles {
     no_job: Option<NoJob>,
     ledger: Option<(String, UnixTime)>,
     disk: Disk,
+    /// One for each set of keys.
+    certificates: Vec<CertificateNews>,
 }
 
 #[derive(Debug)]
@@ -140,6 +143,12 @@ impl Troubles {
         self.disk.advance(heard, at);
     }
 
+    pub(super) fn handle_certificate(&mut self, certificate: CertificateNews) {
+        self.certificates
+            .retain(|known| known.path != certificate.path);
+        self.certificates.push(certificate);
+    }
+
     /// Why the ledger takes nothing.
     pub(super) fn ledger(&self) -> Option<&str> {
         self.ledger.as_ref().map(|(reason, _)| reason.as_str())
@@ -165,6 +174,7 @@ impl Troubles {
             block_pending(scene),
             self.ledger_trouble(),
             self.shares_not_durable(),
+            self.certificate_ends(scene.wall),
             miner_quiet(scene),
             high_reject_rate(scene.miners),
             self.name_refused(scene.example_address),
@@ -227,6 +237,38 @@ impl Troubles {
             next_step: "Put the data directory on a faster disk, one that nothing else keeps busy."
                 .into(),
             since_at: convert::unix(since),
+        })
+    }
+
+    /// Of the one that ends first.
+    fn certificate_ends(&self, wall: UnixTime) -> Option<Alarm> {
+        let is_due = |it: &&CertificateNews| !it.is_renewed_here && wall > it.renew_from;
+        let due = self.certificates.iter().filter(is_due);
+        let first = due.min_by_key(|it| it.ends)?;
+        let left = first.ends.as_secs().saturating_sub(wall.as_secs());
+        let days = u64::from(left.div_ceil(24 * 60 * 60));
+        let (severity, title) = match wall > first.ends {
+            true => (Severity::Critical, "The certificate has ended".to_owned()),
+            false => (
+                Severity::Warning,
+                format!("The certificate ends in {}", numbered(days, "day", "days")),
+            ),
+        };
+        Some(Alarm {
+            code: "certificate_ends".into(),
+            severity,
+            title,
+            detail: format!(
+                "The one in {} holds until {}. Stratum V2 miners turn away from a pool without a valid \
+                 one, and the authority's secret, which signs another, is not here.",
+                first.path.display(),
+                Utc(first.ends)
+            ),
+            next_step:
+                "Make a request with headframe keys request, sign it where the secret is, and \
+                        install the certificate. No restart is needed."
+                    .into(),
+            since_at: convert::unix(first.renew_from),
         })
     }
 

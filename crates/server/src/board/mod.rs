@@ -79,10 +79,6 @@ pub struct Board {
 }
 
 impl Board {
-    pub(crate) fn set_authority(&mut self, key: String) {
-        self.connect.authority_key = Some(key);
-    }
-
     /// The port that was asked for may be 0.
     pub(crate) fn set_ports(&mut self, ports: impl Iterator<Item = u16>) {
         for (listener, port) in self.connect.listeners.iter_mut().zip(ports) {

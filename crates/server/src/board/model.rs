@@ -157,6 +157,7 @@ impl Model {
                 self.node.handle_work(work, wall);
                 self.troubles.handle_work();
             }
+            News::Certificate(certificate) => self.troubles.handle_certificate(certificate),
             News::Ledger(state) => {
                 is_urgent = self.troubles.handle_ledger(state.trouble.as_deref(), wall);
                 self.ledger = state;

@@ -11,8 +11,8 @@ use headframe_ledger::{Ledger, MemoryLedger, Retention};
 use headframe_node::BlockSink;
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
 use headframe_server::{
-    AccessSettings, Board, Feed, Keys, ListenSettings, Parts, Pool, Settings, StartError, Started,
-    Sv2Rules,
+    AccessSettings, Board, Feed, KeySets, Keys, KeysId, ListenSettings, Parts, Pool, Protocols,
+    Settings, StartError, Started, Sv2Rules,
 };
 use headframe_sv2_noise::AuthorityPublicKey;
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
@@ -84,8 +84,8 @@ impl Setup {
         if let Some(sink) = self.sink {
             node.sink = sink;
         }
-        let keys = Keys::open(self.directory.path()).unwrap();
-        let authority = keys.authority();
+        let keys = KeySets::new(Keys::open(self.directory.path()).unwrap());
+        let authority = keys.authority(KeysId::FIRST);
         let (board, snapshots) = board();
         let pool = Pool::start(Parts {
             settings: settings(self.listen, self.max_connections, self.access),
@@ -163,7 +163,17 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
     Settings {
         listen: vec![ListenSettings {
             address,
-            plaintext_sv2: true,
+            protocols: Protocols {
+                plaintext_sv2: true,
+                ..Protocols::USUAL
+            },
+            difficulty: DifficultySettings {
+                shares_per_minute: 12.0,
+                start: Rung::from_exponent(EASY),
+                min: Rung::from_exponent(EASY),
+                max: Rung::from_exponent(EASY),
+            },
+            keys: KeysId::FIRST,
         }],
         max_connections,
         payouts: PayoutPolicy {
@@ -172,12 +182,6 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
             plain_names: None,
         },
         tag: PoolTag::new("test").unwrap(),
-        difficulty: DifficultySettings {
-            shares_per_minute: 12.0,
-            start: Rung::from_exponent(EASY),
-            min: Rung::from_exponent(EASY),
-            max: Rung::from_exponent(EASY),
-        },
         sv2: Sv2Rules::default(),
         access,
     }

@@ -164,3 +164,35 @@ fn trouble_of_the_ledger_that_changes_began_when_it_began() {
         Urgency::Routine
     );
 }
+
+#[test]
+fn a_certificate_that_nobody_here_can_renew_is_told_in_good_time_and_when_it_is_over() {
+    let mut stage = Stage::running();
+    let certificate = |name: &str, ends: u64, is_renewed_here| {
+        News::Certificate(CertificateNews {
+            path: name.into(),
+            ends: wall(ends),
+            renew_from: wall(ends - 10 * DAY),
+            is_renewed_here,
+        })
+    };
+    stage.tell(0, certificate("keys", 12 * DAY, true));
+    stage.tell(0, certificate("keys-two", 20 * DAY, false));
+    stage.tell(0, certificate("keys-three", 90 * DAY, false));
+    let code = "certificate_ends";
+    assert_eq!(stage.alarm(10 * DAY, code), None);
+    let soon = stage.alarm(11 * DAY + 1, code).unwrap();
+    assert_eq!(soon.severity, Severity::Warning);
+    assert_eq!(soon.title, "The certificate ends in 9 days");
+    assert!(
+        soon.detail
+            .contains("keys-two holds until 2024-01-21 00:00 UTC")
+    );
+    assert!(soon.next_step.contains("headframe keys request"));
+    assert_eq!(soon.since_at, u64::from(DAWN) + 10 * DAY);
+    let over = stage.alarm(20 * DAY + 1, code).unwrap();
+    assert_eq!(over.severity, Severity::Critical);
+    assert_eq!(over.title, "The certificate has ended");
+    stage.tell(21 * DAY, certificate("keys-two", 60 * DAY, false));
+    assert_eq!(stage.alarm(21 * DAY, code), None);
+}

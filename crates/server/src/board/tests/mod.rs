@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use crate::board::model::{Facts, Model, Urgency};
 use crate::board::{Board, Feed, Past};
 use crate::ledger::LedgerState;
-use crate::news::{BlockNews, MinerKey, News, ShareTally, WorkNews};
+use crate::news::{BlockNews, CertificateNews, MinerKey, News, ShareTally, WorkNews};
 
 /// 2024-01-01 00:00 UTC.
 const DAWN: u32 = 1_704_067_200;
