@@ -16,8 +16,7 @@ pub struct Connect {
     pub lan_hosts: Vec<String>,
     /// The mining ports, the one to recommend first.
     pub listeners: Vec<Listener>,
-    /// The pool's authority public key, base58check as in `stratum2+tcp://host:port/KEY`; `None`
-    /// when SV2 is off.
+    /// The authority public key of the first listener that has one; `None` when SV2 is off.
     pub authority_key: Option<String>,
     /// An example of an address of this network: what the user name begins with.
     pub example_address: String,
@@ -32,6 +31,9 @@ pub struct Listener {
     pub port: u16,
     /// What it speaks, by detection of the first bytes.
     pub protocols: Vec<ListenerProtocol>,
+    /// The authority public key by which SV2 miners know the pool here, base58check as in
+    /// `stratum2+tcp://host:port/KEY`; `None` where there is no SV2 in Noise.
+    pub authority_key: Option<String>,
     /// Whether only programs on this machine can reach it.
     pub loopback_only: bool,
     /// Whether it is open. It is closed in set-up mode and while the pool is stopping.

@@ -38,6 +38,14 @@ impl Key {
         format!("{}.{}", self.section, self.name)
     }
 
+    /// How its table is written in the file: `[section]`, or `[[listener]]`.
+    pub(crate) fn table(&self) -> String {
+        match self.section {
+            LISTENER => format!("[[{LISTENER}]]"),
+            section => format!("[{section}]"),
+        }
+    }
+
     /// The environment variable that sets it: `HEADFRAME_SECTION_NAME`.
     pub fn variable(&self) -> String {
         format!("{ENV_PREFIX}{}_{}", self.section, self.name).to_uppercase()
@@ -48,9 +56,9 @@ impl Key {
 pub(crate) const ENV_PREFIX: &str = "HEADFRAME_";
 
 macro_rules! keys {
-    ($($section:ident { $($name:ident: $kind:ident = $default:literal, $about:literal;)* })*) => {
-        /// All keys, in the order of the sample.
-        pub const KEYS: &[Key] = &[$($(Key {
+    ($(#[$about_table:meta])* $table:ident: $($section:ident { $($name:ident: $kind:ident = $default:literal, $about:literal;)* })*) => {
+        $(#[$about_table])*
+        pub const $table: &[Key] = &[$($(Key {
             section: stringify!($section),
             name: stringify!($name),
             kind: Kind::$kind,
@@ -61,6 +69,8 @@ macro_rules! keys {
 }
 
 keys! {
+    /// All keys that there is one of, in the order of the sample.
+    KEYS:
     pool {
         data_dir: Text = r#""~/.headframe""#, "keys, ledger, found blocks";
         listen: List = r#"["0.0.0.0:3333"]"#, "miners, SV1 and SV2 on each; add \"[::]:3333\" for IPv6";
@@ -105,11 +115,36 @@ keys! {
     }
 }
 
-/// The table for a section and a name.
-pub(crate) fn find(section: &str, name: &str) -> Option<&'static Key> {
-    KEYS.iter()
-        .find(|key| key.section == section && key.name == name)
+keys! {
+    /// The keys of a `[[listener]]`, of which there may be several. They have no environment variables.
+    /// What one lacks is as for the pool; the default that stands here is that of a pool without
+    /// configuration.
+    LISTENER_KEYS:
+    listener {
+        address: Text = r#""""#, "where it listens, IP:port";
+        protocols: List = r#"["sv1", "sv2"]"#, "of sv1, sv2 and sv2_plain";
+        keys: Text = r#""""#, "the keys of another authority; empty: the pool's own";
+        shares_per_minute: Number = "12", "aimed at, per miner; 1 to 120";
+        difficulty_start: Number = "1024", "a power of two, as min and max";
+        difficulty_min: Number = "0", "0: as easy as the miner wants";
+        difficulty_max: Number = "0", "0: no limit";
+    }
 }
+
+/// The section of what there may be several of.
+pub(crate) const LISTENER: &str = "listener";
+
+/// The entry for a section and a name.
+pub(crate) fn find(section: &str, name: &str) -> Option<&'static Key> {
+    all().find(|key| key.section == section && key.name == name)
+}
+
+/// The keys of both tables.
+pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(LISTENER_KEYS)
+}
+
+const TAKES_ALL: &str = "a String takes all that is written to it";
 
 /// A file with every key at its default, commented out: it fits on a screen.
 pub fn sample() -> String {
@@ -123,6 +158,10 @@ pub fn sample() -> String {
         let assignment = format!("#{} = {}", key.name, key.default);
         line(&mut text, &assignment, key.about);
     }
+    let names: Vec<_> = LISTENER_KEYS.iter().map(|key| key.name).collect();
+    let listener =
+        "## [[listener]], any number of them: one more place to listen, with settings of its own:";
+    writeln!(text, "{listener}\n## {}", names.join(", ")).expect(TAKES_ALL);
     text
 }
 
@@ -132,5 +171,5 @@ fn line(text: &mut String, left: &str, about: &str) {
     } else {
         writeln!(text, "{left:32} # {about}")
     };
-    written.expect("a String takes all that is written to it");
+    written.expect(TAKES_ALL);
 }

@@ -1,7 +1,8 @@
 //! TOML file, environment and command line → [`PoolConfig`]: the one place that validates.
 //!
 //! [`KEYS`] is the table of all there is to configure; the file's keys, the environment's variables,
-//! the sample and the errors come from it. The pool needs none of them. [`load`] reads the sources,
+//! the sample and the errors come from it. [`LISTENER_KEYS`] is the table for what each `[[listener]]` of
+//! the file may have. The pool needs none of them. [`load`] reads the sources,
 //! the later ones win (file, environment, flags), and gives either values that cannot be wrong or
 //! all the mistakes at once, each with its place, the key, the value and what would be right.
 //!
@@ -14,7 +15,9 @@ mod address;
 mod error;
 mod field;
 mod keys;
+mod keys_name;
 mod listen;
+mod listeners;
 mod pool_config;
 mod read;
 mod source;
@@ -23,10 +26,11 @@ mod value;
 
 pub use address::{PayAddress, WrongNetwork};
 pub use error::{ConfigError, ConfigErrors, Origin};
-pub use keys::{KEYS, Key, Kind, sample};
+pub use keys::{KEYS, Key, Kind, LISTENER_KEYS, sample};
+pub use keys_name::{KeysName, KeysNameError};
 pub use listen::{ListenAddressError, listen_address};
 pub use pool_config::{
-    DifficultyConfig, FeeConfig, HttpConfig, LogLevel, NodeAddress, NodeAuth, NodeConfig,
-    PayoutConfig, PoolConfig, Secret, Sv2Config,
+    DifficultyConfig, FeeConfig, HttpConfig, ListenerConfig, LogLevel, NodeAddress, NodeAuth,
+    NodeConfig, PayoutConfig, PoolConfig, Secret, Sv2Config,
 };
 pub use source::{Flag, Loaded, Notice, Sources, load};

@@ -4,20 +4,18 @@ use core::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use headframe_transport::AddressSet;
+use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{BasisPoints, Fee, Network, PayoutPolicy, PoolTag, Rung};
 
-use crate::{PayAddress, WrongNetwork};
+use crate::{KeysName, PayAddress, WrongNetwork};
 
 /// All that an operator chooses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolConfig {
     /// Where keys, ledger and found blocks are kept.
     pub data_dir: PathBuf,
-    /// Where miners connect, at least one address, none twice.
-    pub listen: Vec<SocketAddr>,
-    /// Whether SV2 without Noise is served too. Then all of `listen` are loopback or private.
-    pub plaintext_sv2: bool,
+    /// Where miners connect and how they are served there: at least one, no address twice.
+    pub listeners: Vec<ListenerConfig>,
     /// The host that miners are told to dial; `None`: the one in the visitor's address bar.
     pub public_host: Option<String>,
     /// How many connections of miners there may be at once, at least 1.
@@ -32,14 +30,25 @@ pub struct PoolConfig {
     pub node: NodeConfig,
     /// Who is paid besides the miner.
     pub payout: PayoutConfig,
-    /// Difficulty control.
-    pub difficulty: DifficultyConfig,
     /// What Stratum V2 clients have to put up with.
     pub sv2: Sv2Config,
     /// The dashboard.
     pub http: HttpConfig,
     /// How much is logged.
     pub log_level: LogLevel,
+}
+
+/// A place where miners connect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenerConfig {
+    /// The address.
+    pub address: SocketAddr,
+    /// What is served. SV2 without Noise only where the address is loopback or private.
+    pub protocols: Protocols,
+    /// By which keys SV2 miners know the pool.
+    pub keys: KeysName,
+    /// Difficulty control.
+    pub difficulty: DifficultyConfig,
 }
 
 /// How the node is found.

@@ -1,10 +1,8 @@
 //! From single [values](crate::value) to the whole configuration, and what they must be to each
 //! other.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use headframe_transport::is_local;
 use headframe_work::{BasisPoints, Network, Rung};
 
 use crate::error::{ConfigError, ConfigErrors};
@@ -13,11 +11,10 @@ use crate::source::Fields;
 use crate::value::{
     address_set, bound, connections, host, host_list, log_level, network, node_address,
     optional_socket, optional_text, path, pay_address, percent, pool_tag, rung, shares_per_minute,
-    socket_list,
 };
 use crate::{
-    DifficultyConfig, FeeConfig, HttpConfig, NodeAuth, NodeConfig, PayAddress, PayoutConfig,
-    PoolConfig, Secret, Sv2Config,
+    DifficultyConfig, FeeConfig, HttpConfig, ListenerConfig, NodeAuth, NodeConfig, PayAddress,
+    PayoutConfig, PoolConfig, Secret, Sv2Config,
 };
 
 /// The configuration, or all that is wrong with it.
@@ -36,17 +33,15 @@ pub(crate) fn config(mut fields: Fields, home: Option<&Path>) -> Result<PoolConf
 }
 
 /// Reads on after a mistake, to find them all. `None` stands for a value with a mistake in it.
-struct Reader<'a> {
-    fields: Fields,
+pub(crate) struct Reader<'a> {
+    pub(crate) fields: Fields,
     home: Option<&'a Path>,
-    errors: Vec<ConfigError>,
+    pub(crate) errors: Vec<ConfigError>,
 }
 
 impl Reader<'_> {
     fn config(&mut self) -> Option<PoolConfig> {
         let data_dir = self.data_dir();
-        let listen = self.read("pool", "listen", socket_list);
-        let plaintext_sv2 = self.read("pool", "plaintext_sv2", Field::switch);
         let public_host = self.read("pool", "public_host", host);
         let max_connections = self.read("pool", "max_connections", connections);
         let unlimited_from = self.read("pool", "unlimited_from", address_set);
@@ -55,15 +50,14 @@ impl Reader<'_> {
         let node = self.node();
         let payout = self.payout(node.as_ref().and_then(|node| node.network));
         let difficulty = self.difficulty();
+        let listeners = self.listeners(difficulty);
         let sv2 = self.sv2();
         let http = self.http();
         let log_level = self.read("log", "level", log_level);
-        self.check_plaintext(plaintext_sv2, listen.as_deref());
-        self.check_ports(listen.as_deref(), http.as_ref());
+        self.check_ports(listeners.as_deref(), http.as_ref());
         Some(PoolConfig {
             data_dir: data_dir?,
-            listen: listen?,
-            plaintext_sv2: plaintext_sv2?,
+            listeners: listeners?,
             public_host: public_host?,
             max_connections: max_connections?,
             unlimited_from: unlimited_from?,
@@ -71,7 +65,6 @@ impl Reader<'_> {
             tag: tag?,
             node: node?,
             payout: payout?,
-            difficulty: difficulty?,
             sv2: sv2?,
             http: http?,
             log_level: log_level?,
@@ -222,24 +215,11 @@ impl Reader<'_> {
         })
     }
 
-    fn check_plaintext(&mut self, plaintext: Option<bool>, listen: Option<&[SocketAddr]>) {
-        let (Some(true), Some(listen)) = (plaintext, listen) else {
+    fn check_ports(&mut self, listeners: Option<&[ListenerConfig]>, http: Option<&HttpConfig>) {
+        let (Some(listeners), Some(http)) = (listeners, http.and_then(|http| http.listen)) else {
             return;
         };
-        if let Some(open) = listen.iter().find(|address| !is_local(address.ip())) {
-            let expected = format!(
-                "SV2 without Noise is for loopback and private addresses, and pool.listen has {open}; \
-                 listen on one of those, such as 127.0.0.1:3333, or write false"
-            );
-            self.refuse::<()>("pool", "plaintext_sv2", &expected);
-        }
-    }
-
-    fn check_ports(&mut self, listen: Option<&[SocketAddr]>, http: Option<&HttpConfig>) {
-        let (Some(listen), Some(http)) = (listen, http.and_then(|http| http.listen)) else {
-            return;
-        };
-        if http.port() != 0 && listen.contains(&http) {
+        if http.port() != 0 && listeners.iter().any(|it| it.address == http) {
             self.refuse::<()>(
                 "http",
                 "listen",
@@ -248,7 +228,7 @@ impl Reader<'_> {
         }
     }
 
-    fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         section: &'static str,
         name: &'static str,
@@ -264,7 +244,7 @@ impl Reader<'_> {
     }
 
     /// Refuses a value for what others are.
-    fn refuse<T>(
+    pub(crate) fn refuse<T>(
         &mut self,
         section: &'static str,
         name: &'static str,

@@ -6,11 +6,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::error::{ConfigError, ConfigErrors, Origin};
 use crate::field::{Field, Raw};
-use crate::keys::{self, ENV_PREFIX, KEYS};
+use crate::keys::{self, ENV_PREFIX, KEYS, LISTENER};
 use crate::{PoolConfig, read, suggest};
 
 /// The largest file that is read; the sample has two thousand bytes.
@@ -60,6 +60,11 @@ pub enum Notice {
         /// The one that may have been meant.
         meant: String,
     },
+    /// What came later than the file says where to listen.
+    ListenersReplaced {
+        /// The flag or the variable.
+        by: String,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -67,6 +72,9 @@ impl fmt::Display for Notice {
         match self {
             Self::UnknownVariable { name, meant } => {
                 write!(f, "{name} sets nothing; did you mean {meant}?")
+            }
+            Self::ListenersReplaced { by } => {
+                write!(f, "{by} says where to listen, in place of all of the file")
             }
         }
     }
@@ -108,8 +116,36 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, ConfigErrors> {
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
     fields: HashMap<(&'static str, &'static str), Field>,
+    /// The `[[listener]]`s of the file, unless something later says where to listen.
+    pub(crate) listeners: Vec<ListenerFields>,
     pub(crate) errors: Vec<ConfigError>,
     notices: Vec<Notice>,
+}
+
+/// What was set of one `[[listener]]`.
+#[derive(Debug)]
+pub(crate) struct ListenerFields {
+    fields: HashMap<&'static str, Field>,
+    /// Where it begins.
+    origin: Origin,
+}
+
+impl ListenerFields {
+    /// The value of a key of this listener; `None`: as for the pool.
+    pub(crate) fn field(&self, name: &'static str) -> Option<&Field> {
+        self.fields.get(name)
+    }
+
+    /// The error that a key has to be there.
+    pub(crate) fn lacks(&self, name: &'static str, expected: &str) -> ConfigError {
+        let key = keys::find(LISTENER, name).expect("a key of the table");
+        ConfigError::BadValue {
+            origin: self.origin.clone(),
+            key: key.path(),
+            value: key.default.to_owned(),
+            expected: expected.to_owned(),
+        }
+    }
 }
 
 impl Fields {
@@ -159,7 +195,13 @@ impl Fields {
             let section = section.get_ref().as_ref();
             match value.get_ref() {
                 DeValue::Table(table) if KEYS.iter().any(|key| key.section == section) => {
-                    self.take_table(section, table, origin);
+                    let fields = self.take_table(section, table, &origin);
+                    let fields = fields.into_iter();
+                    self.fields
+                        .extend(fields.map(|field| ((field.key.section, field.key.name), field)));
+                }
+                DeValue::Array(tables) if section == LISTENER => {
+                    self.take_listeners(tables, &origin);
                 }
                 _ => self.errors.push(ConfigError::UnknownKey {
                     origin: place,
@@ -170,14 +212,42 @@ impl Fields {
         }
     }
 
-    fn take_table(&mut self, section: &str, table: &DeTable<'_>, origin: impl Fn(usize) -> Origin) {
+    fn take_listeners(&mut self, tables: &DeArray<'_>, origin: &impl Fn(usize) -> Origin) {
+        for table in tables {
+            let place = origin(table.span().start);
+            match table.get_ref() {
+                DeValue::Table(table) => {
+                    let fields = self.take_table(LISTENER, table, origin);
+                    let fields = fields.into_iter().map(|field| (field.key.name, field));
+                    self.listeners.push(ListenerFields {
+                        fields: fields.collect(),
+                        origin: place,
+                    });
+                }
+                _ => self.errors.push(ConfigError::UnknownKey {
+                    origin: place,
+                    key: LISTENER.to_owned(),
+                    hint: suggest::section_hint(LISTENER),
+                }),
+            }
+        }
+    }
+
+    /// The keys of a table that there are.
+    fn take_table(
+        &mut self,
+        section: &str,
+        table: &DeTable<'_>,
+        origin: &impl Fn(usize) -> Origin,
+    ) -> Vec<Field> {
+        let mut fields = Vec::new();
         for (name, value) in table {
             let origin = origin(name.span().start);
             let name = name.get_ref().as_ref();
             match keys::find(section, name) {
-                Some(_) => {
+                Some(key) => {
                     let raw = Raw::from_toml(value.get_ref());
-                    self.insert(section, name, origin, raw);
+                    fields.push(Field { key, origin, raw });
                 }
                 None => self.errors.push(ConfigError::UnknownKey {
                     origin,
@@ -186,6 +256,7 @@ impl Fields {
                 }),
             }
         }
+        fields
     }
 
     fn take_environment(&mut self, environment: &[(String, String)]) {
@@ -230,8 +301,15 @@ impl Fields {
         }
     }
 
+    /// Takes a value that comes after the file.
     fn insert(&mut self, section: &str, name: &str, origin: Origin, raw: Raw) {
-        if let Some(key) = keys::find(section, name) {
+        if (section, name) == ("pool", "listen") && !self.listeners.is_empty() {
+            self.listeners.clear();
+            self.notices.push(Notice::ListenersReplaced {
+                by: origin.to_string(),
+            });
+        }
+        if let Some(key) = keys::find(section, name).filter(|key| key.section != LISTENER) {
             let field = Field { key, origin, raw };
             self.fields.insert((key.section, key.name), field);
         }

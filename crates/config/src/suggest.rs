@@ -1,43 +1,53 @@
 //! Which key may have been meant.
 
-use crate::keys::{ENV_PREFIX, KEYS, Key};
+use crate::keys::{ENV_PREFIX, KEYS, Key, LISTENER, all};
 
 /// The end of a sentence about an unknown key of the file; empty if none is near.
 pub(crate) fn hint(section: &str, name: &str) -> String {
-    let elsewhere = || KEYS.iter().find(|key| key.name == name);
+    let elsewhere = || all().find(|key| key.name == name);
     let path = format!("{section}.{name}");
-    match elsewhere().or_else(|| nearest(&path, Key::path)) {
-        Some(key) => format!("; did you mean `{}` in [{}]?", key.name, key.section),
+    match elsewhere().or_else(|| nearest(all(), &path, Key::path)) {
+        Some(key) => format!("; did you mean `{}` in {}?", key.name, key.table()),
         None => String::new(),
     }
 }
 
 /// The end of a sentence about an unknown table of the file; empty if none is near.
 pub(crate) fn section_hint(section: &str) -> String {
-    if let Some(key) = KEYS.iter().find(|key| key.name == section) {
-        return format!("; `{}` belongs into the table [{}]", key.name, key.section);
+    if section == LISTENER {
+        return format!("; write [[{LISTENER}]], with two brackets: there may be several");
     }
-    match nearest(section, |key| key.section.to_owned()) {
-        Some(key) => format!("; did you mean [{}]?", key.section),
-        None => "; the tables are [pool], [node], [payout], [difficulty], [http] and [log]".into(),
+    if let Some(key) = all().find(|key| key.name == section) {
+        return format!("; `{}` belongs into the table {}", key.name, key.table());
+    }
+    match nearest(all(), section, |key| key.section.to_owned()) {
+        Some(key) => format!("; did you mean {}?", key.table()),
+        None => {
+            "; the tables are [pool], [node], [payout], [difficulty], [sv2], [http], [log] and \
+                 [[listener]]"
+                .into()
+        }
     }
 }
 
 /// The environment variable that may have been meant.
 pub(crate) fn variable(name: &str) -> Option<String> {
     let rest = |variable: &str| variable.trim_start_matches(ENV_PREFIX).to_owned();
-    nearest(&rest(name), |key| rest(&key.variable())).map(Key::variable)
+    nearest(KEYS.iter(), &rest(name), |key| rest(&key.variable())).map(Key::variable)
 }
 
-fn nearest(given: &str, name: impl Fn(&Key) -> String) -> Option<&'static Key> {
+fn nearest(
+    keys: impl Iterator<Item = &'static Key>,
+    given: &str,
+    name: impl Fn(&Key) -> String,
+) -> Option<&'static Key> {
     // Names longer than any key cannot be near one; this bounds the work on nonsense.
     const LONGEST: usize = 64;
     if given.len() > LONGEST {
         return None;
     }
     let near = given.chars().count().div_ceil(4);
-    KEYS.iter()
-        .map(|key| (distance(given, &name(key)), key))
+    keys.map(|key| (distance(given, &name(key)), key))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, _)| *distance <= near)
         .map(|(_, key)| key)

@@ -4,12 +4,12 @@ use core::str::FromStr;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use headframe_transport::AddressSet;
+use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{BasisPoints, Difficulty, Network, PoolTag, Rung};
 
 use crate::error::ConfigError;
 use crate::field::Field;
-use crate::{LogLevel, NodeAddress, PayAddress, listen_address};
+use crate::{KeysName, KeysNameError, LogLevel, NodeAddress, PayAddress, listen_address};
 
 type Read<T> = Result<T, ConfigError>;
 
@@ -44,10 +44,24 @@ pub(crate) fn socket_list(field: &Field) -> Read<Vec<SocketAddr>> {
         }
         addresses.push(address);
     }
-    if addresses.is_empty() {
-        return Err(field.refuse("a pool listens somewhere; write at least one address"));
-    }
     Ok(addresses)
+}
+
+/// An address that has to be there.
+pub(crate) fn socket_of(field: &Field) -> Read<SocketAddr> {
+    socket(field, field.text()?.unwrap_or_default())
+}
+
+pub(crate) fn protocols(field: &Field) -> Read<Protocols> {
+    Protocols::parse(field.list()?).map_err(|error| field.refuse(error.to_string()))
+}
+
+pub(crate) fn keys_name(field: &Field) -> Read<KeysName> {
+    let Some(text) = field.text()? else {
+        return Ok(KeysName::OWN);
+    };
+    text.parse()
+        .map_err(|error: KeysNameError| field.refuse(error.to_string()))
 }
 
 pub(crate) fn optional_socket(field: &Field) -> Read<Option<SocketAddr>> {

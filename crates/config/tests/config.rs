@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use headframe_config::{
-    ConfigError, Flag, KEYS, Loaded, LogLevel, NodeAddress, NodeAuth, Notice, Origin, PoolConfig,
-    Sources, Sv2Config, load, sample,
+    ConfigError, Flag, KEYS, KeysName, LISTENER_KEYS, Loaded, LogLevel, NodeAddress, NodeAuth,
+    Notice, Origin, PoolConfig, Sources, Sv2Config, load, sample,
 };
-use headframe_transport::AddressSet;
+use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{Network, Rung};
 use proptest::prelude::*;
 
@@ -58,21 +58,22 @@ fn defaults() -> PoolConfig {
 fn nothing_needs_to_be_configured() {
     let config = defaults();
     assert_eq!(config.data_dir, PathBuf::from("/home/op/.headframe"));
-    assert_eq!(config.listen, ["0.0.0.0:3333".parse().unwrap()]);
+    assert_eq!(config.listeners.len(), 1);
+    let listener = &config.listeners[0];
+    assert_eq!(listener.address, "0.0.0.0:3333".parse().unwrap());
+    assert_eq!(listener.protocols, Protocols::USUAL);
+    assert_eq!(listener.keys, KeysName::OWN);
     assert_eq!(config.http.listen, Some("127.0.0.1:8080".parse().unwrap()));
     assert_eq!((config.node.network, config.node.address), (None, None));
     assert_eq!(config.node.auth, NodeAuth::FindCookie);
     assert_eq!((config.payout.fee, config.payout.plain_names), (None, None));
-    assert_eq!(config.difficulty.start, Rung::from_exponent(10));
-    assert_eq!(config.difficulty.min, Rung::EASIEST);
-    assert_eq!(config.difficulty.max, Rung::HARDEST);
+    assert_eq!(listener.difficulty.start, Rung::from_exponent(10));
+    assert_eq!(listener.difficulty.min, Rung::EASIEST);
+    assert_eq!(listener.difficulty.max, Rung::HARDEST);
     assert_eq!(config.tag.as_str(), "headframe");
     assert_eq!(config.unlimited_from, AddressSet::PRIVATE);
     assert_eq!(config.proxy_protocol_from, AddressSet::NONE);
-    assert_eq!(
-        (config.plaintext_sv2, config.log_level),
-        (false, LogLevel::Info)
-    );
+    assert_eq!(config.log_level, LogLevel::Info);
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn the_sample_fits_on_a_screen() {
     for line in sample().lines() {
         assert!(line.chars().count() <= 100, "{line}");
     }
-    assert!(KEYS.len() <= 60);
+    assert!(KEYS.len() + LISTENER_KEYS.len() <= 60);
 }
 
 #[test]
@@ -104,8 +105,8 @@ fn the_guide_names_every_key_with_its_default_and_no_other() {
         .lines()
         .filter(|line| line.starts_with("| `"))
         .collect();
-    assert_eq!(rows.len(), KEYS.len());
-    for (key, row) in KEYS.iter().zip(rows) {
+    assert_eq!(rows.len(), KEYS.len() + LISTENER_KEYS.len());
+    for (key, row) in KEYS.iter().chain(LISTENER_KEYS).zip(rows) {
         let start = format!("| `{}` | `{}` | ", key.path(), key.default);
         assert!(row.starts_with(&start), "{row}\n{start}");
     }
@@ -153,8 +154,11 @@ fn every_key_can_be_set_in_each_place() {
     );
     let from_file = config(&text);
     assert_eq!(from_file.data_dir, Path::new("/srv/pool"));
-    assert_eq!(from_file.listen.len(), 2);
-    assert!(from_file.plaintext_sv2);
+    assert_eq!(from_file.listeners.len(), 2);
+    let listener = &from_file.listeners[1];
+    assert!(listener.protocols.plaintext_sv2);
+    assert_eq!(listener.difficulty.min, Rung::from_exponent(-1));
+    assert_eq!(listener.difficulty.max, Rung::from_exponent(16));
     assert_eq!(from_file.public_host.as_deref(), Some("pool.example.org"));
     assert_eq!(from_file.max_connections, 5);
     let has = |set: &AddressSet, address: &str| set.contains(address.parse().unwrap());
@@ -180,8 +184,6 @@ fn every_key_can_be_set_in_each_place() {
         (part.get(), second.to_string()),
         (2000, MAINNET_OTHER.to_owned())
     );
-    assert_eq!(from_file.difficulty.min, Rung::from_exponent(-1));
-    assert_eq!(from_file.difficulty.max, Rung::from_exponent(16));
     let strict = Sv2Config {
         fixed_version: true,
         extended_channels_only: true,
@@ -298,7 +300,7 @@ fn a_wrong_key_is_named_with_its_line_and_the_one_meant() {
         ),
         (
             "[stratum]\n",
-            "pool.toml:1: there is no key `stratum`; the tables are [pool], [node], [payout], [difficulty], [http] and [log]",
+            "pool.toml:1: there is no key `stratum`; the tables are [pool], [node], [payout], [difficulty], [sv2], [http], [log] and [[listener]]",
         ),
         (
             "[node]\nwibble = 1\n",
@@ -456,6 +458,134 @@ fn an_address_of_another_network_is_told_where_it_belongs() {
         (wrong.belongs_to.as_str(), wrong.network),
         ("mainnet", Network::Signet)
     );
+}
+
+#[test]
+fn listeners_have_settings_of_their_own_and_the_pool_s_where_they_lack_them() {
+    let text = r#"
+        [pool]
+        listen = ["127.0.0.1:3333"]
+        [difficulty]
+        shares_per_minute = 20
+        start = 512
+        [[listener]]
+        address = "0.0.0.0:3334"
+        protocols = ["sv2"]
+        keys = "second"
+        [[listener]]
+        address = "0.0.0.0:3335"
+        shares_per_minute = 4
+        difficulty_start = 65536
+        difficulty_min = 1024
+        difficulty_max = 1048576
+        "#;
+    let listeners = config(text).listeners;
+    let [plain, second, farm] = listeners.as_slice() else {
+        panic!("{listeners:?}");
+    };
+    assert_eq!(plain.keys.file_name(), "keys");
+    assert_eq!(second.keys.file_name(), "keys-second");
+    assert_eq!((second.protocols.sv1, second.protocols.sv2), (false, true));
+    assert_eq!(second.difficulty, plain.difficulty);
+    assert_eq!(second.difficulty.start, Rung::from_exponent(9));
+    assert_eq!(farm.protocols, Protocols::USUAL);
+    let difficulty = farm.difficulty;
+    assert_eq!(
+        (difficulty.shares_per_minute, difficulty.start),
+        (4.0, Rung::from_exponent(16))
+    );
+    assert_eq!(
+        (difficulty.min, difficulty.max),
+        (Rung::from_exponent(10), Rung::from_exponent(20))
+    );
+
+    // Who says where to listen gets nothing besides.
+    let alone = config("[[listener]]\naddress = \"0.0.0.0:3334\"").listeners;
+    assert_eq!(alone.len(), 1);
+    assert_eq!(alone[0].address.port(), 3334);
+}
+
+#[test]
+fn what_comes_later_than_the_file_says_where_to_listen_in_place_of_all_of_it() {
+    let text = "[pool]\nlisten = [\"127.0.0.1:1\"]\n[[listener]]\naddress = \"127.0.0.1:2\"";
+    let loaded = try_load(
+        text,
+        &[("HEADFRAME_POOL_LISTEN", "127.0.0.1:3,127.0.0.1:4")],
+    )
+    .unwrap();
+    let ports = loaded.config.listeners.iter().map(|it| it.address.port());
+    assert_eq!(ports.collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(
+        loaded.notices[0].to_string(),
+        "HEADFRAME_POOL_LISTEN says where to listen, in place of all of the file"
+    );
+}
+
+#[test]
+fn a_wrong_listener_is_named_with_its_line_and_what_would_be_right() {
+    for (text, expected) in [
+        (
+            "[[listener]]\nprotocols = [\"sv2\"]",
+            "pool.toml:1: `listener.address = \"\"` is not right: write where it listens",
+        ),
+        (
+            "[[listener]]\naddress = \"3334\"",
+            "write 127.0.0.1:3334 for this computer",
+        ),
+        (
+            "[[listener]]\naddress = \"0.0.0.0:1\"\nprotocols = [\"sv3\"]",
+            "pool.toml:3: `listener.protocols = [\"sv3\"]` is not right: write one or more of \"sv1\"",
+        ),
+        (
+            "[[listener]]\naddress = \"0.0.0.0:1\"\nprotocols = [\"sv2_plain\"]",
+            "SV2 without Noise is for loopback and private addresses",
+        ),
+        (
+            "[[listener]]\naddress = \"0.0.0.0:1\"\nkeys = \"../keys\"",
+            "write a name of 1 to 32 small letters, digits and hyphens",
+        ),
+        (
+            "[[listener]]\naddress = \"0.0.0.0:1\"\nshares_per_minute = 0",
+            "write a number from 1 to 120",
+        ),
+        (
+            "[[listener]]\naddress = \"0.0.0.0:1\"\ndifficulty_min = 4096",
+            "pool.toml:3: `listener.difficulty_min = 4096` is not right: the difficulty to start with is below the easiest; set listener.difficulty_start too",
+        ),
+        (
+            "[[listener]]\naddress = \"0.0.0.0:1\"\ndifficulty_max = 512",
+            "above the hardest",
+        ),
+        (
+            "[[listener]]\naddress = \"0.0.0.0:1\"\n[[listener]]\naddress = \"0.0.0.0:1\"",
+            "pool.toml:4: `listener.address = \"0.0.0.0:1\"` is not right: 0.0.0.0:1 is there twice",
+        ),
+        (
+            "[pool]\nlisten = [\"0.0.0.0:1\"]\n[[listener]]\naddress = \"0.0.0.0:1\"",
+            "is there twice",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:8080\"",
+            "miners are served there",
+        ),
+        (
+            "[listener]\naddress = \"0.0.0.0:1\"",
+            "there is no key `listener`; write [[listener]], with two brackets",
+        ),
+        ("listener = [1]", "write [[listener]], with two brackets"),
+        (
+            "[[listener]]\naddress = \"0.0.0.0:1\"\nprotocol = [\"sv2\"]",
+            "there is no key `listener.protocol`; did you mean `protocols` in [[listener]]?",
+        ),
+    ] {
+        let error = errors(text);
+        assert!(error.contains(expected), "{text}\n{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    let many: String = (1..=65)
+        .map(|port| format!("[[listener]]\naddress = \"127.0.0.1:{port}\"\n"))
+        .collect();
+    assert!(errors(&many).contains("64 places at most"));
 }
 
 #[test]

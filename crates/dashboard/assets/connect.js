@@ -63,8 +63,7 @@ export function show(newest) {
   byId("connect-closed").hidden = open.length > 0;
   const setup = summary.state.kind === "setup";
   setText(byId("connect-closed"), setup ? "What to type into your miner shows here as soon as the pool is set up." : "No mining port is open yet.");
-  const speaks = (protocol) => open.some((listener) => listener.protocols.includes(protocol));
-  const offered = DEVICES.filter(([, protocol]) => speaks(protocol) && (protocol !== "sv2" || summary.connect.authority_key));
+  const offered = DEVICES.filter(([, protocol]) => serving(protocol).length > 0);
   const device = byId("device");
   const chosen = device.value;
   device.replaceChildren(...offered.map(([title]) => make("option", {}, title)));
@@ -84,18 +83,47 @@ function place() {
   } else if (last !== section) last.after(section);
 }
 
+const NAMES = { sv1: "SV1", sv1_tls: "SV1 with TLS", sv2: "SV2", sv2_plain: "SV2 in clear" };
+
+/** The open ports that a device of this protocol can use. */
+function serving(protocol) {
+  const serves = ({ open, protocols, authority_key: authority }) => open && protocols.includes(protocol) && (protocol !== "sv2" || authority);
+  return summary.connect.listeners.filter(serves);
+}
+
+/** The port that the visitor chose among several; the first one as long as none was chosen. */
+function choosePort(listeners) {
+  const port = byId("port");
+  const several = listeners.length > 1;
+  byId("port-field").hidden = !several;
+  const title = ({ address, port: number, protocols, authority_key: authority }) => {
+    const same = listeners.filter((one) => one.port === number).length > 1;
+    const place = same ? `${address}:${number}` : String(number);
+    const other = authority && authority !== summary.connect.authority_key ? ", another key" : "";
+    return `${place}: ${protocols.map((one) => NAMES[one] ?? one).join(", ")}${other}`;
+  };
+  const titles = several ? listeners.map(title) : [];
+  const shown = [...port.options].map((option) => option.text);
+  if (JSON.stringify(shown) !== JSON.stringify(titles)) {
+    const chosen = port.value;
+    port.replaceChildren(...titles.map((text) => make("option", {}, text)));
+    if (titles.includes(chosen)) port.value = chosen;
+  }
+  return listeners[Math.max(0, titles.indexOf(port.value))];
+}
+
 function showValues() {
   const device = DEVICES.find(([title]) => title === byId("device").value);
   if (!device) return;
   const [, protocol, fields] = device;
-  const listener = summary.connect.listeners.find((one) => one.open && one.protocols.includes(protocol));
+  const listener = choosePort(serving(protocol));
   const [host, note] = hostFor(listener);
   const bare = host.replace(/^\[|\]$/g, "");
   const at = {
     host: bare,
     urlHost: bare.includes(":") ? `[${bare}]` : bare,
     port: String(listener.port),
-    key: summary.connect.authority_key ?? "",
+    key: listener.authority_key ?? "",
     user: userName(),
   };
   byId("values").replaceChildren(...fields(at).map(valueRow));
@@ -142,4 +170,4 @@ function userName() {
   return summary.payout.plain_name_address ? rig : "";
 }
 
-for (const id of ["device", "address", "rig"]) byId(id).addEventListener("input", showValues);
+for (const id of ["device", "port", "address", "rig"]) byId(id).addEventListener("input", showValues);

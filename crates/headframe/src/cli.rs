@@ -60,9 +60,10 @@ pub(crate) struct Pool {
     /// The configuration; without it every key has its default
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Where miners connect [default: 0.0.0.0:3333]
+    /// Where miners connect, in place of all that the configuration says; may be given several times
+    /// [default: 0.0.0.0:3333]
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Option<String>,
+    pub(crate) listen: Vec<String>,
     /// Where the dashboard is [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) http: Option<String>,

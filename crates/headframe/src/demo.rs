@@ -28,7 +28,7 @@ use tracing::info;
 
 use crate::cli;
 use crate::web::Web;
-use crate::{data, files, interrupt, log, places, pool};
+use crate::{data, files, interrupt, listeners, log, places, pool};
 
 /// The embedded chain gives a fresh template this often.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -135,7 +135,7 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
     let (web, feed) = Web::start(command.http, Vec::new(), first, web_stop.clone())?;
     let settings = settings(command.listen);
     let example = pool::example_address(Network::Regtest);
-    let connect = pool::connect(&settings.listen, &authority, None, example);
+    let connect = listeners::connect(&settings.listen, &keys, None, example);
     let pool = Pool::start(Parts {
         node: chain.node(REFRESH),
         node_name: "the embedded chain".to_owned(),

@@ -10,6 +10,7 @@ mod interrupt;
 mod keys;
 mod lan;
 mod left;
+mod listeners;
 mod log;
 mod miner;
 mod node;

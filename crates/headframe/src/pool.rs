@@ -1,19 +1,16 @@
 //! `headframe pool`: the pool on a Bitcoin node.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use headframe_api::{
-    Connect, Listener, ListenerProtocol, NodeKind, Payout, PoolState, SetupStep, Snapshot,
-};
+use headframe_api::{Connect, NodeKind, Payout, PoolState, SetupStep, Snapshot};
 use headframe_config::{Flag, Loaded, NodeAddress, PoolConfig, Sources, load};
 use headframe_ledger::{DataDir, Retention, SqliteLedger};
 use headframe_node::rpc::{self, RpcSettings};
 use headframe_server::{
-    AccessSettings, Board, DifficultySettings, Feed, KeySets, Keys, KeysId, ListenSettings, Parts,
-    Pool, Protocols, Settings, StartError, Started, Sv2Rules, Waiting,
+    AccessSettings, Board, Feed, ListenSettings, Parts, Pool, Settings, StartError, Started,
+    Sv2Rules, Waiting,
 };
 use headframe_work::{Network, PayoutPolicy};
 use tokio::sync::watch;
@@ -21,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::cli;
-use crate::demo::{name_flag, reachable};
+use crate::demo::name_flag;
 use crate::files;
 use crate::left::Meanwhile;
 use crate::node::{self, Missing};
 use crate::web::Web;
-use crate::{data, interrupt, lan, left, log, places};
+use crate::{data, interrupt, left, listeners, log, places};
 
 pub(crate) fn run(command: cli::Pool) -> anyhow::Result<()> {
     if command.sample_config {
@@ -46,8 +43,9 @@ pub(crate) fn run(command: cli::Pool) -> anyhow::Result<()> {
 
 fn configuration(command: &cli::Pool) -> anyhow::Result<Loaded> {
     let mut flags = Vec::new();
+    let listen = (!command.listen.is_empty()).then(|| command.listen.join(","));
     for (flag, key, value) in [
-        ("--listen", ("pool", "listen"), &command.listen),
+        ("--listen", ("pool", "listen"), &listen),
         ("--http", ("http", "listen"), &command.http),
         ("--data-dir", ("pool", "data_dir"), &command.data_dir),
     ] {
@@ -87,15 +85,16 @@ async fn serve_from(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     // Also while there is no node to mine with: whoever set the pool up may be gone when there is.
-    places::check(config.listen.iter().copied(), config.http.listen)?;
+    let addresses = config.listeners.iter().map(|listener| listener.address);
+    places::check(addresses, config.http.listen)?;
     let ledger = SqliteLedger::open(data, Retention::default())?;
-    let keys = KeySets::new(Keys::open(data.path())?);
-    let authority = keys.authority(KeysId::FIRST).to_string();
+    let (keys, listen) = listeners::open(data, config)?;
     let mut unready = Unready {
         config,
         waiting: Waiting::new(&ledger, true, NodeKind::Rpc, started)?,
-        authority: authority.clone(),
+        connect: listeners::connect(&listen, &keys, config.public_host.clone(), ""),
     };
+    let connect = unready.connect.clone();
     let web_stop = CancellationToken::new();
     let _web_ends = web_stop.clone().drop_guard();
     let (web, feed) = start_web(&mut unready, &web_stop)?;
@@ -104,10 +103,10 @@ async fn serve_from(
         let name = format!("the node at {}", node.address);
         let network = node.network;
         info!("waiting for work from {name}, on {network}");
-        let settings = settings(config, payouts);
+        let listeners = connect.listeners.clone();
         let pool = Pool::start(Parts {
-            board: board(config, &authority, &node, feed, started),
-            settings,
+            board: board(config, connect, &node, feed, started),
+            settings: settings(config, listen, payouts),
             node: rpc::connect(node).context("cannot start the node's connection")?,
             node_name: name.clone(),
             ledger: Box::new(ledger),
@@ -118,7 +117,7 @@ async fn serve_from(
         match pool.await {
             Ok(pool) => {
                 info!("mining on {network} with {name}");
-                tell_places(config, pool.addresses(), &authority);
+                listeners::tell(config, &listeners, pool.addresses());
                 pool.stopped().await;
             }
             Err(StartError::Stopped) => {}
@@ -130,39 +129,6 @@ async fn serve_from(
         tokio::task::spawn_blocking(|| web.join()).await?;
     }
     Ok(())
-}
-
-/// Where miners connect, in the forms that they are configured with.
-fn tell_places(config: &PoolConfig, addresses: &[SocketAddr], authority: &str) {
-    for address in addresses {
-        info!("miners connect to {address}, with their address as user name");
-    }
-    for address in addresses {
-        let place = match &config.public_host {
-            Some(host) => format!("{}:{}", bracketed(host), address.port()),
-            None => dialled(*address, &lan::hosts()).to_string(),
-        };
-        info!("and with Stratum V2 to stratum2+tcp://{place}/{authority}");
-    }
-}
-
-/// An IPv6 address as it stands before a port.
-fn bracketed(host: &str) -> String {
-    match host.parse::<Ipv6Addr>() {
-        Ok(address) => format!("[{address}]"),
-        Err(_) => host.to_owned(),
-    }
-}
-
-/// An address that others on the network can dial, or at least programs on this computer. `hosts` are
-/// this computer's.
-fn dialled(address: SocketAddr, hosts: &[String]) -> SocketAddr {
-    let host = hosts.iter().filter_map(|host| host.parse::<IpAddr>().ok());
-    let mut same_family = host.filter(|host| host.is_ipv4() == address.is_ipv4());
-    match same_family.next() {
-        Some(host) if address.ip().is_unspecified() => SocketAddr::new(host, address.port()),
-        _ => reachable(address),
-    }
 }
 
 /// The dashboard, if it is wanted, and where its content goes.
@@ -231,7 +197,7 @@ fn payouts(config: &PoolConfig, network: Network) -> Result<PayoutPolicy, Missin
 struct Unready<'a> {
     config: &'a PoolConfig,
     waiting: Waiting,
-    authority: String,
+    connect: Connect,
 }
 
 impl Unready<'_> {
@@ -243,17 +209,15 @@ impl Unready<'_> {
         let summary = &mut snapshot.summary;
         summary.payout = payout(config);
         let example = network.map_or("", example_address);
-        summary.connect = connect(
-            &listeners(config),
-            &self.authority,
-            config.public_host.clone(),
-            example,
-        );
+        summary.connect = Connect {
+            example_address: example.to_owned(),
+            ..self.connect.clone()
+        };
         summary.node.endpoint = match (node, &config.node.address) {
             (Some(node), _) => node.address.to_string(),
             (None, Some(NodeAddress { host, port })) => {
                 let port = port.map_or_else(String::new, |port| format!(":{port}"));
-                bracketed(host) + &port
+                listeners::bracketed(host) + &port
             }
             (None, None) => String::new(),
         };
@@ -261,9 +225,9 @@ impl Unready<'_> {
     }
 }
 
-fn settings(config: &PoolConfig, payouts: PayoutPolicy) -> Settings {
+fn settings(config: &PoolConfig, listen: Vec<ListenSettings>, payouts: PayoutPolicy) -> Settings {
     Settings {
-        listen: listeners(config),
+        listen,
         max_connections: files::room_for(config.max_connections),
         payouts,
         tag: config.tag.clone(),
@@ -279,24 +243,6 @@ fn settings(config: &PoolConfig, payouts: PayoutPolicy) -> Settings {
     }
 }
 
-fn listeners(config: &PoolConfig) -> Vec<ListenSettings> {
-    let listener = |address: &SocketAddr| ListenSettings {
-        address: *address,
-        protocols: Protocols {
-            plaintext_sv2: config.plaintext_sv2,
-            ..Protocols::USUAL
-        },
-        difficulty: DifficultySettings {
-            shares_per_minute: config.difficulty.shares_per_minute,
-            start: config.difficulty.start,
-            min: config.difficulty.min,
-            max: config.difficulty.max,
-        },
-        keys: KeysId::FIRST,
-    };
-    config.listen.iter().map(listener).collect()
-}
-
 fn payout(config: &PoolConfig) -> Payout {
     let fee = config.payout.fee.as_ref();
     Payout {
@@ -308,66 +254,25 @@ fn payout(config: &PoolConfig) -> Payout {
 
 fn board(
     config: &PoolConfig,
-    authority: &str,
+    connect: Connect,
     node: &RpcSettings,
     feed: Feed,
     started: Started,
 ) -> Board {
-    let example = example_address(node.network);
     Board {
         feed,
         started,
         network: node.network,
         demo: false,
         persistent: true,
-        connect: connect(
-            &listeners(config),
-            authority,
-            config.public_host.clone(),
-            example,
-        ),
+        connect: Connect {
+            example_address: example_address(node.network).to_owned(),
+            ..connect
+        },
         payout: payout(config),
         node_kind: NodeKind::Rpc,
         node_endpoint: node.address.to_string(),
     }
-}
-
-/// What miners need to know to connect.
-pub(crate) fn connect(
-    listen: &[ListenSettings],
-    authority: &str,
-    public_host: Option<String>,
-    example_address: &str,
-) -> Connect {
-    let listener = |listener: &ListenSettings| Listener {
-        address: listener.address.ip().to_string(),
-        port: listener.address.port(),
-        protocols: shown_protocols(listener.protocols),
-        loopback_only: listener.address.ip().is_loopback(),
-        open: false,
-    };
-    Connect {
-        public_host,
-        lan_hosts: lan::hosts(),
-        listeners: listen.iter().map(listener).collect(),
-        authority_key: Some(authority.to_owned()),
-        example_address: example_address.to_owned(),
-    }
-}
-
-fn shown_protocols(protocols: Protocols) -> Vec<ListenerProtocol> {
-    let Protocols {
-        sv1,
-        sv2,
-        plaintext_sv2,
-    } = protocols;
-    let served = [
-        (sv1, ListenerProtocol::Sv1),
-        (sv2, ListenerProtocol::Sv2),
-        (plaintext_sv2, ListenerProtocol::Sv2Plain),
-    ];
-    let served = served.into_iter().filter(|(is_served, _)| *is_served);
-    served.map(|(_, protocol)| protocol).collect()
 }
 
 /// An address to show in examples: that of the private key 1, which nobody should use.
@@ -376,27 +281,5 @@ pub(crate) fn example_address(network: Network) -> &'static str {
         Network::Mainnet => "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
         Network::Testnet4 | Network::Signet => "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx",
         Network::Regtest => "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_that_is_told_can_be_dialled() {
-        let hosts = ["192.168.1.20".to_owned(), "fd00::20".to_owned()];
-        for (bound, with_hosts, alone) in [
-            ("0.0.0.0:3333", "192.168.1.20:3333", "127.0.0.1:3333"),
-            ("[::]:3333", "[fd00::20]:3333", "[::1]:3333"),
-            ("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1"),
-            ("10.0.0.7:1", "10.0.0.7:1", "10.0.0.7:1"),
-        ] {
-            let bound = bound.parse().unwrap();
-            assert_eq!(dialled(bound, &hosts).to_string(), with_hosts);
-            assert_eq!(dialled(bound, &[]).to_string(), alone);
-        }
-        assert_eq!(bracketed("fd00::20"), "[fd00::20]");
-        assert_eq!(bracketed("pool.example.org"), "pool.example.org");
     }
 }

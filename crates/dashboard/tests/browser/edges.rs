@@ -1,7 +1,8 @@
 //! The page at its edges: a young pool, the longest names and greatest numbers, and a visitor who is
 //! in the middle of something when the figures change.
 
-use headframe_api::{MinerCounts, PoolState, SetupStep};
+use headframe_api::{ListenerProtocol, MinerCounts, PoolState, SetupStep};
+use serde_json::json;
 
 use crate::{Dashboard, sample, show_as, with_browser};
 
@@ -296,5 +297,50 @@ fn copying_keeps_the_focus_and_is_said_to_who_cannot_see_it() {
         browser.until("button.getAttribute('aria-label') === 'Copied Stratum Protocol'");
         assert_eq!(browser.value_of("document.activeElement === button"), true);
         browser.until("button.getAttribute('aria-label') === 'Copy Stratum Protocol'");
+    });
+}
+
+#[test]
+fn of_several_ports_one_is_chosen_and_the_key_is_the_one_of_that_port() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("running");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelectorAll('#values button').length === 6");
+        assert_eq!(
+            browser.value_of("document.querySelector('#port-field').hidden"),
+            true
+        );
+        let other = "9bXiEd8boQVhq7WddEcERUL5tyyJVFYdU8th3HfbNXK3Yw6GRXh";
+        dashboard.publish(|snapshot| {
+            let listeners = &mut snapshot.summary.connect.listeners;
+            let mut alone = listeners[0].clone();
+            alone.port = 3335;
+            alone.protocols = vec![ListenerProtocol::Sv2];
+            alone.authority_key = Some(other.into());
+            listeners.push(alone);
+        });
+        browser.until("!document.querySelector('#port-field').hidden");
+        let titles =
+            browser.value_of("[...document.querySelector('#port').options].map((it) => it.text)");
+        assert_eq!(titles, json!(["3333: SV1, SV2", "3335: SV2, another key"]));
+        browser.until(
+            "[...document.querySelectorAll('#values dd')].some((it) => it.textContent === '3333')",
+        );
+        browser.value_of(
+            "(() => { const box = document.querySelector('#port'); box.selectedIndex = 1; box.dispatchEvent(new Event('input')); })()",
+        );
+        for shown in ["3335", other] {
+            browser.until(&format!(
+                "[...document.querySelectorAll('#values dd')].some((it) => it.textContent === '{shown}')"
+            ));
+        }
+        // A device that speaks SV1 has one port, and is not asked.
+        browser.value_of(
+            "(() => { const box = document.querySelector('#device'); box.selectedIndex = 1; box.dispatchEvent(new Event('input')); })()",
+        );
+        browser.until("document.querySelector('#port-field').hidden");
+        browser.until(
+            "[...document.querySelectorAll('#values dd')].some((it) => it.textContent === '3333')",
+        );
     });
 }

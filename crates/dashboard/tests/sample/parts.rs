@@ -142,7 +142,7 @@ pub(super) fn running(now: u64, tick: u64) -> Snapshot {
                 listener(3333, vec![ListenerProtocol::Sv1, ListenerProtocol::Sv2]),
                 listener(3334, vec![ListenerProtocol::Sv1Tls]),
             ],
-            authority_key: Some("9auqWEzQDVyd2oe1JVGFLMLHZtCo2FFqZwtKA5gd9xbuEu7PH72".into()),
+            authority_key: Some(AUTHORITY.into()),
             example_address: "bc1q…".into(),
         },
         alarms: Vec::new(),
@@ -154,11 +154,15 @@ pub(super) fn running(now: u64, tick: u64) -> Snapshot {
     }
 }
 
+const AUTHORITY: &str = "9auqWEzQDVyd2oe1JVGFLMLHZtCo2FFqZwtKA5gd9xbuEu7PH72";
+
 pub(super) fn listener(port: u16, protocols: Vec<ListenerProtocol>) -> Listener {
+    let is_sv2 = protocols.contains(&ListenerProtocol::Sv2);
     Listener {
         address: "0.0.0.0".into(),
         port,
         protocols,
+        authority_key: is_sv2.then(|| AUTHORITY.into()),
         loopback_only: false,
         open: true,
     }

@@ -46,7 +46,15 @@ impl Sv2Client {
 
     /// Connects and mines for `user`, up to its first job.
     pub(crate) async fn connect(pool: &TestPool, user: &str) -> Self {
-        let mut client = Self::dial(pool.address(), pool.authority).await.unwrap();
+        Self::connect_to((pool.address(), pool.authority), user).await
+    }
+
+    /// As [`Self::connect`], at a listener with this authority.
+    pub(crate) async fn connect_to(
+        (address, authority): (SocketAddr, AuthorityPublicKey),
+        user: &str,
+    ) -> Self {
+        let mut client = Self::dial(address, authority).await.unwrap();
         client.miner.set_up(0);
         client.miner.open_extended(user, HASHRATE, U256::MAX, 8);
         let has_job = |miner: &Sv2Miner| {

@@ -11,8 +11,8 @@ use headframe_ledger::{Ledger, MemoryLedger, Retention};
 use headframe_node::BlockSink;
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
 use headframe_server::{
-    AccessSettings, Board, Feed, KeySets, Keys, KeysId, ListenSettings, Parts, Pool, Protocols,
-    Settings, StartError, Started, Sv2Rules,
+    AccessSettings, Board, Feed, KeyPlace, KeySets, Keys, KeysId, ListenSettings, Parts, Pool,
+    Protocols, Settings, StartError, Started, Sv2Rules,
 };
 use headframe_sv2_noise::AuthorityPublicKey;
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
@@ -26,11 +26,15 @@ use crate::fakes::FakeLedger;
 const REFRESH: Duration = Duration::from_secs(3_600);
 /// 2^8 hashes a share: nothing for any computer, and far from a block where blocks take 2^20.
 const EASY: i32 = -24;
+/// By so many steps shares of the second listener are harder.
+pub(crate) const SECOND_IS_HARDER: i32 = 3;
 
 /// What differs between the pools of the tests.
 pub(crate) struct Setup {
     pub(crate) chain: EmbeddedChain,
     pub(crate) listen: SocketAddr,
+    /// Whether there is a second listener: for SV2 alone, with an authority and a difficulty of its own.
+    pub(crate) has_second: bool,
     pub(crate) ledger: Box<dyn Ledger>,
     pub(crate) sink: Option<Box<dyn BlockSink>>,
     pub(crate) max_connections: usize,
@@ -54,6 +58,7 @@ impl Setup {
         Self {
             chain: EmbeddedChain::open(None, settings).unwrap(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            has_second: false,
             ledger: Box::new(MemoryLedger::new(Retention::default())),
             sink: None,
             max_connections: 100,
@@ -84,11 +89,27 @@ impl Setup {
         if let Some(sink) = self.sink {
             node.sink = sink;
         }
-        let keys = KeySets::new(Keys::open(self.directory.path()).unwrap());
+        let mut keys = KeySets::new(Keys::open(self.directory.path()).unwrap());
         let authority = keys.authority(KeysId::FIRST);
+        let mut settings = settings(self.listen, self.max_connections, self.access);
+        let mut second = None;
+        if self.has_second {
+            let place = KeyPlace::new(self.directory.path(), "keys-second");
+            let id = keys.add(Keys::open_at(place).unwrap());
+            second = Some(keys.authority(id));
+            settings.listen.push(ListenSettings {
+                address: SocketAddr::from(([127, 0, 0, 1], 0)),
+                protocols: Protocols {
+                    sv1: false,
+                    ..Protocols::USUAL
+                },
+                difficulty: easy(EASY + SECOND_IS_HARDER),
+                keys: id,
+            });
+        }
         let (board, snapshots) = board();
         let pool = Pool::start(Parts {
-            settings: settings(self.listen, self.max_connections, self.access),
+            settings,
             node,
             node_name: "the test's node".to_owned(),
             ledger: self.ledger,
@@ -103,6 +124,7 @@ impl Setup {
             snapshots,
             shutdown,
             authority,
+            second,
             directory: self.directory,
         })
     }
@@ -114,12 +136,18 @@ pub(crate) struct TestPool {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) authority: AuthorityPublicKey,
+    second: Option<AuthorityPublicKey>,
     pub(crate) directory: Arc<TempDir>,
 }
 
 impl TestPool {
     pub(crate) fn address(&self) -> SocketAddr {
         self.pool.addresses()[0]
+    }
+
+    /// Where the second listener is, and its authority.
+    pub(crate) fn second(&self) -> (SocketAddr, AuthorityPublicKey) {
+        (self.pool.addresses()[1], self.second.unwrap())
     }
 
     /// Waits for a snapshot that `condition` holds of.
@@ -167,12 +195,7 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
                 plaintext_sv2: true,
                 ..Protocols::USUAL
             },
-            difficulty: DifficultySettings {
-                shares_per_minute: 12.0,
-                start: Rung::from_exponent(EASY),
-                min: Rung::from_exponent(EASY),
-                max: Rung::from_exponent(EASY),
-            },
+            difficulty: easy(EASY),
             keys: KeysId::FIRST,
         }],
         max_connections,
@@ -184,6 +207,16 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
         tag: PoolTag::new("test").unwrap(),
         sv2: Sv2Rules::default(),
         access,
+    }
+}
+
+fn easy(exponent: i32) -> DifficultySettings {
+    let rung = Rung::from_exponent(exponent);
+    DifficultySettings {
+        shares_per_minute: 12.0,
+        start: rung,
+        min: rung,
+        max: rung,
     }
 }
 

@@ -12,4 +12,5 @@ mod fakes;
 mod harness;
 mod life;
 mod limits;
+mod listeners;
 mod shares;

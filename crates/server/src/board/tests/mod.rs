@@ -97,6 +97,7 @@ fn connect() -> Connect {
             address: "0.0.0.0".into(),
             port: 3333,
             protocols: vec![],
+            authority_key: None,
             loopback_only: false,
             open: false,
         }],
