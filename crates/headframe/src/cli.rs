@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use headframe_config::listen_address;
+use headframe_config::{KeysName, listen_address};
 
 /// What `headframe` alone prints.
 pub(crate) const WELCOME: &str = "\
@@ -35,7 +35,7 @@ pub(crate) enum Command {
     Miner(Miner),
     /// Load a pool with thousands of miners and measure its answers
     Swarm(Swarm),
-    /// Show or renew the keys by which miners know your pool
+    /// The keys by which miners know your pool: show, renew, keep the authority elsewhere
     Keys(Keys),
 }
 
@@ -85,14 +85,53 @@ pub(crate) struct Keys {
     /// Where the pool's keys are kept
     #[arg(long, value_name = "DIRECTORY", global = true)]
     pub(crate) data_dir: Option<String>,
+    /// The keys of this name, as a listener's `keys` in the configuration [default: the pool's own]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) keys: Option<KeysName>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub(crate) enum KeysAction {
-    /// Print the authority key that miners are configured with
-    Show,
+    /// Tell what the pool uses, and what miners are configured with
+    Show {
+        /// Print the authority key and nothing else
+        #[arg(long)]
+        key: bool,
+    },
     /// Make a new static key and certificate; miners keep the authority key, and a pool that runs takes them up
     Rotate,
+    /// Print a request for a certificate, to be signed where the authority's secret is
+    Request {
+        /// For a new static key, which takes the place of the present one with its certificate
+        #[arg(long)]
+        new: bool,
+    },
+    /// Sign a request, where the authority's secret is; prints the certificate
+    Sign {
+        /// What `headframe keys request` printed at the pool
+        request: PathBuf,
+        /// The authority's file
+        #[arg(long, value_name = "FILE")]
+        authority: PathBuf,
+        /// For how long the certificate holds
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
+        days: u16,
+    },
+    /// Put a certificate that was signed elsewhere into use; a pool that runs takes it up
+    Install {
+        /// What `headframe keys sign` printed
+        certificate: PathBuf,
+    },
+    /// Make an authority in a file of its own, on a computer that is kept safe
+    Authority {
+        /// The file to be made
+        file: PathBuf,
+    },
+    /// Move the authority's secret from the pool's keys into a file, to be carried to where it is safe
+    Detach {
+        /// The file to be made
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -578,12 +578,12 @@ fn keys_are_shown_at_any_time_and_renewed_while_the_pool_does_not_run() {
     let line = demo.line_with("stratum2+tcp://");
     let (_, authority) = line.rsplit_once('/').expect("a URL");
     let authority = authority.to_owned();
-    let shown = run(home.path(), &["keys", "show", "--data-dir", place]);
+    let shown = run(home.path(), &["keys", "show", "--key", "--data-dir", place]);
     assert_eq!(String::from_utf8_lossy(&shown.stdout).trim(), authority);
     let (_, code) = demo.interrupt();
     assert_eq!(code, Some(0));
 
-    let shown = run(home.path(), &["keys", "show", "--data-dir", place]);
+    let shown = run(home.path(), &["keys", "show", "--key", "--data-dir", place]);
     assert_eq!(String::from_utf8_lossy(&shown.stdout).trim(), authority);
     let file = directory.join("keys");
     let before = fs::read(&file).expect("keys");
