@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use headframe_config::{Flag, KeysName, ListenerConfig, Loaded, PoolConfig, Sources, load};
 use headframe_server::{Authority, KeyError, KeyFacts, KeyPlace, Utc};
@@ -73,7 +73,10 @@ fn show(place: &KeyPlace, config: &PoolConfig, name: &KeysName, key: bool) -> an
         },
     );
     line("static key", hex(&facts.static_key));
-    line("certificate", window(&facts));
+    line(
+        "certificate",
+        format_args!("{}, {}", window(&facts), left(&facts)),
+    );
     if let Some((waiting, path)) = waiting {
         let waiting = hex(&waiting);
         line(
@@ -141,8 +144,10 @@ fn make_authority(file: &Path) -> anyhow::Result<()> {
         "keep this file safe, and a copy of it; it has the authority's secret:",
         file.display(),
     );
-    advise("miners are configured with the authority key:", "");
-    say(&authority.public().to_string());
+    let key = authority.public();
+    let url = format_args!("stratum2+tcp://HOST:PORT/{key}");
+    advise("miners are configured with the authority key, or with", url);
+    say(&key.to_string());
     Ok(())
 }
 
@@ -176,6 +181,18 @@ fn window(facts: &KeyFacts) -> String {
     ];
     let [begins, ends] = times.map(|time| Utc(UnixTime::from_secs(time)));
     format!("from {begins} until {ends}")
+}
+
+/// How long the certificate still holds.
+fn left(facts: &KeyFacts) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_secs());
+    let ends = u64::from(facts.certificate.not_valid_after());
+    match ends.checked_sub(now) {
+        None => "which is over: Stratum V2 miners turn away".to_owned(),
+        Some(left) if left < DAY.as_secs() => format!("{} h left", left / 3_600),
+        Some(left) => format!("{} days left", left / DAY.as_secs()),
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

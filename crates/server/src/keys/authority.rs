@@ -1,6 +1,5 @@
 //! An authority whose secret is kept away from the pool, in a file of its own.
 
-use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ impl Authority {
     ///
     /// When it cannot be read, holds something else, or can be read by others.
     pub fn open(path: &Path) -> Result<Self, KeyError> {
-        let text = needed(path)?;
+        let text = file::need(path)?;
         let secret = AuthoritySecretKey::from_key_file(&text).map_err(KeyError::text(path))?;
         file::check_private(path)?;
         Ok(Self(secret))
@@ -56,7 +55,7 @@ impl Authority {
     ///
     /// When the file is no request, or one for another authority.
     pub fn sign(&self, request: &Path, lifetime: Duration) -> Result<SignedCertificate, KeyError> {
-        let text = needed(request)?;
+        let text = file::need(request)?;
         let asked = CertificateRequest::from_text(&text).map_err(KeyError::text(request))?;
         let lifetime = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
         let now = wall_clock().as_secs();
@@ -64,9 +63,4 @@ impl Authority {
             .sign(&self.0, lifetime, now, &random_bytes())
             .map_err(KeyError::AskedOther)
     }
-}
-
-fn needed(path: &Path) -> Result<zeroize::Zeroizing<String>, KeyError> {
-    let missing = || KeyError::reading(path)(ErrorKind::NotFound.into());
-    file::read(path)?.ok_or_else(missing)
 }

@@ -71,6 +71,12 @@ pub enum KeyError {
         "the authority's secret key is not here; run headframe keys request --new, sign the request where the secret is, and install the certificate"
     )]
     AuthorityElsewhere,
+    /// What is to be moved away is away.
+    #[error("the authority's secret key is not in {}; it was moved away before, or has never been there", path.display())]
+    Away {
+        /// The key file.
+        path: PathBuf,
+    },
     /// The request is for another authority.
     #[error(
         "the request is for the authority {}, and this is {}; sign with the one that the pool's miners know", .0.expected, .0.found

@@ -44,6 +44,11 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeyError> {
     }
 }
 
+/// The text of a file that has to be there.
+pub(super) fn need(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+    read_text(path).map_err(KeyError::reading(path))
+}
+
 fn read_text(path: &Path) -> io::Result<Zeroizing<String>> {
     // As long as can be, so that no copy is left behind when it grows.
     let mut text = Zeroizing::new(String::with_capacity(MAX_FILE + 1));

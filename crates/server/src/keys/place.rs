@@ -119,8 +119,7 @@ impl KeyPlace {
     /// When it is none, or not for this pool, or not for now, or cannot be written; the old one is in
     /// force then.
     pub fn install(&self, certificate: &Path) -> Result<KeyFacts, KeyError> {
-        let missing = || KeyError::reading(certificate)(std::io::ErrorKind::NotFound.into());
-        let text = file::read(certificate)?.ok_or_else(missing)?;
+        let text = file::need(certificate)?;
         let signed = SignedCertificate::from_text(&text).map_err(KeyError::text(certificate))?;
         let _lock = self.lock()?;
         let (present, waiting) = (self.read()?, self.read_waiting()?);
@@ -144,7 +143,10 @@ impl KeyPlace {
     pub fn detach(&self, authority: &Path) -> Result<KeyFacts, KeyError> {
         let _lock = self.lock()?;
         let mut ring = self.read()?.ok_or_else(|| self.no_keys())?;
-        let secret = ring.take_authority().ok_or(KeyError::AuthorityElsewhere)?;
+        let away = || KeyError::Away {
+            path: self.0.clone(),
+        };
+        let secret = ring.take_authority().ok_or_else(away)?;
         file::create(authority, &secret.to_key_file())?;
         self.write(&ring)?;
         Ok(KeyFacts::of(&ring))

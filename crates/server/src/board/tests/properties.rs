@@ -61,6 +61,14 @@ fn any_news(at: u64) -> impl Strategy<Value = News> {
             fate(d, news, attempts, is_bad.then_some("trouble"))
         }),
         any::<u32>().prop_map(|height| status(Condition::Ready, height)),
+        (".*", any::<u32>(), any::<u32>(), any::<bool>()).prop_map(|(path, ends, renew, here)| {
+            News::Certificate(CertificateNews {
+                path: path.into(),
+                ends: UnixTime::from_secs(ends),
+                renew_from: UnixTime::from_secs(renew),
+                is_renewed_here: here,
+            })
+        }),
         Just(()).prop_map(|()| status(syncing(), 5)),
         (any::<u64>(), ".*").prop_map(|(committed, reason)| ledger(committed, Some(&reason))),
         ".*".prop_map(move |user| News::NameRefused {
