@@ -18,7 +18,9 @@ pub struct Connect {
     pub listeners: Vec<Listener>,
     /// The authority public key of the first listener that has one; `None` when SV2 is off.
     pub authority_key: Option<String>,
-    /// An example of an address of this network: what the user name begins with.
+    /// What the user name begins with, as an example: on the chain of a demonstration an address that
+    /// can be used, else the beginning of one of this network, which cannot be paid ("bc1q…"). Empty
+    /// where the network is not known.
     pub example_address: String,
 }
 

@@ -30,6 +30,8 @@ use crate::cli;
 use crate::web::Web;
 use crate::{data, files, interrupt, listeners, log, places, pool};
 
+/// Whom a visitor's blocks pay, whose coins are worth nothing: the address of the private key 1.
+const VISITOR: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 /// The embedded chain gives a fresh template this often.
 const REFRESH: Duration = Duration::from_secs(10);
 /// Hashes per second of each built-in miner: what one core of any computer does with ease.
@@ -134,8 +136,7 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
     let first = (first, waiting.history());
     let (web, feed) = Web::start(command.http, Vec::new(), first, web_stop.clone())?;
     let settings = settings(command.listen);
-    let example = pool::example_address(Network::Regtest);
-    let connect = listeners::connect(&settings.listen, &keys, None, example);
+    let connect = listeners::connect(&settings.listen, &keys, None, VISITOR);
     let pool = Pool::start(Parts {
         node: chain.node(REFRESH),
         node_name: "the embedded chain".to_owned(),

@@ -100,7 +100,8 @@ pub(crate) fn tell(config: &PoolConfig, listeners: &[Listener], addresses: &[Soc
     let speaks_sv1 = |listener: &Listener| listener.protocols.contains(&ListenerProtocol::Sv1);
     let open = || listeners.iter().zip(addresses);
     for (_, address) in open().filter(|(listener, _)| speaks_sv1(listener)) {
-        info!("miners connect to {address}, with their address as user name");
+        let place = place(config, *address);
+        info!("miners connect to {place}, with their address as user name");
     }
     for (listener, address) in open() {
         let Some(authority) = &listener.authority_key else {
@@ -116,11 +117,15 @@ pub(crate) fn tell(config: &PoolConfig, listeners: &[Listener], addresses: &[Soc
 
 /// The address with which a Stratum V2 miner is configured.
 pub(crate) fn url(config: &PoolConfig, address: SocketAddr, authority: &str) -> String {
-    let place = match &config.public_host {
+    format!("stratum2+tcp://{}/{authority}", place(config, address))
+}
+
+/// Host and port as other computers have them.
+fn place(config: &PoolConfig, address: SocketAddr) -> String {
+    match &config.public_host {
         Some(host) => format!("{}:{}", bracketed(host), address.port()),
         None => dialled(address, &lan::hosts()).to_string(),
-    };
-    format!("stratum2+tcp://{place}/{authority}")
+    }
 }
 
 /// An IPv6 address as it stands before a port.
