@@ -10,7 +10,8 @@ const TOP = 8;
 const LEAST_PART = 1 / 12;
 
 const box = byId("chart");
-let series = [];
+/** `null` until the pool has answered. */
+let series = null;
 let blocks = [];
 let chosen = null;
 let loading = false;
@@ -21,9 +22,11 @@ export async function refresh() {
   loading = true;
   try {
     const answer = await fetch("/api/v1/history");
-    if (answer.ok) series = (await answer.json()).series;
-    showRanges();
-    draw();
+    if (answer.ok) {
+      series = (await answer.json()).series;
+      showRanges();
+      draw();
+    }
   } catch {
     // The line is down; live.js says so, and the next bucket asks again.
   }
@@ -80,6 +83,7 @@ function trimmed({ bucket_seconds: step, first_at: first, hashes_per_second: val
 }
 
 function draw() {
+  if (!series) return;
   const one = current();
   const isEmpty = !one || known(one) === 0;
   byId("ranges").hidden = isEmpty;

@@ -143,10 +143,11 @@ function valueRow({ name, value }) {
 function hostFor({ loopback_only: loopbackOnly, port }) {
   const { public_host: configured, lan_hosts: lan } = summary.connect;
   const typed = location.hostname;
+  // Also where the port is on loopback: a proxy on this computer may stand before it.
+  if (configured) return [configured, ""];
   if (loopbackOnly) {
     return ["127.0.0.1", `Only programs on this computer can connect now. To let other miners in, start headframe with --listen 0.0.0.0:${port}.`];
   }
-  if (configured) return [configured, ""];
   if (LOOPBACK.test(typed)) {
     return lan.length > 0
       ? [lan[0], others("This computer's address in your network.", lan)]

@@ -240,6 +240,22 @@ fn the_fields_of_a_miner_are_bare_and_reachable() {
     });
 }
 
+/// A proxy on the pool's computer may stand before a port that is open to that computer alone.
+#[test]
+fn a_configured_host_is_what_miners_are_told() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("proxied");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelector('#values .value')");
+        let host = "document.querySelector('#values dd').textContent";
+        assert_eq!(browser.value_of(host), "pool.example.org");
+        assert_eq!(
+            browser.value_of("document.querySelector('#connect-note').textContent"),
+            ""
+        );
+    });
+}
+
 #[test]
 fn a_field_is_copied_also_where_the_browser_keeps_its_clipboard_from_the_page() {
     with_browser(|browser| {

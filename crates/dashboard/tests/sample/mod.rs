@@ -12,7 +12,7 @@ use parts::{
 };
 
 /// The states of the pool that the page must look right in.
-pub(crate) const SCENES: [&str; 11] = [
+pub(crate) const SCENES: [&str; 12] = [
     "running",
     "empty",
     "setup",
@@ -23,6 +23,7 @@ pub(crate) const SCENES: [&str; 11] = [
     "demo",
     "starting",
     "young",
+    "proxied",
     "extremes",
 ];
 
@@ -85,6 +86,12 @@ pub(crate) fn snapshot(scene: &str, now: u64, tick: u64) -> Snapshot {
         "refused" => refused(&mut snapshot, now),
         "demo" => demo(&mut snapshot, now, tick),
         "young" => young(&mut snapshot, now, tick),
+        "proxied" => {
+            summary.connect.public_host = Some("pool.example.org".into());
+            for listener in &mut summary.connect.listeners {
+                listener.loopback_only = true;
+            }
+        }
         "extremes" => extremes::fill(&mut snapshot, now, tick),
         other => panic!("there is no scene {other}; there are {SCENES:?}"),
     }
