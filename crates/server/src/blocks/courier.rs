@@ -192,7 +192,7 @@ impl Courier {
         match self.journal.read(height, hash) {
             Ok(hex) => {
                 warn!("the node has forgotten block {height}; it is submitted again");
-                self.submit(Pending::new(height, hash, hex.into(), Origin::Journal));
+                self.submit(Pending::new(height, hash, hex.into(), Origin::Forgotten));
             }
             Err(error) => {
                 error!(

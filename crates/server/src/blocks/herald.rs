@@ -272,7 +272,7 @@ impl Herald {
         };
         match block.origin {
             Origin::Stranger => word.write_down(),
-            Origin::Finder(_) | Origin::Journal => {
+            Origin::Finder(_) | Origin::Journal | Origin::Forgotten => {
                 self.tell_ledger(block.hash, BlockEntry::LastWord(word));
             }
         }
@@ -329,9 +329,10 @@ pub(super) fn log_answer(node: &str, block: &Pending, answer: &SubmitAnswer) {
     let what = match &block.origin {
         Origin::Finder(finder) => format!("block {height} found by {}", finder.user()),
         Origin::Journal | Origin::Stranger => format!("block {height} found before the start"),
+        Origin::Forgotten => format!("block {height}, submitted once more,"),
     };
     match answer {
-        SubmitAnswer::Accepted => info!("{what} and accepted by {node}"),
+        SubmitAnswer::Accepted => info!("{what} is accepted by {node}"),
         SubmitAnswer::AlreadyKnown => info!("{what} is known to {node}"),
         SubmitAnswer::Inconclusive => info!("{what} is valid but not on the best chain (yet)"),
         SubmitAnswer::Refused(reason) => {

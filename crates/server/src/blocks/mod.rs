@@ -85,8 +85,10 @@ struct Pending {
 enum Origin {
     /// This miner has just found it.
     Finder(WorkerId),
-    /// The journal, where an earlier run left it, or this one before the node forgot it.
+    /// The journal, where an earlier run left it.
     Journal,
+    /// The journal, where it was kept for when the node forgets it.
+    Forgotten,
     /// A file of the journal that no record for the ledger can be made of.
     Stranger,
 }

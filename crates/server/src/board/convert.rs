@@ -83,15 +83,24 @@ pub(super) fn unix(time: UnixTime) -> u64 {
     time.as_secs().into()
 }
 
-/// A message of an error as a sentence for people.
+/// A message of an error as a sentence for people. What it begins with is left as it is unless it is a
+/// word: an address with a changed letter is another one or none.
 pub(super) fn sentence(message: &str) -> String {
-    let mut letters = message.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    let sentence: String = first.chain(letters).collect();
+    let sentence = match begins_with_word(message) {
+        true => message[..1].to_uppercase() + &message[1..],
+        false => message.to_owned(),
+    };
     match sentence.ends_with(['.', '!', '?']) || sentence.is_empty() {
         true => sentence,
         false => sentence + ".",
     }
+}
+
+/// Small letters of ASCII up to a space, a comma or the end, that are not the name of a program.
+fn begins_with_word(message: &str) -> bool {
+    let (word, _) = message.split_once([' ', ',']).unwrap_or((message, ""));
+    let is_name = ["headframe", "bitcoind", "bitcoin-cli"].contains(&word);
+    !word.is_empty() && !is_name && word.bytes().all(|letter| letter.is_ascii_lowercase())
 }
 
 /// Text from outside, at most 255 bytes of it.
@@ -124,7 +133,15 @@ mod tests {
     #[test]
     fn messages_become_sentences() {
         assert_eq!(sentence("update this program"), "Update this program.");
-        assert_eq!(sentence("éa!"), "Éa!");
+        assert_eq!(sentence("outdated!"), "Outdated!");
         assert_eq!(sentence(""), "");
+        for name in [
+            "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4 is no address of regtest",
+            "bad-cb-amount",
+            "headframe is too old",
+            "éa",
+        ] {
+            assert_eq!(sentence(name), format!("{name}."));
+        }
     }
 }
