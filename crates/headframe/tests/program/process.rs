@@ -16,7 +16,12 @@ pub(crate) struct Process {
 /// The program, with nothing of this computer's own in its surroundings.
 pub(crate) fn program(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_headframe"));
-    command.env_clear().env("HOME", home).stdin(Stdio::null());
+    command
+        .env_clear()
+        .env("HOME", home)
+        // What a program that is killed leaves goes with the test.
+        .env("TMPDIR", home)
+        .stdin(Stdio::null());
     command
 }
 
