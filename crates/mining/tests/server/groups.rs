@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use headframe_testkit::{Pool, address};
+use headframe_channels::DifficultySettings;
+use headframe_sv2_wire::U256;
+use headframe_testkit::{EASY_BITS, Pool, PoolSettings, address};
+use headframe_work::Rung;
 
 use crate::{MILLISECOND, STANDARD_JOBS, block, open, pool, share, with_channel};
 
@@ -131,7 +134,7 @@ fn a_member_s_target_is_its_own() {
     let (link, [first, second, third], ..) = grouped(&mut pool);
     pool.advance(Duration::from_secs(2));
     let before = pool.sv2[link].miner.channels[&first].target;
-    let any = headframe_sv2_wire::U256::MAX;
+    let any = U256::MAX;
     pool.sv2[link].miner.update(third, 2e3, any);
     pool.advance(Duration::from_secs(2));
     let target = |id| pool.sv2[link].miner.channels[&id].target;
@@ -143,4 +146,114 @@ fn a_member_s_target_is_its_own() {
     let sequence = pool.sv2[link].miner.submit(third, &nonce);
     pool.advance(Duration::from_secs(1));
     assert_eq!(pool.sv2[link].miner.rejection(sequence), None);
+}
+
+/// On a chain where a share is no block before difficulty 2^-3.
+const HARD_BITS: u32 = 0x1c07_ffff;
+
+/// A group of three channels that declare `rates`, and its id, in a pool whose network has `bits`.
+fn group_of(bits: u32, rates: [f32; 3]) -> (Pool, usize, [u32; 3], u32) {
+    let mut pool = Pool::new(&PoolSettings {
+        bits,
+        difficulty: DifficultySettings {
+            min: Rung::EASIEST,
+            ..DifficultySettings::default()
+        },
+        ..PoolSettings::default()
+    });
+    let link = pool.connect_sv2();
+    pool.sv2[link].miner.set_up(0);
+    let user = address(1).to_string();
+    for rate in rates {
+        let miner = &mut pool.sv2[link].miner;
+        miner.open_extended(&user, rate, U256::MAX, 2);
+    }
+    pool.pump();
+    let miner = &pool.sv2[link].miner;
+    let members = [0, 1, 2].map(|number| miner.opened[number]);
+    let group = miner.channels[&members[0]].group;
+    (pool, link, members, group)
+}
+
+fn targets(pool: &Pool, link: usize) -> Vec<(String, usize)> {
+    let told = told(pool, link, 0);
+    let targets = told.iter().enumerate();
+    let targets = targets.filter(|(_, message)| message.starts_with("SetTarget"));
+    targets.map(|(at, message)| (message.clone(), at)).collect()
+}
+
+/// MP-125: a tip whose network target lets shares be harder changes the target of all members alike: one
+/// message tells them, before the job that it holds for. Members that differ are told one by one.
+#[test]
+fn a_target_that_is_right_for_all_of_a_group_is_told_once() {
+    let (mut pool, link, members, group) = group_of(EASY_BITS, [4e4; 3]);
+    let target = |pool: &Pool, id| pool.sv2[link].miner.channels[&id].job().target;
+    let capped = target(&pool, members[0]);
+    pool.chain.bits = HARD_BITS;
+    pool.new_tip();
+    assert_eq!(targets(&pool, link).len(), 1);
+    let (message, at) = &targets(&pool, link)[0];
+    assert_eq!(*message, format!("SetTarget {group}"));
+    let next = &told(&pool, link, 0)[at + 1];
+    assert_eq!(*next, format!("NewExtendedMiningJob(future) {group}"));
+    assert!(members.iter().all(|id| target(&pool, *id) < capped));
+    let nonce = share(&pool, link, members[2], 1);
+    let sequence = pool.sv2[link].miner.submit(members[2], &nonce);
+    pool.advance(Duration::from_secs(1));
+    assert_eq!(pool.sv2[link].miner.rejection(sequence), None);
+
+    let (mut pool, link, members, _) = group_of(EASY_BITS, [4e4, 4e4, 1.6e5]);
+    pool.chain.bits = HARD_BITS;
+    pool.new_tip();
+    let expected = members.map(|id| format!("SetTarget {id}"));
+    let told: Vec<_> = targets(&pool, link).into_iter().collect();
+    assert!(told.iter().map(|(message, _)| message).eq(&expected));
+    let target = |id| pool.sv2[link].miner.channels[&id].job().target;
+    assert_eq!(target(members[0]), target(members[1]));
+    assert!(target(members[2]) < target(members[0]));
+}
+
+/// Devices that came together and find nothing are eased together: one target and one job for all.
+#[test]
+fn what_all_of_a_group_need_goes_to_the_group() {
+    let (mut pool, link, members, group) = group_of(HARD_BITS, [4e5; 3]);
+    pool.advance(Duration::from_secs(14));
+    let before = told(&pool, link, 0).len();
+    pool.advance(Duration::from_secs(2));
+    assert_eq!(
+        told(&pool, link, before),
+        [
+            format!("SetTarget {group}"),
+            format!("NewExtendedMiningJob {group}")
+        ]
+    );
+    // One of them is heard of now, and is left alone when the others are eased.
+    let nonce = share(&pool, link, members[0], 1);
+    pool.sv2[link].miner.submit(members[0], &nonce);
+    let before = told(&pool, link, 0).len();
+    pool.advance(Duration::from_secs(15));
+    let told = told(&pool, link, before);
+    for id in &members[1..] {
+        let both = ["SetTarget", "NewExtendedMiningJob"].map(|name| format!("{name} {id}"));
+        assert!(
+            both.iter().all(|message| told.contains(message)),
+            "{told:?}"
+        );
+    }
+    assert!(!told.contains(&format!("SetTarget {group}")), "{told:?}");
+}
+
+/// `UpdateChannel` is about a channel (§5.3.7), and only two messages are said to take a group's id
+/// (§5.3.9, §5.3.21): what a whole group declares is nobody's hashrate.
+#[test]
+fn a_group_cannot_be_updated() {
+    let mut pool = pool();
+    let (link, members, _, group) = grouped(&mut pool);
+    let before = members.map(|id| pool.sv2[link].miner.channels[&id].target);
+    pool.sv2[link].miner.update(group, 1e9, U256::MAX);
+    pool.advance(Duration::from_secs(2));
+    let miner = &pool.sv2[link].miner;
+    let refused = (group, "invalid-channel-id".to_owned());
+    assert_eq!(miner.update_errors, [refused]);
+    assert_eq!(members.map(|id| miner.channels[&id].target), before);
 }

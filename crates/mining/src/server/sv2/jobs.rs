@@ -1,5 +1,6 @@
 //! Jobs, tips and targets go out (spec §5.3.15–5.3.17, §5.3.21).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use super::Sv2Session;
 use super::groups::Audience;
 use super::setup::Setup;
 use crate::server::hub::{NextWork, TipStart};
-use crate::server::seat::Staged;
+use crate::server::seat::{Seat, Staged};
 
 /// The next tip's job is sent this long after what made it necessary, so that it stands in nobody's
 /// way, and once for all channels that are opened together.
@@ -45,13 +46,28 @@ impl Sv2Session {
     }
 
     /// Gives a job of its own to each channel that needs one: a changed target applies to jobs
-    /// that come after it, so one must come (MP-124).
+    /// that come after it, so one must come (MP-124). Groups all of whose members need one, as when
+    /// their last is used up, get it together.
     pub(super) fn send_own_jobs(&mut self, now: Instant) {
         let work = &self.desk.work;
         let wanting = self.seats.values().filter(|seat| seat.wants_job(now, work));
-        let wanting: Vec<ChannelId> = wanting.map(|seat| seat.id).collect();
-        for id in wanting {
-            self.send_own_job(now, id);
+        let wanting: BTreeSet<ChannelId> = wanting.map(|seat| seat.id).collect();
+        let audiences = match wanting.len() {
+            0 | 1 => Vec::new(),
+            _ => self.audiences(),
+        };
+        let mut rest = wanting.clone();
+        for audience in audiences {
+            let members = &audience.members;
+            if members.iter().all(|member| wanting.contains(member)) {
+                members.iter().for_each(|member| {
+                    rest.remove(member);
+                });
+                self.send_own_job(now, &audience);
+            }
+        }
+        for id in rest {
+            self.send_own_job(now, &Audience::alone(id));
         }
     }
 
@@ -70,7 +86,7 @@ impl Sv2Session {
             self.workers.tell_difficulty(&mut self.desk, id, rung);
         }
         if is_job_due {
-            self.send_own_job(now, id);
+            self.send_own_job(now, &Audience::alone(id));
         }
     }
 
@@ -103,11 +119,13 @@ impl Sv2Session {
         }
     }
 
-    fn send_own_job(&mut self, now: Instant, id: ChannelId) {
+    fn send_own_job(&mut self, now: Instant, audience: &Audience) {
         let job_id = self.desk.rules.job_ids.next();
-        let is_made = self.send_job(now, &Audience::alone(id), job_id);
-        if let Some(seat) = self.seats.get_mut(&id) {
-            seat.note_own_job(now, is_made);
+        let is_made = self.send_job(now, audience, job_id);
+        for id in &audience.members {
+            if let Some(seat) = self.seats.get_mut(id) {
+                seat.note_own_job(now, is_made);
+            }
         }
     }
 
@@ -203,15 +221,32 @@ impl Sv2Session {
         self.write_tip(audience.to, job_id, time);
     }
 
-    /// Tells each channel its target where that is another one.
+    /// Tells each channel its target where that is another one: once for a group, where one target
+    /// is right for all of its members (§5.3.21).
     fn announce(&mut self, audience: &Audience) {
+        let mut changed: Vec<(ChannelId, Rung)> = Vec::new();
         for &id in &audience.members {
             let seat = self.seats.get_mut(&id);
-            if let Some(rung) = seat.and_then(|seat| seat.announce(&self.desk.work)) {
-                write_target(id, rung, &mut self.output);
-                self.workers.tell_difficulty(&mut self.desk, id, rung);
-            }
+            let rung = seat.and_then(|seat| seat.announce(&self.desk.work));
+            changed.extend(rung.map(|rung| (id, rung)));
         }
+        match self.common_rung(audience) {
+            Some(rung) if changed.len() > 1 => write_target(audience.to, rung, &mut self.output),
+            Some(_) | None => changed
+                .iter()
+                .for_each(|(id, rung)| write_target(*id, *rung, &mut self.output)),
+        }
+        for (id, rung) in changed {
+            self.workers.tell_difficulty(&mut self.desk, id, rung);
+        }
+    }
+
+    /// The rung that all members of an audience were told, if it is one.
+    fn common_rung(&self, audience: &Audience) -> Option<Rung> {
+        let seats = audience.members.iter().filter_map(|id| self.seats.get(id));
+        let mut rungs = seats.map(Seat::announced);
+        let first = rungs.next()?;
+        rungs.all(|rung| rung == first).then_some(first)
     }
 
     fn is_on_tip(&self, audience: &Audience) -> bool {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::client::{CrowdEvent, Sv2Crowd};
 
-use headframe_sv2_wire::mining::OpenMiningChannelError;
+use headframe_sv2_wire::codes;
+use headframe_sv2_wire::mining::{OpenMiningChannelError, UpdateChannelError};
 
 struct Crowd {
     crowd: Sv2Crowd,
@@ -152,6 +153,41 @@ fn a_job_to_the_group_is_each_member_s_own() {
         let header = extended_header(&sent, [0xe1, 0xe2, 0xe3, number as u8]);
         assert!(meets(&header, work.target));
     }
+}
+
+/// MP-125: one target for a group is each member's, and one for a channel is that channel's.
+#[test]
+fn a_target_for_the_group_is_each_member_s_and_another_one_s_own() {
+    let mut it = Crowd::open(ChannelKind::Extended);
+    it.receive(&SetTarget {
+        channel_id: GROUP,
+        maximum_target: target(3),
+    });
+    let told = ClientEvent::Target(rung(3).target());
+    let all = [0, 1, 2].map(|number| on(number, told.clone()));
+    assert_eq!(it.events(), all);
+    it.receive(&SetTarget {
+        channel_id: id(1),
+        maximum_target: target(4),
+    });
+    it.receive(&UpdateChannelError {
+        channel_id: id(2),
+        error_code: codes::INVALID_CHANNEL_ID,
+    });
+    let refused = "the pool refuses an update: invalid-channel-id".to_owned();
+    let own = [
+        on(1, ClientEvent::Target(rung(4).target())),
+        on(2, ClientEvent::Notice(refused)),
+    ];
+    assert_eq!(it.events(), own);
+    let job = ExtendedJob {
+        channel: GROUP,
+        ..ExtendedJob::FUTURE
+    };
+    it.receive_bytes(&job.frame()).unwrap();
+    it.receive(&new_prev_hash(GROUP, 5, NBITS));
+    let targets: Vec<_> = it.works().iter().map(|(_, work)| work.target).collect();
+    assert_eq!(targets, [3, 4, 3].map(|exponent| rung(exponent).target()));
 }
 
 #[test]
