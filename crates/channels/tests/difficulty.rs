@@ -8,10 +8,15 @@ mod ours;
 #[path = "../examples/difficulty/simulation.rs"]
 mod simulation;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use headframe_channels::{ChannelKind, DifficultySettings, JobId, RejectReason, Share};
-use headframe_work::{Header, Rung, UnixTime};
+use bitcoin::BlockHash;
+use bitcoin::hashes::Hash;
+use headframe_channels::{
+    ChannelKind, Credit, DifficultyControl, DifficultySettings, JobId, RejectReason, Share,
+};
+use headframe_testkit::Chance;
+use headframe_work::{Hashrate, Header, Rung, UnixTime, Work};
 
 use crate::ours::Ours;
 use crate::simulation::{Control, Miner, Outcome, Simulation, Story};
@@ -212,4 +217,138 @@ fn a_share_is_judged_by_the_target_of_its_job() {
         }
     }
     assert!(verdicts.iter().all(|count| *count > 1_000), "{verdicts:?}");
+}
+
+/// What came of a crowd of named miners on one channel.
+#[derive(Debug)]
+struct Seen {
+    /// Shares a minute of each miner, in the second half of the time.
+    per_minute: Vec<f64>,
+    /// The longest time for which one was not heard of, then.
+    longest: f64,
+    /// Changes of the rung, then.
+    changes: u32,
+}
+
+/// Miners of `rates` behind one channel for `hours`. Of those that leave, the number and the time are
+/// `leaving`.
+fn crowd(rates: &[f64], hours: f64, leaving: (usize, f64), seed: u64) -> Seen {
+    let sums = rates.iter().scan(0.0, |sum, rate| {
+        *sum += rate;
+        Some(*sum)
+    });
+    let up_to: Vec<f64> = sums.collect();
+    let total = up_to.last().copied();
+    let declared =
+        Hashrate::from_hashes_per_second(total.expect("somebody")).expect("a finite rate");
+    let began = Instant::now();
+    let settings = DifficultySettings::default();
+    let mut control = DifficultyControl::new(settings, declared, Rung::EASIEST, began);
+    let mut chance = Chance::new(seed);
+    chance.bytes::<64>();
+    let mut uniform = || ((chance.number() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    let end = hours * HOUR;
+    // As the pool does: who was heard of within ten minutes, looked at once a minute.
+    let (mut heard, mut lately, mut look_at) = (vec![f64::NEG_INFINITY; rates.len()], 0, 60.0);
+    let (mut counts, mut last) = (vec![0u32; rates.len()], vec![end / 2.0; rates.len()]);
+    let (mut changes, mut longest, mut now): (u32, f64, f64) = (0, 0.0, 0.0);
+    while now < end {
+        let at = |seconds| began + Duration::from_secs_f64(seconds);
+        let here = match now >= leaving.1 {
+            true => rates.len() - leaving.0,
+            false => rates.len(),
+        };
+        let rung = control.rung();
+        let rate = up_to[here - 1];
+        let wait = -uniform().ln() * Work::of_rung(rung).expected_hashes() / rate;
+        let due = control.poll_timeout().saturating_duration_since(began);
+        if due.as_secs_f64() < now + wait {
+            now = due.as_secs_f64().max(now) + 1e-6;
+            control.handle_timeout(at(now));
+        } else {
+            now += wait;
+            let luck = uniform() * rate;
+            let who = up_to.partition_point(|up_to| *up_to < luck).min(here - 1);
+            let hash = BlockHash::from_byte_array(rung.target().to_le_bytes());
+            control.handle_share(at(now), &Credit { rung, hash });
+            lately += usize::from(now - heard[who] > 600.0);
+            heard[who] = now;
+            if now >= look_at {
+                look_at = now + 60.0;
+                lately = heard.iter().filter(|heard| now - **heard <= 600.0).count();
+            }
+            control.handle_miners(at(now), lately);
+            if now >= end / 2.0 {
+                counts[who] += 1;
+                longest = longest.max(now - last[who]);
+                last[who] = now;
+            }
+        }
+        changes += u32::from(now >= end / 2.0 && control.rung() != rung);
+    }
+    let minutes = end / 2.0 / 60.0;
+    Seen {
+        per_minute: counts
+            .into_iter()
+            .map(|count| f64::from(count) / minutes)
+            .collect(),
+        longest,
+        changes,
+    }
+}
+
+/// EX-42: whether there are two or a thousand miners behind a channel, each is seen as if it had a
+/// channel to itself, and the rung stays where it is.
+#[test]
+fn each_miner_of_a_crowd_is_seen() {
+    for (miners, rate, hours, seed) in [
+        (2, 1e12, 4.0, 1),
+        (7, 1e14, 4.0, 2),
+        (100, 1e12, 2.0, 3),
+        (1_000, 1e12, 1.0, 4),
+    ] {
+        let seen = crowd(&vec![rate; miners], hours, (0, 0.0), seed);
+        let least = seen.per_minute.iter().fold(f64::MAX, |a, b| a.min(*b));
+        let most = seen.per_minute.iter().fold(0.0, |a: f64, b| a.max(*b));
+        let what = format!(
+            "{miners}: {least} to {most}, {} s, {} changes",
+            seen.longest, seen.changes
+        );
+        assert!(least > 4.0 && most < 30.0, "{what}");
+        assert!(seen.longest < 180.0 && seen.changes <= 2, "{what}");
+    }
+}
+
+/// Ten times slower than the others means ten times fewer shares, and no more than that.
+#[test]
+fn the_slow_ones_of_a_crowd_are_seen_too() {
+    let mut rates = vec![1e12; 90];
+    rates.extend([1e11; 10]);
+    let seen = crowd(&rates, 6.0, (0, 0.0), 5);
+    let slow = &seen.per_minute[90..];
+    assert!(
+        slow.iter().all(|rate| (0.4..3.0).contains(rate)),
+        "{slow:?}"
+    );
+    assert!(seen.longest < 1_200.0 && seen.changes <= 2, "{seen:?}");
+}
+
+/// More than the bound share it; the pool is not flooded.
+#[test]
+fn a_crowd_without_end_shares_what_there_is() {
+    let seen = crowd(&vec![1e12; 4_096], 0.25, (0, 0.0), 6);
+    let all: f64 = seen.per_minute.iter().sum();
+    assert!((6_000.0..20_000.0).contains(&all), "{all}");
+}
+
+/// Those who left are forgotten after ten minutes: who stays is one miner again.
+#[test]
+fn a_crowd_that_leaves_leaves_one_miner() {
+    let seen = crowd(&[1e12; 64], 4.0, (63, HOUR), 7);
+    assert!(
+        (7.0..20.0).contains(&seen.per_minute[0]),
+        "{:?}",
+        seen.per_minute[0]
+    );
+    assert!(seen.changes <= 3, "{}", seen.changes);
 }

@@ -266,6 +266,7 @@ impl Connection {
                 }
                 SessionEvent::Joined(joined) => self.join(joined).await,
                 SessionEvent::Settled { seat, settled } => self.dues.note_settled(seat, settled),
+                SessionEvent::Vacated { seat } => self.vacate(seat),
                 SessionEvent::Left { seat } => self.leave(seat),
                 SessionEvent::PrefixReturned(prefix) => self.dues.give_back_prefix(prefix),
                 SessionEvent::Difficulty { seat, rung } => self.dues.note_difficulty(seat, rung),
@@ -342,9 +343,15 @@ impl Connection {
         self.dues.join(worker, sighting, joined, peer);
     }
 
+    /// The miners of a channel have seats of their own, and its name needs none.
+    fn vacate(&mut self, seat: ChannelId) {
+        self.guest.handle_closed();
+        self.dues.leave(seat, true);
+    }
+
     fn leave(&mut self, seat: ChannelId) {
         self.guest.handle_closed();
-        if let Some(worker) = self.dues.leave(seat) {
+        if let Some(worker) = self.dues.leave(seat, false) {
             let arrivals = &self.pool.arrivals;
             arrivals.tell(format_args!("miner gone: {}", worker.user()));
         }

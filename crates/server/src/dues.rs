@@ -44,7 +44,7 @@ pub(crate) struct Dues {
     prefixes: Vec<ExtranoncePrefix>,
     /// Miners that the board believes to be here. They are told before anybody who comes, so that
     /// there are never more than a connection can have seats.
-    departures: VecDeque<(MinerKey, ShareTally, UnixTime)>,
+    departures: VecDeque<Departure>,
     /// Shares of miners that went before the board knew them.
     strays: ShareTally,
     remarks: VecDeque<News>,
@@ -62,6 +62,16 @@ pub(crate) struct Seat {
     /// His difficulty, until the board knows.
     rung: Option<Rung>,
     tally: ShareTally,
+}
+
+/// A miner that has gone, until the board knows.
+#[derive(Debug)]
+struct Departure {
+    key: MinerKey,
+    tally: ShareTally,
+    at: UnixTime,
+    /// Whether it was only the name of a channel whose workers are here.
+    vacated: bool,
 }
 
 /// The board's queue has no room.
@@ -141,16 +151,20 @@ impl Dues {
         self.keep(told);
     }
 
-    /// Says who has left.
-    pub(crate) fn leave(&mut self, seat: ChannelId) -> Option<WorkerId> {
+    /// Says who has left. A seat that was `vacated` was a channel's, whose workers have their own.
+    pub(crate) fn leave(&mut self, seat: ChannelId, vacated: bool) -> Option<WorkerId> {
         let left = self.seats.remove(&seat)?;
         if left.arrival.is_some() {
             self.strays.append(left.tally);
             self.tell_later();
             return Some(left.worker);
         }
-        let departure = (self.key(seat), left.tally, wall_clock());
-        self.departures.push_back(departure);
+        self.departures.push_back(Departure {
+            key: self.key(seat),
+            tally: left.tally,
+            at: wall_clock(),
+            vacated,
+        });
         let told = self.tell_departures();
         self.keep(told);
         Some(left.worker)
@@ -160,7 +174,7 @@ impl Dues {
     pub(crate) fn leave_all(&mut self) {
         let seats: Vec<_> = self.seats.keys().copied().collect();
         for seat in seats {
-            self.leave(seat);
+            self.leave(seat, false);
         }
     }
 
@@ -289,10 +303,13 @@ impl Dues {
     }
 
     fn tell_departures(&mut self) -> Result<(), Full> {
-        while let Some((key, tally, at)) = self.departures.front_mut() {
-            tell_tally(*key, tally, &self.news)?;
+        while let Some(departure) = self.departures.front_mut() {
+            let Departure {
+                key, at, vacated, ..
+            } = *departure;
+            tell_tally(key, &mut departure.tally, &self.news)?;
             let place = self.news.try_reserve().map_err(|_| Full)?;
-            place.send(News::Left { key: *key, at: *at });
+            place.send(News::Left { key, at, vacated });
             self.departures.pop_front();
         }
         Ok(())

@@ -36,8 +36,12 @@ pub(crate) enum News {
     Shares { key: MinerKey, tally: ShareTally },
     /// A miner's difficulty changed.
     Difficulty { key: MinerKey, rung: Rung },
-    /// A miner is gone.
-    Left { key: MinerKey, at: UnixTime },
+    /// A miner is gone. Under a name that was `vacated` nobody mined who is not here under another.
+    Left {
+        key: MinerKey,
+        at: UnixTime,
+        vacated: bool,
+    },
     /// Somebody was turned away because of his user name.
     NameRefused {
         user: String,

@@ -20,7 +20,7 @@ const TOO_HIGH: f64 = KEPT_HIGH * 1.5;
 /// anything and is on the other edge; in the middle, not in a miner's life.
 const HARDER_AT: f64 = 10.0;
 const EASIER_AT: f64 = 7.0;
-/// Fewer shares are no rate.
+/// Fewer shares than these are no rate.
 const FEWEST_SHARES: f64 = 2.0;
 
 /// Shares that came, against those that were expected.
@@ -30,6 +30,8 @@ pub(super) struct Evidence {
     interval: Duration,
     /// The part of the wanted rate below which there are too few.
     expected: f64,
+    /// What a share of this rung counts.
+    share: f64,
     at: Instant,
     too_many: Balance,
     too_few: Balance,
@@ -56,11 +58,13 @@ pub(super) enum Finding {
 
 impl Evidence {
     /// One share per `interval` is wanted. Of a device that cannot have an easier rung only the
-    /// part `expected` of that is expected.
-    pub(super) fn new(now: Instant, interval: Duration, expected: f64) -> Self {
+    /// part `expected` of that is expected. A share counts `share`: less than one where the shares of
+    /// several devices are one's.
+    pub(super) fn new(now: Instant, interval: Duration, expected: f64, share: f64) -> Self {
         Self {
             interval,
             expected,
+            share,
             at: now,
             too_many: Balance::empty(now),
             too_few: Balance::empty(now),
@@ -107,9 +111,9 @@ impl Evidence {
             return None;
         }
         Some(match self.too_few.shares {
-            shares if shares < FEWEST_SHARES => Finding::Silent,
+            shares if shares < FEWEST_SHARES * self.share => Finding::Silent,
             // The next share is due about now: the silence before it is a part of the rate.
-            shares => Finding::TooFew(rate(&self.too_few, shares + 1.0)),
+            shares => Finding::TooFew(rate(&self.too_few, shares + self.share)),
         })
     }
 
@@ -149,7 +153,7 @@ mod tests {
 
     fn regular(rate: f64, intervals: u32) -> Option<Finding> {
         let began = Instant::now();
-        let mut evidence = Evidence::new(began, INTERVAL, 1.0);
+        let mut evidence = Evidence::new(began, INTERVAL, 1.0, 1.0);
         let shares = (f64::from(intervals) * rate) as u32;
         for number in 1..=shares {
             let now = began + INTERVAL.mul_f64(f64::from(number) / rate);
@@ -193,7 +197,7 @@ mod tests {
     fn silence_is_noticed_when_the_timer_says() {
         let began = Instant::now();
         for (patience, seconds) in [(1.0, 98.995), (2.0, 197.990)] {
-            let mut evidence = Evidence::new(began, INTERVAL, 1.0);
+            let mut evidence = Evidence::new(began, INTERVAL, 1.0, 1.0);
             let at = evidence.too_few_at(patience);
             let wait = (at - began).as_secs_f64();
             assert!((wait - seconds).abs() < 0.001, "{wait}");
@@ -206,7 +210,7 @@ mod tests {
     #[test]
     fn easier_shares_count_less() {
         let began = Instant::now();
-        let mut evidence = Evidence::new(began, INTERVAL, 1.0);
+        let mut evidence = Evidence::new(began, INTERVAL, 1.0, 1.0);
         for _ in 0..16 * 24 {
             evidence.handle_share(began, 1.0 / 16.0);
         }

@@ -4,6 +4,7 @@
 //! job are judged by exactly that. What it does for whom is told in `docs/difficulty.md`. It knows
 //! no message and no job: when the rung changes, whoever owns it sends the target and a job.
 
+mod crowd;
 mod evidence;
 mod memory;
 mod settings;
@@ -19,6 +20,7 @@ use headframe_work::{Hashrate, Rung, Target, Work};
 pub use self::memory::{DifficultyMemory, Settled};
 pub use self::settings::DifficultySettings;
 
+use self::crowd::Crowd;
 use self::evidence::{Evidence, Finding};
 use self::speed::Speed;
 use crate::Credit;
@@ -63,6 +65,8 @@ pub struct DifficultyControl {
     floor: Rung,
     rung: Rung,
     declared: Hashrate,
+    /// How many miners find the shares.
+    crowd: Crowd,
     /// What the miner's own word stands for; `None` if it said nothing.
     word: Option<Rung>,
     /// What it had when it was here before.
@@ -93,11 +97,12 @@ impl DifficultyControl {
             floor,
             rung: settings.start,
             declared: Hashrate::ZERO,
+            crowd: Crowd::default(),
             word: None,
             past: None,
             is_resumed: false,
             since: now,
-            evidence: Evidence::new(now, settings.interval(), 1.0),
+            evidence: Evidence::new(now, settings.interval(), 1.0, 1.0),
             speed: Speed::new(now),
             has_shares: false,
             eased: 0,
@@ -138,7 +143,7 @@ impl DifficultyControl {
     /// A rate that a miner for which the rung fits does not exceed.
     pub fn hashrate_at_most(&self) -> Hashrate {
         let half = self.settings.interval().as_secs_f64() / 2.0;
-        Hashrate::of_work(Work::of_rung(self.rung), half)
+        Hashrate::of_work(Work::of_rung(self.rung_of_one()), half)
     }
 
     /// The miner declares a hashrate or another easiest rung. The same hashrate again, or nearly
@@ -155,14 +160,26 @@ impl DifficultyControl {
         let wanted = self.settings.rung_for(nominal);
         self.word = Some(wanted);
         let found = Hashrate::of_work(
-            Work::of_rung(self.rung),
+            Work::of_rung(self.rung_of_one()),
             self.settings.interval().as_secs_f64(),
         );
         let ratio = nominal.as_f64() / found.as_f64();
         let fits = (1.0 / DECLARED_WITHIN..=DECLARED_WITHIN).contains(&ratio);
         match fits && !is_first && !is_released {
             true => self.move_to(now, self.rung),
-            false => self.move_to(now, wanted),
+            false => self.move_to(now, wanted.easier(self.crowd.steps())),
+        }
+    }
+
+    /// So many miners were heard of on the channel lately: each is to be seen as if it were alone
+    /// (EX-42), as far as the bound on all of them together lets it.
+    pub fn handle_miners(&mut self, now: Instant, miners: usize) {
+        let crowd = self.crowd.changed(miners, self.settings.shares_per_minute);
+        let steps = crowd.steps() - self.crowd.steps();
+        if steps != 0 {
+            self.crowd = crowd;
+            self.move_to(now, self.rung.easier(steps));
+            self.restart(now);
         }
     }
 
@@ -184,10 +201,12 @@ impl DifficultyControl {
         self.take_up_past(now);
     }
 
-    /// What is to be remembered of the miner, when the share that was just taken settled it.
+    /// What is to be remembered of the miner, when the share that was just taken settled it. Of
+    /// several miners on one channel nothing is: it would be none's.
     pub fn newly_settled(&self) -> Option<Settled> {
         let (rung, word) = (self.rung, self.word);
-        self.is_newly_settled.then_some(Settled { rung, word })
+        let is_one = !self.crowd.is_several();
+        (self.is_newly_settled && is_one).then_some(Settled { rung, word })
     }
 
     /// The miner begins only now: what it did not find before tells nothing.
@@ -199,7 +218,7 @@ impl DifficultyControl {
     pub fn handle_share(&mut self, now: Instant, credit: &Credit) {
         // A share of a harder job that was on its way counts as one: one was found.
         let steps = self.rung.exponent() - credit.rung.exponent();
-        let share = 0.5f64.powi(steps.max(0));
+        let share = 0.5f64.powi(steps.max(0)) * self.crowd.share();
         let was_settled = self.shares >= SETTLED_AFTER;
         self.shares += share;
         self.is_newly_settled = !was_settled && self.shares >= SETTLED_AFTER;
@@ -212,10 +231,9 @@ impl DifficultyControl {
         self.evidence.handle_share(now, share);
         self.follow(now);
         self.try_guess(now);
-        if self
-            .speed
-            .handle_share(now, credit, self.settings.interval())
-        {
+        let interval = self.settings.interval();
+        let crowd = self.crowd.share();
+        if self.speed.handle_share(now, credit, interval, crowd) {
             self.move_to(now, self.rung);
             self.restart(now);
         }
@@ -271,9 +289,10 @@ impl DifficultyControl {
         let elapsed = now.saturating_duration_since(since);
         let intervals = elapsed.div_duration_f64(self.settings.interval());
         // The first share began the trial, or came with it.
-        let rate = (shares - 1.0) / intervals.max(1e-3);
+        let first = self.crowd.share();
+        let rate = (shares - first) / intervals.max(1e-3);
         self.trials -= 1;
-        self.trial = (now, 1.0);
+        self.trial = (now, first);
         if !TRIAL_FITS.contains(&rate) {
             let steps = rate.log2().round() as i32;
             let steps = steps.clamp(-MOST_STEPS, MOST_STEPS);
@@ -324,6 +343,11 @@ impl DifficultyControl {
         true
     }
 
+    /// The rung on which one miner of the hashrate of all would find as many shares as one of them.
+    fn rung_of_one(&self) -> Rung {
+        self.rung.harder(self.crowd.steps())
+    }
+
     fn move_to(&mut self, now: Instant, wanted: Rung) {
         let easiest = self.settings.min.max(self.speed.floor());
         let easiest = easiest.min(self.settings.max).max(self.floor);
@@ -340,6 +364,6 @@ impl DifficultyControl {
         self.trial = (now, 0.0);
         let interval = self.settings.interval();
         let expected = self.speed.expected(self.rung, interval);
-        self.evidence = Evidence::new(now, interval, expected);
+        self.evidence = Evidence::new(now, interval, expected, self.crowd.share());
     }
 }

@@ -64,7 +64,14 @@ impl Speed {
     }
 
     /// Counts a share. True when that gives the device its floor, or takes it away.
-    pub(super) fn handle_share(&mut self, now: Instant, credit: &Credit, wanted: Duration) -> bool {
+    /// `part` is the part of the channel's work that is one device's.
+    pub(super) fn handle_share(
+        &mut self,
+        now: Instant,
+        credit: &Credit,
+        wanted: Duration,
+        part: f64,
+    ) -> bool {
         let had_floor = self.has_floor();
         let floor = Rung::from_exponent(FLOOR);
         let counted = credit.rung.max(floor);
@@ -78,7 +85,7 @@ impl Speed {
         }
         let elapsed = now.saturating_duration_since(self.since);
         if elapsed >= wanted * MEASURED_OVER {
-            let rate = Hashrate::of_work(self.work, elapsed.as_secs_f64()).as_f64();
+            let rate = Hashrate::of_work(self.work, elapsed.as_secs_f64()).as_f64() * part;
             (self.since, self.work) = (now, Work::ZERO);
             self.is_fast = match self.is_fast {
                 true => rate >= NO_LONGER_FAST,

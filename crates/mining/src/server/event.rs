@@ -48,6 +48,12 @@ pub enum SessionEvent {
         /// Why.
         error: CoinbaseError,
     },
+    /// The seat of a channel's own name is empty: shares name the workers behind it. Where none came
+    /// under it, nobody ever sat there.
+    Vacated {
+        /// The seat.
+        seat: ChannelId,
+    },
     /// A seat is empty again.
     Left {
         /// The seat.

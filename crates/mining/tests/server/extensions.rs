@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use headframe_channels::ChannelId;
+use headframe_channels::{ChannelId, DifficultySettings};
 use headframe_mining::server::{SessionEvent, Sv2Rules};
 use headframe_sv2_wire::extensions::RequestExtensionsSuccess;
 use headframe_sv2_wire::{Seq64K, U256};
 use headframe_testkit::{ExtensionsAnswer, Pool, PoolSettings, Server, address};
+use headframe_work::Rung;
 
 use crate::{block, open, pool, share, with_channel};
 
@@ -80,7 +81,7 @@ fn booked(pool: &Pool, link: usize) -> (BTreeMap<String, (u32, u32)>, Vec<String
                 let user = user.expect("the channel's user").to_owned();
                 assert_eq!(here.insert(joined.seat, user), None, "came twice");
             }
-            SessionEvent::Left { seat } => {
+            SessionEvent::Left { seat } | SessionEvent::Vacated { seat } => {
                 here.remove(seat).expect("was here");
             }
             SessionEvent::Share(share) => {
@@ -237,6 +238,57 @@ fn the_channel_s_own_seat_is_left_to_its_workers_until_it_is_needed() {
     assert_eq!(here(&pool), [".a", ".b", ".c", ".rig"]);
     pool.close_sv2(link);
     assert_eq!(here(&pool), [""; 0]);
+}
+
+/// EX-42: the more workers are heard of behind a channel, the easier is its target, one rung for twice
+/// as many; who is silent for ten minutes does not count. A job follows each change.
+#[test]
+fn a_channel_is_as_easy_as_its_workers_are_many() {
+    let mut pool = Pool::new(&PoolSettings {
+        bits: 0x1c07_ffff,
+        difficulty: DifficultySettings {
+            start: Rung::from_exponent(-22),
+            min: Rung::EASIEST,
+            ..DifficultySettings::default()
+        },
+        ..PoolSettings::default()
+    });
+    let (link, id) = with_names(&mut pool);
+    let target = |pool: &Pool| {
+        let channel = &pool.sv2[link].miner.channels[&id];
+        let job = channel.job();
+        assert_eq!(job.target, channel.target, "MP-124: a job follows");
+        job.target.difficulty_float()
+    };
+    let alone = target(&pool);
+    for (number, easier) in [
+        (1, 1.0),
+        (2, 2.0),
+        (3, 2.0),
+        (4, 4.0),
+        (5, 4.0),
+        (6, 4.0),
+        (7, 8.0),
+    ] {
+        let name = format!("rig{number}");
+        submit(&mut pool, (link, id), number, &named(name.as_bytes()));
+        pool.advance(Duration::from_secs(2));
+        assert_eq!(alone / target(&pool), easier, "{number} workers");
+    }
+    // One of them goes on as fast as all eight, until the others have been silent for long.
+    let many = target(&pool);
+    let began = pool.now;
+    for seed in 100.. {
+        submit(&mut pool, (link, id), seed, &named(b"rig1"));
+        pool.advance(Duration::from_millis(625));
+        if target(&pool) != many {
+            break;
+        }
+    }
+    assert_eq!(target(&pool), alone);
+    let minutes = (pool.now - began).as_secs_f64() / 60.0;
+    assert!((9.5..11.5).contains(&minutes), "{minutes}");
+    assert_eq!(pool.sv2[link].miner.rejected, []);
 }
 
 /// EX-5, EX-34, EX-39, EX-40, EX-41: a name that was not agreed on says nothing and changes no

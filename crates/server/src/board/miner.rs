@@ -77,6 +77,11 @@ impl Record {
         }
     }
 
+    /// Whether it ever sent a share.
+    pub(super) fn has_shares(&self) -> bool {
+        self.counts.judged() > 0
+    }
+
     /// Takes up what another connection of the same miner did.
     pub(super) fn merge(&mut self, other: &Self) {
         self.counts.add(&other.counts);

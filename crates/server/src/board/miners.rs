@@ -47,7 +47,10 @@ impl Miners {
             .filter(|worker| !worker.worker.payout().is_empty());
         for worker in named.take(MAX_GONE) {
             let record = Record::remembered(miners.next_id(), worker);
-            miners.remember(record, worker.last_seen);
+            // The ledger does not say whether it was a miner, or a channel's name for several.
+            if record.has_shares() {
+                miners.remember(record, worker.last_seen);
+            }
         }
         miners
     }
@@ -75,9 +78,14 @@ impl Miners {
         }
     }
 
-    pub(super) fn leave(&mut self, key: MinerKey, (now, at): (Instant, UnixTime)) {
+    /// A miner goes. One that `vacated` its seat to the workers that it stood for, without ever having
+    /// sent a share, was none.
+    pub(super) fn leave(&mut self, key: MinerKey, (now, at): (Instant, UnixTime), vacated: bool) {
         if let Some(left) = self.here.remove(&key) {
-            self.remember(left.into_record(now), at);
+            let record = left.into_record(now);
+            if !vacated || record.has_shares() {
+                self.remember(record, at);
+            }
         }
     }
 

@@ -124,7 +124,7 @@ impl Model {
             } => self.join(key, &joined, (peer, is_sealed), (now, at)),
             News::Shares { key, tally } => self.handle_shares(key, &tally, now, wall),
             News::Difficulty { key, rung } => self.miners.handle_difficulty(key, rung),
-            News::Left { key, at } => self.miners.leave(key, (now, at)),
+            News::Left { key, at, vacated } => self.miners.leave(key, (now, at), vacated),
             News::NameRefused {
                 user,
                 reason,

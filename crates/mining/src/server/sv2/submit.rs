@@ -106,7 +106,6 @@ impl Sv2Session {
             return Err(codes::INVALID_USER_IDENTITY);
         }
         let verdict = seat.judge(now, &share);
-        self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
         let booked = match &self.setup {
             Some(setup) if is_named || !self.workers.is_empty() => {
                 let is_block = matches!(verdict, ShareVerdict::Block(..));
@@ -114,11 +113,15 @@ impl Sv2Session {
                     name: name.unwrap_or(None),
                     is_proven: is_block || verdict.credit().is_ok(),
                 };
-                let (desk, device) = (&mut self.desk, &setup.device);
-                self.workers.book(desk, device, seat, claim)
+                let who = (&setup.device, &*seat);
+                let booked = self.workers.book(now, &mut self.desk, who, claim);
+                let workers = self.workers.heard(now, id);
+                seat.control.handle_miners(now, workers);
+                booked
             }
             Some(_) | None => id,
         };
+        self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
         let recorded = self.desk.record(now, seat, booked, share.job_id, verdict);
         let accepted = recorded.map_err(code)?;
         self.acks

@@ -5,6 +5,7 @@
 //!
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use headframe_channels::{ChannelId, ChannelKind};
 use headframe_sv2_wire::tlv::UserIdentity;
@@ -21,6 +22,11 @@ pub(super) const MAX_NAMES: usize = 10_000;
 pub(super) const MAX_NAMES_OF_CHANNEL: usize = 4_096;
 /// Seats of workers are numbered from here on, those of channels stay below it.
 pub(super) const FIRST_SEAT: u32 = 1 << 31;
+/// Who had no share accepted for so long does not count for the difficulty of his channel. Ten times as
+/// long as the slowest of a usual crowd is silent by chance.
+const HEARD_WITHIN: Duration = Duration::from_secs(600);
+/// They are counted this often; whoever is new counts at once.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
 
 /// The workers of all channels of a connection.
 #[derive(Debug)]
@@ -34,8 +40,18 @@ pub(super) struct Workers {
 #[derive(Debug, Default)]
 struct Crew {
     /// By the bytes of the name, up to 32.
-    seats: HashMap<Box<[u8]>, ChannelId>,
+    workers: HashMap<Box<[u8]>, Worker>,
     own_seat: OwnSeat,
+    /// How many were heard of lately, and when to count them again.
+    heard: usize,
+    count_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Worker {
+    seat: ChannelId,
+    /// When his last share was accepted.
+    heard: Instant,
 }
 
 /// The seat of a channel's own name. One under which no share comes would be taken for a miner
@@ -78,18 +94,21 @@ impl Workers {
     /// The seat that a share on the channel of `seat` is booked on, which is told of if it is new.
     pub(super) fn book(
         &mut self,
+        now: Instant,
         desk: &mut Desk,
-        device: &Device,
-        seat: &Seat,
+        (device, seat): (&Device, &Seat),
         claim: Claim<'_>,
     ) -> ChannelId {
         let name = claim.name.filter(|name| !name.as_bytes().is_empty());
         let crew = self.crews.entry(seat.id).or_default();
-        if let Some(known) = name.and_then(|name| crew.seats.get(name.as_bytes())) {
-            return *known;
+        if let Some(known) = name.and_then(|name| crew.workers.get_mut(name.as_bytes())) {
+            if claim.is_proven {
+                known.heard = now;
+            }
+            return known.seat;
         }
         let has_room = self.names < MAX_NAMES
-            && crew.seats.len() < MAX_NAMES_OF_CHANNEL
+            && crew.workers.len() < MAX_NAMES_OF_CHANNEL
             && self.next_seat < u32::MAX;
         if let Some(name) = name.filter(|_| claim.is_proven && has_room)
             && let Some(miner) = worker(&seat.miner, name)
@@ -97,11 +116,16 @@ impl Workers {
             let id = ChannelId::new(self.next_seat);
             self.next_seat += 1;
             self.names += 1;
-            crew.seats.insert(name.as_bytes().into(), id);
+            let worker = Worker {
+                seat: id,
+                heard: now,
+            };
+            crew.workers.insert(name.as_bytes().into(), worker);
+            crew.heard += 1;
             desk.tell(joined(id, miner, seat, device));
             if crew.own_seat == OwnSeat::Idle {
                 crew.own_seat = OwnSeat::Left;
-                desk.tell(SessionEvent::Left { seat: seat.id });
+                desk.tell(SessionEvent::Vacated { seat: seat.id });
             }
             return id;
         }
@@ -110,6 +134,22 @@ impl Workers {
         }
         crew.own_seat = OwnSeat::Used;
         seat.id
+    }
+
+    /// How many workers of a channel were heard of lately; one where nobody is named.
+    pub(super) fn heard(&mut self, now: Instant, channel: ChannelId) -> usize {
+        let Some(crew) = self.crews.get_mut(&channel) else {
+            return 1;
+        };
+        if crew.count_at.is_none_or(|at| now >= at) {
+            let since = |worker: &Worker| now.saturating_duration_since(worker.heard);
+            let workers = crew.workers.values();
+            crew.heard = workers
+                .filter(|worker| since(worker) <= HEARD_WITHIN)
+                .count();
+            crew.count_at = Some(now + COUNT_EVERY);
+        }
+        crew.heard.max(1)
     }
 
     /// Tells all who are on a channel their difficulty.
@@ -123,7 +163,7 @@ impl Workers {
     /// The channel is closed, and all who were on it have left.
     pub(super) fn leave(&mut self, desk: &mut Desk, channel: ChannelId) {
         let crew = self.crews.remove(&channel);
-        self.names -= crew.as_ref().map_or(0, |crew| crew.seats.len());
+        self.names -= crew.as_ref().map_or(0, |crew| crew.workers.len());
         for seat in seats(channel, crew.as_ref()) {
             desk.tell(SessionEvent::Left { seat });
         }
@@ -133,11 +173,9 @@ impl Workers {
 /// The seats that are taken on a channel.
 fn seats(channel: ChannelId, crew: Option<&Crew>) -> impl Iterator<Item = ChannelId> {
     let has_own = crew.is_none_or(|crew| crew.own_seat != OwnSeat::Left);
-    let workers = crew.into_iter().flat_map(|crew| crew.seats.values());
-    has_own
-        .then_some(channel)
-        .into_iter()
-        .chain(workers.copied())
+    let workers = crew.into_iter().flat_map(|crew| crew.workers.values());
+    let workers = workers.map(|worker| worker.seat);
+    has_own.then_some(channel).into_iter().chain(workers)
 }
 
 pub(super) fn joined(id: ChannelId, miner: Miner, seat: &Seat, device: &Device) -> SessionEvent {

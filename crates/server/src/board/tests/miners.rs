@@ -141,3 +141,45 @@ fn miners_that_come_and_go_do_not_pile_up() {
             .all(|miner| miner.connected_at >= u64::from(DAWN) + 1_000)
     );
 }
+
+/// A channel whose shares all name the workers behind it was no miner: no row is left of its own name,
+/// unless there was a share under it, and none after a restart.
+#[test]
+fn a_channel_s_own_name_leaves_no_row_to_its_workers() {
+    let vacated = |at, number| News::Left {
+        key: key(number),
+        at: wall(at),
+        vacated: true,
+    };
+    let mut stage = Stage::running();
+    stage.tell(0, joined(0, 1, "proxy", Protocol::Sv2));
+    stage.tell(1, joined(1, 2, "proxy.rig", Protocol::Sv2));
+    stage.tell(1, vacated(1, 1));
+    let names = |stage: &mut Stage| {
+        let miners = stage.look(2).miners;
+        let names: Vec<_> = miners.into_iter().map(|miner| miner.worker).collect();
+        names
+    };
+    assert_eq!(names(&mut stage), ["proxy.rig"]);
+    stage.tell(2, joined(2, 3, "other", Protocol::Sv2));
+    stage.tell(2, shares(2, 3, 1, 2_000.0));
+    stage.tell(2, vacated(2, 3));
+    stage.tell(2, joined(2, 4, "tried", Protocol::Sv2));
+    stage.tell(2, left(2, 4));
+    let mut all = names(&mut stage);
+    all.sort();
+    assert_eq!(all, ["other", "proxy.rig", "tried"]);
+
+    let mut ledger = MemoryLedger::new(Retention::default());
+    let at = UnixTime::from_secs(DAWN - 60);
+    let sighting = Sighting {
+        client: ClientKind::Sv2Extended,
+        user_agent: Text::clip("proxy"),
+    };
+    let mut batch = ShareBatch::default();
+    let worker = WorkerId::new("proxy", ADDRESS).unwrap();
+    batch.sighting(&worker, at, sighting);
+    ledger.record(&batch).unwrap();
+    let past = Past::read_at(&ledger, UnixTime::from_secs(DAWN)).unwrap();
+    assert_eq!(names(&mut Stage::new(past)), [""; 0]);
+}

@@ -148,6 +148,7 @@ fn left(at: u64, number: u64) -> News {
     News::Left {
         key: key(number),
         at,
+        vacated: false,
     }
 }
 
