@@ -15,6 +15,10 @@ use crate::program;
 /// regtest.
 const HANDICAP: &str = "100000";
 
+/// How often a translator's pool is listed: it goes on with the next entry when it loses one, and ends
+/// with the last.
+const UPSTREAMS: usize = 12;
+
 /// Starts its CPU miner, one standard channel. `None`, with a word on the terminal, where there is
 /// none.
 pub fn mining_device(pool: &Pool, user: &str) -> Option<Process> {
@@ -73,6 +77,11 @@ impl Translator {
     pub fn log(&self) -> &Process {
         &self.process
     }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
 }
 
 fn config(
@@ -84,6 +93,16 @@ fn config(
     monitoring: SocketAddr,
 ) -> String {
     let (port, upstream, key) = (listen.port(), pool.listen().port(), pool.authority_key());
+    let upstream = format!(
+        r#"
+[[upstreams]]
+address = "127.0.0.1"
+port = {upstream}
+authority_pubkey = "{key}"
+user_identity = "{user}"
+"#
+    );
+    let upstreams = upstream.repeat(UPSTREAMS);
     format!(
         r#"
 downstream_address = "127.0.0.1"
@@ -103,12 +122,6 @@ min_individual_miner_hashrate = 50.0
 shares_per_minute = 60.0
 enable_vardiff = true
 job_keepalive_interval_secs = 60
-
-[[upstreams]]
-address = "127.0.0.1"
-port = {upstream}
-authority_pubkey = "{key}"
-user_identity = "{user}"
-"#
+{upstreams}"#
     )
 }
