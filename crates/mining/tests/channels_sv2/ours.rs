@@ -53,8 +53,8 @@ impl Ours {
             sv2,
         });
         let (now, mut chain) = (Instant::now(), Chain::new(seed, BITS, 2));
-        let mut hub = Hub::new(Arc::clone(&rules), 0x0102_0300);
-        let work = hub.handle_template(given(&mut chain, now));
+        let mut hub = Hub::new(rules.job_ids.clone(), 0x0102_0300);
+        let work = hub.handle_template(now, given(&mut chain, now));
         let session = Sv2Session::new(rules, work.expect("a good template"), now);
         let clock = (now, chain.time);
         let mut ours = Self {
@@ -95,8 +95,13 @@ impl Ours {
         self.chain.time = time + u32::try_from(elapsed).expect("tests are shorter");
         let new = given(&mut self.chain, self.now);
         self.clock = (self.now, self.chain.time);
-        let start = is_begun.then(|| self.hub.begin_tip(&new)).flatten();
-        let full = self.hub.handle_template(new).expect("a good template");
+        let start = is_begun
+            .then(|| self.hub.begin_tip(self.now, &new))
+            .flatten();
+        let full = self
+            .hub
+            .handle_template(self.now, new)
+            .expect("a good template");
         for work in start.into_iter().chain([full]) {
             self.session.handle_work(self.now, &work);
             self.pump();
@@ -104,7 +109,7 @@ impl Ours {
     }
 
     pub(crate) fn refresh(&mut self) {
-        let work = self.hub.refresh().expect("there is a template");
+        let work = self.hub.refresh(self.now).expect("there is a template");
         self.session.handle_work(self.now, &work);
         self.pump();
     }
