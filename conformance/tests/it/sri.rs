@@ -8,6 +8,7 @@ use headframe_conformance::sri::{Client, Found, Kind, REQUIRES_STANDARD_JOBS, Sh
 use headframe_conformance::wait::until_true;
 use headframe_conformance::wallet;
 use headframe_conformance::{Bitcoind, Chain, FoundBlock, Key, Pool};
+use serde_json::{Value, json};
 
 /// A millionth of the network's difficulty, about: a share is some thousand hashes.
 const START: (&str, &str) = ("DIFFICULTY_START", "0.00000095367431640625");
@@ -281,4 +282,59 @@ fn a_block_of_a_reference_client_is_a_block_to_the_node() {
             client.step_until("the new tip", |client| client.is_on(&node.tip()));
         }
     }
+}
+
+/// A block is the node's to judge, whatever its share is: one that comes too late is kept and
+/// followed, one that breaks a rule of consensus is refused and shown. The miner is told what its
+/// own channel says.
+#[test]
+fn what_becomes_of_a_block_is_for_the_node_to_say() {
+    let Some(node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    let pool = Pool::on(&node);
+    let mut client = Client::connect(&pool, 0);
+    let channel = client.open(Kind::Extended, &address(&node, 1), 0.0).channel;
+    let block = |client: &Client, adjust: &dyn Fn(&mut Share)| {
+        let (job, network) = (client.job(channel).0, client.network_target(channel));
+        client.find(channel, job, 0, adjust, |hash| network.is_met_by(hash))
+    };
+
+    // inconclusive: a fork of one block. It wins when the other is gone.
+    let late = block(&client, &|_| {});
+    node.mine(1, &address(&node, 9));
+    let rival = node.tip();
+    client.step_until("the new tip", |client| client.is_on(&rival));
+    assert_refused_alike(&mut client, channel, &late.share, "stale-share");
+    let fate = |hash: BlockHash| fate(&pool, hash);
+    until_true("the fork", || fate(late.hash)["kind"] == "waiting");
+    node.call("invalidateblock", json!([rival]));
+    until_true("the fork as the chain", || {
+        fate(late.hash)["kind"] == "accepted"
+    });
+    assert_eq!(node.tip(), late.hash.to_string());
+
+    // As old as the chain itself.
+    client.step_until("the tip of the fork", |client| client.is_on(&node.tip()));
+    let genesis = node.block(&node.hash_at(0)).header.time;
+    let old = block(&client, &|share| share.time = genesis);
+    assert_refused_alike(&mut client, channel, &old.share, "invalid-share");
+    until_true("a refused block", || fate(old.hash)["kind"] == "refused");
+    assert_eq!(fate(old.hash)["reason"], "time-too-old");
+    pool.log().line("was refused by the node");
+    assert_eq!(node.tip(), late.hash.to_string());
+}
+
+fn assert_refused_alike(client: &mut Client, channel: u32, share: &Share, code: &str) {
+    let judged = client.submit(channel, Kind::Extended, share);
+    assert_eq!(judged.client, Err(code.to_owned()));
+    assert_eq!(judged.pool, Err(code.to_owned()));
+}
+
+/// What the dashboard says became of a block.
+fn fate(pool: &Pool, hash: BlockHash) -> Value {
+    let blocks = pool.api("blocks");
+    let mut blocks = blocks["blocks"].as_array().into_iter().flatten();
+    let block = blocks.find(|block| block["hash"] == hash.to_string());
+    block.map_or(Value::Null, |block| block["fate"].clone())
 }
