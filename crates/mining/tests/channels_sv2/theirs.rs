@@ -162,46 +162,14 @@ impl Theirs {
     fn take(&mut self, message: MiningMessage<'_>) {
         match message {
             MiningMessage::OpenStandardMiningChannelSuccess(open) => {
-                let prefix = self.allocator.allocate_standard().expect("256 are enough");
-                let mut channel = StandardChannel::new_for_pool(
-                    open.channel_id,
-                    String::new(),
-                    prefix,
-                    any_target(),
-                    1.0,
-                    1,
-                    SHARES_PER_MINUTE,
-                    String::new(),
-                    None,
-                )
-                .expect("a channel");
-                channel
-                    .set_target(Target::from_le_bytes(open.target.to_le_bytes()))
-                    .expect("a target");
-                let channel = Channel::Standard(channel);
+                let target = Target::from_le_bytes(open.target.to_le_bytes());
+                let channel = self.standard(open.channel_id, target);
                 self.add(open.channel_id, open.group_channel_id, channel);
             }
             MiningMessage::OpenExtendedMiningChannelSuccess(open) => {
                 assert_eq!(open.extranonce_size, ROLLED_LEN);
-                let prefix = self.allocator.allocate_extended(ROLLED_LEN.into());
-                let mut channel = ExtendedChannel::new_for_pool(
-                    open.channel_id,
-                    String::new(),
-                    prefix.expect("256 are enough"),
-                    any_target(),
-                    1.0,
-                    self.settings.is_rolling_allowed,
-                    ROLLED_LEN,
-                    1,
-                    SHARES_PER_MINUTE,
-                    String::new(),
-                    None,
-                )
-                .expect("a channel");
-                channel
-                    .set_target(Target::from_le_bytes(open.target.to_le_bytes()))
-                    .expect("a target");
-                let channel = Channel::Extended(channel);
+                let target = Target::from_le_bytes(open.target.to_le_bytes());
+                let channel = self.extended(open.channel_id, target);
                 self.add(open.channel_id, open.group_channel_id, channel);
             }
             MiningMessage::NewMiningJob(job) => {
@@ -230,20 +198,51 @@ impl Theirs {
             MiningMessage::SetNewPrevHash(tip) => self.take_tip(&tip),
             MiningMessage::SetTarget(message) => {
                 let target = Target::from_le_bytes(message.maximum_target.to_le_bytes());
-                match self.channels.get_mut(&message.channel_id) {
-                    Some(Channel::Standard(channel)) => {
-                        channel.set_target(target).expect("above 0");
-                    }
-                    Some(Channel::Extended(channel)) => {
-                        channel.set_target(target).expect("above 0");
-                    }
-                    None => panic!("a target for nobody"),
-                }
+                let channel = self.channels.get_mut(&message.channel_id);
+                channel.expect("the channel is open").set_target(target);
             }
             // Answers are compared where they are asked for.
             MiningMessage::SubmitSharesSuccess(_) | MiningMessage::SubmitSharesError(_) => {}
             other => panic!("our server sent {}", other.info().name),
         }
+    }
+
+    fn standard(&mut self, id: u32, target: Target) -> Channel {
+        let prefix = self.allocator.allocate_standard();
+        let channel = StandardChannel::new_for_pool(
+            id,
+            String::new(),
+            prefix.expect("256 are enough"),
+            any_target(),
+            1.0,
+            1,
+            SHARES_PER_MINUTE,
+            String::new(),
+            None,
+        );
+        let mut channel = Channel::Standard(channel.expect("a channel"));
+        channel.set_target(target);
+        channel
+    }
+
+    fn extended(&mut self, id: u32, target: Target) -> Channel {
+        let prefix = self.allocator.allocate_extended(ROLLED_LEN.into());
+        let channel = ExtendedChannel::new_for_pool(
+            id,
+            String::new(),
+            prefix.expect("256 are enough"),
+            any_target(),
+            1.0,
+            self.settings.is_rolling_allowed,
+            ROLLED_LEN,
+            1,
+            SHARES_PER_MINUTE,
+            String::new(),
+            None,
+        );
+        let mut channel = Channel::Extended(channel.expect("a channel"));
+        channel.set_target(target);
+        channel
     }
 
     fn add(&mut self, id: u32, group: u32, channel: Channel) {
@@ -365,6 +364,15 @@ impl Theirs {
             }
         };
         self.jobs.insert((id, our_id), job);
+    }
+}
+
+impl Channel {
+    fn set_target(&mut self, target: Target) {
+        match self {
+            Self::Standard(channel) => channel.set_target(target).expect("above 0"),
+            Self::Extended(channel) => channel.set_target(target).expect("above 0"),
+        }
     }
 }
 
