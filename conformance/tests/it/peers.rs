@@ -10,6 +10,9 @@ use headframe_conformance::{Bitcoind, Chain, FoundBlock, Key, Miner, Pool};
 const GONE: &str = "the node gives no templates";
 const BACK: &str = "the node gives templates again";
 
+/// What the translator prints when miners may come, each time that it has found its pool.
+const LISTENS: &str = "Translator Proxy: listening on";
+
 /// Nothing that it is sent makes it panic, and it mines on when the node was away. A device of this
 /// kind ends with its connection; whoever starts it again after the pool was away mines on.
 #[test]
@@ -111,14 +114,20 @@ fn translate(aggregate: bool, extensions: &[u16]) {
         return;
     };
     let url = format!("stratum+tcp://{}", translator.listen);
-    // They come back by themselves until the translator listens.
     let names = ["rig1", "rig2"];
-    let _miners = names.map(|name| Miner::at(&url, name, &["--throttle", "10"]));
+    let start_miners = || names.map(|name| Miner::at(&url, name, &["--throttle", "10"]));
+    translator.log().line(LISTENS);
+    let miners = start_miners();
     wait_for_blocks(&node, &address);
     restart_node(&mut node, &pool);
     wait_for_blocks(&node, &address);
+    let printed = translator.log().printed();
     pool.kill();
     pool.restart();
+    // It has sent its miners away, who would be longer and longer in coming back.
+    drop(miners);
+    translator.log().line_after(printed, LISTENS);
+    let _miners = start_miners();
     wait_for_blocks(&node, &address);
     if !extensions.is_empty() {
         for name in names {
