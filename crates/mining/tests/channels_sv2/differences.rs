@@ -7,6 +7,7 @@ pub(crate) enum Known {
     LateBlock,
     UnruledBlock,
     BlockAgain,
+    BlockBelowTarget,
     LengthFirst,
     TimeAhead,
     JobsKept,
@@ -39,7 +40,7 @@ impl Known {
     ];
 }
 
-pub(crate) const LIST: [Difference; 12] = [
+pub(crate) const LIST: [Difference; 13] = [
     Difference {
         known: Known::LateBlock,
         what: "a block on a job of the last tip",
@@ -60,6 +61,13 @@ pub(crate) const LIST: [Difference; 12] = [
         theirs: "the same code as the first time",
         ours: "`duplicate-share`",
         why: "what was submitted to the node is remembered, however the share was judged (R-18)",
+    },
+    Difference {
+        known: Known::BlockBelowTarget,
+        what: "a block that misses its job's target, which is harder than the network's only where the client's `max_target` is",
+        theirs: "accepted, with the credit of the target",
+        ours: "`difficulty-too-low`, and it is submitted",
+        why: "the work of the target was not proven; the block counts all the same (MP-74, MP-75)",
     },
     Difference {
         known: Known::LengthFirst,

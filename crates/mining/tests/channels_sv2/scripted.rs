@@ -11,7 +11,7 @@ use headframe_work::{Rung, Target as OurTarget};
 use crate::differences::{Known, LIST};
 use crate::ours::EASIEST;
 use crate::theirs::{self, CLOSE, SHARES_REMEMBERED, Settings};
-use crate::{Flaw, Pair, Proof, Verdict, Wanted};
+use crate::{Flaw, Pair, Proof, Verdict, Wanted, block};
 
 const GOOD: Wanted = Wanted {
     proof: Proof::Share,
@@ -121,6 +121,33 @@ fn a_rolled_version_is_work_here() {
     let refused = Verdict::rejected("version-rolling-not-allowed");
     assert_eq!(judge(&mut pair, 0, rolled), [Verdict::accepted(), refused]);
     is_listed(Known::FixedVersion, &["version-rolling-not-allowed"]);
+}
+
+#[test]
+fn a_block_earns_no_more_than_it_proves_here() {
+    let mut pair = Pair::new(7);
+    let (user, mut harder) = (address(1).to_string(), [0xff; 32]);
+    harder[30..].fill(0);
+    let miner = &mut pair.ours.miner;
+    miner.open_extended(&user, 0.0, U256::from_le_bytes(harder), 2);
+    pair.ours.pump();
+    pair.mirror();
+    let id = pair.ours.miner.opened[1];
+    let job = pair.ours.miner.channels[&id].job().clone();
+    assert!(job.target < job.network_target());
+    let found = Wanted {
+        proof: Proof::Block,
+        ..GOOD
+    };
+    let sent = pair.find(id, true, found, &job);
+    for nonce in [&sent.ours, &sent.theirs] {
+        assert!(!job.target.is_met_by(nonce.hash()));
+    }
+    let ours = pair.ours.submit(id, true, &sent.ours);
+    assert_eq!(ours, block("difficulty-too-low"));
+    let theirs = pair.theirs.submit(id, true, &sent.theirs);
+    assert_eq!((theirs.code, theirs.is_block), (None, true));
+    is_listed(Known::BlockBelowTarget, &["difficulty-too-low"]);
 }
 
 /// The target of a channel of ours that is opened with a hash rate.
