@@ -31,7 +31,7 @@ pub(crate) struct Desk {
     /// Jobs made since the present work came, so that channels with equal payouts share them: one
     /// for each number and length of the extranonce.
     jobs: HashMap<Payout, Vec<(JobId, Arc<Job>)>>,
-    /// The staged job that was last put on its tip, before and after.
+    /// The staged job that the present work puts on its tip, before and after.
     activated: Option<(Arc<Job>, Arc<Job>)>,
 }
 
@@ -90,6 +90,7 @@ impl Desk {
         }
         self.work = Arc::clone(work);
         self.jobs.clear();
+        self.activated = None;
         true
     }
 

@@ -1,5 +1,6 @@
 //! The next block's empty job is there before the block is (R-14, MP-10, MP-13).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use headframe_testkit::{Chain, Pool, PoolSettings, RootSource};
@@ -304,4 +305,26 @@ fn an_unusable_template_is_worked_on_without_its_transactions() {
         // Another one on the same tip changes nothing.
         assert!(pool.hub.handle_unusable(pool.now, new).is_none());
     }
+}
+
+/// A job that was sent ahead is not held for longer than others: at the second tip after its own.
+#[test]
+fn what_a_tip_was_begun_with_is_let_go() {
+    let mut pool = pool();
+    with_channel(&mut pool, true, 1);
+    pool.advance(2 * SECOND);
+    pool.chain.advance();
+    let new = pool.node_template();
+    let start = pool.hub.begin_tip(&new).expect("it was staged");
+    let held = Arc::downgrade(&start.prepared);
+    pool.give_work(&start);
+    drop(start);
+    let full = pool.hub.handle_template(new).expect("a good template");
+    pool.give_work(&full);
+    drop(full);
+    assert!(held.strong_count() > 0, "late shares may be blocks");
+    for _ in 0..2 {
+        pool.new_tip();
+    }
+    assert_eq!(held.strong_count(), 0);
 }
