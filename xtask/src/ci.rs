@@ -30,6 +30,7 @@ pub(crate) fn run(root: &Path, extent: Extent) -> Result {
     step("tidy", || tidy::run(root))?;
     step("conformance", || conformance(root, extent))?;
     if extent == Extent::Full {
+        step("simulator", || simulator(root))?;
         step("mutations", || mutations::run(root, &[]))?;
         step("fuzzing", || fuzz(root))?;
         step("benches", || bench::run(root))?;
@@ -83,6 +84,13 @@ fn conformance(root: &Path, extent: Extent) -> Result {
         test.env(EVERY_PAIRING, "full");
     }
     run::run(&mut test)
+}
+
+/// A pool of a thousand sessions for simulated days. The usual tests have minutes of it.
+fn simulator(root: &Path) -> Result {
+    let mut test = cargo(&["test", "--release", "--package", "headframe-mining"]);
+    test.args(["--test", "simulator", "--", "--ignored", "--nocapture"]);
+    run::run(test.current_dir(root))
 }
 
 /// Every target for a while, on the nightly compiler that the sanitizers need. Finds land in

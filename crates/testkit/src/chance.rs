@@ -23,6 +23,22 @@ impl Chance {
         (self.number() >> 16) % end.max(1)
     }
 
+    /// A number from 0 up to, not including, 1.
+    pub fn fraction(&mut self) -> f64 {
+        (self.number() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Whether something of this probability happens.
+    pub fn happens(&mut self, probability: f64) -> bool {
+        self.fraction() < probability
+    }
+
+    /// A waiting time for something that comes by chance, once in `mean` seconds.
+    pub fn wait(&mut self, mean: f64) -> core::time::Duration {
+        let seconds = -mean * (1.0 - self.fraction()).ln();
+        core::time::Duration::from_secs_f64(seconds.clamp(1e-6, 1e9))
+    }
+
     /// `N` bytes.
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         core::array::from_fn(|_| (self.number() >> 32) as u8)

@@ -8,6 +8,7 @@
 mod chain;
 mod chance;
 mod pool;
+pub mod simulator;
 mod sv1_miner;
 mod sv2_miner;
 pub mod transcript;

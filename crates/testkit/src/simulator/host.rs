@@ -1,0 +1,218 @@
+//! The pool without its sessions: hub, ledger, what is published, and the witness of it all.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headframe_channels::{DifficultySettings, ExtranoncePrefix};
+use headframe_mining::server::{
+    FoundBlock, Hub, JobIds, NewTemplate, PoolRules, PoolWork, SessionEvent, ShareEvent, Sv2Rules,
+};
+use headframe_work::{Network, PayoutPolicy, PoolTag};
+
+use super::ledger::ModelLedger;
+use super::schedule::{Event, Schedule};
+use super::users::Users;
+use super::witness::{Violation, Witness, ensure};
+use crate::{Chance, address};
+
+/// While the node has no other template, work is numbered anew this often.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// Hub, ledger and witness.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) schedule: Schedule,
+    pub(super) chance: Chance,
+    pub(super) rules: Arc<PoolRules>,
+    pub(super) ledger: ModelLedger,
+    pub(super) witness: Witness,
+    pub(super) users: Users,
+    /// Blocks that were handed out, with the hash before each, for the node.
+    pub(super) found: Vec<(bitcoin::BlockHash, bitcoin::BlockHash)>,
+    hub: Hub,
+    /// What every session is given when it looks; whether it is the full work on its tip.
+    newest: Option<(Arc<PoolWork>, bool)>,
+    /// Templates that the hub's task is making ready.
+    preparing: VecDeque<NewTemplate>,
+}
+
+impl Host {
+    pub(super) fn new(
+        schedule: Schedule,
+        chance: Chance,
+        first_job_id: u32,
+        difficulty: DifficultySettings,
+    ) -> Self {
+        let rules = Arc::new(PoolRules {
+            payouts: PayoutPolicy {
+                network: Network::Regtest,
+                fee: None,
+                plain_names: Some(address(0)),
+            },
+            tag: PoolTag::new("/simulator/").expect("printable and short"),
+            process: [9, 8, 7, 6],
+            difficulty,
+            job_ids: JobIds::new(first_job_id),
+            sv2: Sv2Rules::default(),
+        });
+        Self {
+            schedule,
+            chance,
+            hub: Hub::new(Arc::clone(&rules), u32::MAX - 500),
+            rules,
+            ledger: ModelLedger::new(),
+            witness: Witness::new(),
+            users: Users::new(),
+            found: Vec::new(),
+            newest: None,
+            preparing: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.schedule.now()
+    }
+
+    /// What a session that looks now is given, and whether it is the full work on its tip.
+    pub(super) fn newest(&self) -> (Arc<PoolWork>, bool) {
+        self.newest
+            .clone()
+            .expect("the node begins with a template")
+    }
+
+    /// The node has another template. True when something was published.
+    pub(super) fn take_template(&mut self, new: NewTemplate) -> Result<bool, Violation> {
+        if !self.preparing.is_empty() {
+            self.preparing.push_back(new);
+            return Ok(false);
+        }
+        let Some(start) = self.hub.begin_tip(&new) else {
+            return self.prepare(new);
+        };
+        self.publish(&start, false)?;
+        self.preparing.push_back(new);
+        let wait = Duration::from_micros(self.chance.below(20_000));
+        self.schedule.after(wait, Event::Prepared);
+        Ok(true)
+    }
+
+    /// A template has been made ready.
+    pub(super) fn finish_template(&mut self) -> Result<bool, Violation> {
+        let Some(new) = self.preparing.pop_front() else {
+            return Ok(false);
+        };
+        let mut is_published = self.prepare(new)?;
+        let waiting = core::mem::take(&mut self.preparing);
+        for new in waiting {
+            is_published |= self.take_template(new)?;
+        }
+        Ok(is_published)
+    }
+
+    /// Numbers the work anew, if nothing came since the work numbered `id`.
+    pub(super) fn refresh(&mut self, id: u32) -> Result<bool, Violation> {
+        if self.newest().0.job_id.get() != id {
+            return Ok(false);
+        }
+        match self.hub.refresh() {
+            Some(work) => self.publish(&work, true).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    pub(super) fn lease(&mut self, connection: u64) -> Result<ExtranoncePrefix, Violation> {
+        let prefix = self.hub.lease_prefix().ok_or("all prefixes are out")?;
+        self.witness.lease(prefix, connection)?;
+        Ok(prefix)
+    }
+
+    /// A prefix is back at the hub.
+    pub(super) fn give_back(&mut self, prefix: ExtranoncePrefix) {
+        self.hub.give_back_prefix(prefix);
+        self.witness.rest(prefix);
+    }
+
+    /// What a session told the pool. `past` is what a miner that has joined had before.
+    pub(super) fn take_event(
+        &mut self,
+        connection: u64,
+        event: &SessionEvent,
+        user: Option<&str>,
+    ) -> Result<(), Violation> {
+        match event {
+            SessionEvent::PrefixReturned(prefix) => {
+                self.witness.release(*prefix, connection)?;
+                let wait = Duration::from_millis(self.chance.below(200));
+                self.schedule.after(wait, Event::GiveBack(*prefix));
+            }
+            SessionEvent::Share(share) => self.take_share(connection, share),
+            SessionEvent::Block(found) => self.take_block(found),
+            SessionEvent::Settled { settled, .. } => {
+                let now = self.now();
+                if let Some(user) = user {
+                    self.hub.remember(now, user, *settled);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What the miner `user` had when it was here last.
+    pub(super) fn recall(&self, user: &str) -> Option<headframe_channels::Settled> {
+        self.hub.recall(self.now(), user)
+    }
+
+    /// What is true after every event.
+    pub(super) fn check(&self) -> Result<(), Violation> {
+        let (given, accepted) = (self.ledger.given(), self.witness.accepted);
+        ensure(given == accepted, || {
+            format!("the ledger was given {given:?} of {accepted:?}")
+        })?;
+        let (out, known) = (self.hub.prefixes_in_use(), self.witness.prefixes());
+        ensure(out == known, || {
+            format!("R-6: the hub has {out} prefixes in use, and {known} are")
+        })
+    }
+
+    /// The end: nothing is worked on any more.
+    pub(super) fn close(&mut self) {
+        self.hub = Hub::new(Arc::clone(&self.rules), 0);
+        self.newest = None;
+        self.preparing.clear();
+    }
+
+    fn prepare(&mut self, new: NewTemplate) -> Result<bool, Violation> {
+        let work = match self.hub.handle_template(new.clone()) {
+            Ok(work) => Some(work),
+            Err(_) => self.hub.handle_unusable(new),
+        };
+        match work {
+            Some(work) => self.publish(&work, true).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn publish(&mut self, work: &Arc<PoolWork>, is_full: bool) -> Result<(), Violation> {
+        self.witness.publish(self.now(), work)?;
+        self.newest = Some((Arc::clone(work), is_full));
+        let refresh = Event::Refresh(work.job_id.get());
+        self.schedule.after(REFRESH, refresh);
+        Ok(())
+    }
+
+    fn take_share(&mut self, connection: u64, share: &ShareEvent) {
+        if let Ok(credit) = share.outcome {
+            let (now, sequence) = (self.now(), share.sequence);
+            let write = self.ledger.take(now, connection, sequence, credit.work());
+            if let Some(at) = write {
+                self.schedule.at(at, Event::Write);
+            }
+        }
+    }
+
+    fn take_block(&mut self, found: &FoundBlock) {
+        self.found.push((found.block.header.prev_hash, found.hash));
+    }
+}
