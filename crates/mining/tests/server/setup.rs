@@ -192,9 +192,9 @@ fn a_second_setup_ends_the_connection() {
 }
 
 /// ESP-Miner's Bug B: it submits what it has left from the last connection before it opens a
-/// channel. Errors are harmless to it, disconnects are not (esp-miner 5.9).
+/// channel. It leaves if the answer to that comes before the channel is open.
 #[test]
-fn a_share_before_any_channel_is_an_error_and_no_more() {
+fn a_share_before_any_channel_is_not_answered() {
     let mut pool = pool();
     let nonce = nonce(&pool);
     let link = pool.connect_sv2();
@@ -206,9 +206,13 @@ fn a_share_before_any_channel_is_an_error_and_no_more() {
     pool.pump();
     let miner = &pool.sv2[link].miner;
     for sequence in sequences {
-        assert_eq!(miner.rejection(sequence), Some("invalid-channel-id"));
+        assert_eq!(miner.rejection(sequence), None);
     }
     assert_eq!(miner.opened.len(), 1);
+    let late = pool.sv2[link].miner.submit_as(0, true, &nonce);
+    pool.pump();
+    let miner = &pool.sv2[link].miner;
+    assert_eq!(miner.rejection(late), Some("invalid-channel-id"));
 }
 
 /// FR-57, FR-58: what is not known is not answered, and harms nothing.

@@ -35,6 +35,9 @@ const SETUP_WITHIN: Duration = Duration::from_secs(10);
 /// miner (MP-32).
 const CHANNEL_WITHIN: Duration = Duration::from_secs(120);
 
+/// The id of a connection's first channel.
+const FIRST_ID: u32 = 1;
+
 /// A time that no connection sees: the timer where there is nothing to look at.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -103,7 +106,7 @@ impl Sv2Session {
             groups: Groups::default(),
             extensions: Extensions::default(),
             workers: Workers::default(),
-            next_id: 1,
+            next_id: FIRST_ID,
             opened_on_tip: 0,
             look_at: now + NEVER,
             stage_at: None,
@@ -296,6 +299,10 @@ impl Sv2Session {
         for (seat, shares) in shares {
             self.desk.tell(SessionEvent::NotDurable { seat, shares });
         }
+    }
+
+    fn has_had_channels(&self) -> bool {
+        self.next_id > FIRST_ID
     }
 
     /// An id that was never used; whoever opens a channel has checked that there is one.

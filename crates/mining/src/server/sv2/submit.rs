@@ -73,8 +73,13 @@ impl<'a> Submitted<'a> {
 }
 
 impl Sv2Session {
-    /// An error goes out at once; an acceptance waits for the ledger.
+    /// An error goes out at once; an acceptance waits for the ledger. Before the connection has
+    /// had a channel there is no answer: ESP-Miner, which goes on with its old work when it comes back,
+    /// takes whatever comes before the answer to its request for a channel for a refusal, and leaves.
     pub(super) fn handle_submit(&mut self, now: Instant, submitted: &Submitted<'_>) {
+        if !self.has_had_channels() {
+            return;
+        }
         if let Err(error_code) = self.judge(now, submitted) {
             let error = SubmitSharesError {
                 channel_id: submitted.channel_id,
