@@ -319,7 +319,8 @@ impl Pool {
 }
 
 impl<S: Server, D: Device> Connection<S, D> {
-    fn new(session: S, miner: D) -> Self {
+    /// A connection over which nothing has gone yet.
+    pub fn new(session: S, miner: D) -> Self {
         Self {
             session,
             miner,
@@ -361,14 +362,15 @@ impl<S: Server, D: Device> Connection<S, D> {
     }
 
     /// The client is gone.
-    fn close(mut self, now: Instant, hub: &mut Hub) {
+    pub fn close(mut self, now: Instant, hub: &mut Hub) {
         self.session.handle_closed();
         while let Some(event) = self.session.poll_event() {
             self.note_event(now, None, hub, event);
         }
     }
 
-    fn next_timer(&self) -> Option<Instant> {
+    /// When there is something to do though nothing comes.
+    pub fn next_timer(&self) -> Option<Instant> {
         if self.fault.is_some() {
             return None;
         }
@@ -376,7 +378,8 @@ impl<S: Server, D: Device> Connection<S, D> {
         commits.chain(self.session.poll_timeout()).min()
     }
 
-    fn step(&mut self, now: Instant, commit_after: Option<Duration>, hub: &mut Hub) -> bool {
+    /// Carries bytes both ways once, and does what is due. False when there was nothing to carry.
+    pub fn step(&mut self, now: Instant, commit_after: Option<Duration>, hub: &mut Hub) -> bool {
         if self.fault.is_some() {
             return false;
         }
