@@ -3,8 +3,8 @@
 //! The server fills a [`Snapshot`] about once a second and a [`History`] once a bucket; the
 //! dashboard, the JSON API and the metrics are made from these two values and from nothing else.
 //! There is no logic here, no socket, and no type of another crate: whoever reads the JSON can
-//! read this crate as its reference. Commands (things that the outside may ask of a pool) do not
-//! exist yet; everything here is read-only.
+//! read this crate as its reference. Everything there is read-only. What the operator may ask of a
+//! running pool over its control socket is in [`ControlRequest`], and only observes as well.
 //!
 //! # Conventions
 //!
@@ -26,6 +26,7 @@
 mod alarm;
 mod block;
 mod connect;
+mod control;
 mod history;
 mod miner;
 mod node;
@@ -35,6 +36,7 @@ mod snapshot;
 pub use alarm::{Alarm, Severity};
 pub use block::{Block, BlockCounts, BlockFate};
 pub use connect::{Connect, Listener, ListenerProtocol};
+pub use control::{ControlRefusal, ControlRequest, TraceRequest};
 pub use history::{History, Series};
 pub use miner::{
     ChannelKind, Encryption, Miner, MinerCounts, MinerState, Protocol, Silence, SilenceCause,

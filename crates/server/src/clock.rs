@@ -31,10 +31,25 @@ pub struct Utc(pub UnixTime);
 
 impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.date();
+        let (hours, minutes, _) = self.time();
+        write!(f, "{year}-{month:02}-{day:02} {hours:02}:{minutes:02} UTC")
+    }
+}
+
+impl Utc {
+    /// As RFC 3339 has it: `2026-11-22T23:05:00Z`.
+    pub(crate) fn rfc_3339(self) -> String {
+        let (year, month, day) = self.date();
+        let (hours, minutes, seconds) = self.time();
+        format!("{year}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}Z")
+    }
+
+    /// Year, month and day.
+    fn date(self) -> (u32, u32, u32) {
         const DAYS_OF_400_YEARS: u32 = 146_097;
-        let (days, seconds) = (self.0.as_secs() / 86_400, self.0.as_secs() % 86_400);
         // Days since 1 March of the year 0, so that a leap day is the last of its year.
-        let days = days + 719_468;
+        let days = self.0.as_secs() / 86_400 + 719_468;
         let (era, day) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
         let day = day - (365 * year + year / 4 - year / 100);
@@ -44,9 +59,13 @@ impl fmt::Display for Utc {
             0..=9 => (month + 3, 0),
             _ => (month - 9, 1),
         };
-        let year = era * 400 + year + carry;
-        let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
-        write!(f, "{year}-{month:02}-{day:02} {hours:02}:{minutes:02} UTC")
+        (era * 400 + year + carry, month, day)
+    }
+
+    /// Hours, minutes and seconds.
+    fn time(self) -> (u32, u32, u32) {
+        let seconds = self.0.as_secs() % 86_400;
+        (seconds / 3_600, seconds / 60 % 60, seconds % 60)
     }
 }
 
@@ -84,5 +103,7 @@ mod tests {
         ] {
             assert_eq!(Utc(UnixTime::from_secs(seconds)).to_string(), date);
         }
+        let last = Utc(UnixTime::from_secs(1_735_689_599));
+        assert_eq!(last.rfc_3339(), "2024-12-31T23:59:59Z");
     }
 }

@@ -25,6 +25,7 @@ use crate::ledger::{Entry, LedgerHandle};
 use crate::limits::{Guest, Source, Visit};
 use crate::news::News;
 use crate::panic::{Panicked, unless_panic};
+use crate::trace::{Tap, Tracer};
 use crate::wire::{End, Wire};
 
 /// The least time between two looks at a session's timers: one that named a time in the past for
@@ -44,6 +45,7 @@ pub(crate) struct PoolLinks {
     pub(crate) ledger: LedgerHandle,
     pub(crate) found: FoundSender,
     pub(crate) news: mpsc::Sender<News>,
+    pub(crate) tracer: Arc<Tracer>,
     pub(crate) shutdown: CancellationToken,
     /// Lines of the log about miners that come and go.
     pub(crate) arrivals: Arc<Hush>,
@@ -58,6 +60,7 @@ pub(crate) struct Connection {
     pool: PoolLinks,
     dues: Dues,
     guest: Guest,
+    tap: Tap,
     /// The session's timers are not looked at before this time.
     timers_at: Instant,
 }
@@ -86,6 +89,7 @@ impl Connection {
         Self {
             dues: Dues::new(id, ledger, hub, pool.news.clone()),
             guest: Guest::new(visit, pool.rules.difficulty.shares_per_minute),
+            tap: Tap::new(Arc::clone(&pool.tracer), id, wire.protocol()),
             peer,
             wire,
             pool,
@@ -104,6 +108,7 @@ impl Connection {
             self.dues.leave_all();
         }
         self.tell_end(&end);
+        self.tap.end(end.by());
         self.wire.shutdown(SHUTDOWN_DEADLINE).await;
         self.dues.settle().await;
     }
@@ -124,7 +129,7 @@ impl Connection {
         self.dues.tell();
         // What was queued for the miner is written if it can be; an error is already what ends the
         // connection.
-        let _ = self.wire.queue_output();
+        let _ = self.wire.queue_output(&mut self.tap);
     }
 
     fn tell_end(&self, end: &End) {
@@ -155,6 +160,9 @@ impl Connection {
 
     async fn serve(&mut self) -> Result<(), End> {
         loop {
+            if self.tap.is_outdated() {
+                self.tap.look(|| self.dues.users().collect());
+            }
             self.take_messages().await?;
             self.settle().await?;
             if self.wire.is_finished() {
@@ -238,7 +246,7 @@ impl Connection {
                 return Ok(());
             }
             let now = Instant::now();
-            let Some(cost) = self.wire.handle_message(now)? else {
+            let Some(cost) = self.wire.handle_message(now, &mut self.tap)? else {
                 return Ok(());
             };
             self.guest.handle_message(now, cost);
@@ -250,7 +258,7 @@ impl Connection {
     async fn settle(&mut self) -> Result<(), End> {
         self.take_events().await;
         self.dues.offer();
-        Ok(self.wire.queue_output()?)
+        Ok(self.wire.queue_output(&mut self.tap)?)
     }
 
     async fn take_events(&mut self) {
@@ -271,6 +279,7 @@ impl Connection {
                 SessionEvent::PrefixReturned(prefix) => self.dues.give_back_prefix(prefix),
                 SessionEvent::Difficulty { seat, rung } => self.dues.note_difficulty(seat, rung),
                 SessionEvent::NameRefused { user, reason } => {
+                    self.tap.handle_user(&user);
                     let (peer, at) = (self.peer, wall_clock());
                     let faults = &self.pool.faults;
                     faults.tell(format_args!("{peer} is not served as {user:?}: {reason}"));
@@ -321,6 +330,7 @@ impl Connection {
     }
 
     async fn join(&mut self, joined: Box<Joined>) {
+        self.tap.handle_user(&joined.miner.user);
         self.guest.handle_opened();
         if let Some(past) = self.pool.hub.recall(&joined.miner.user).await {
             self.wire.handle_past(Instant::now(), joined.seat, past);

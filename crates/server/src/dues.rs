@@ -111,6 +111,11 @@ impl Dues {
         self.seats.get(&seat)
     }
 
+    /// The user names of those who are here.
+    pub(crate) fn users(&self) -> impl Iterator<Item = &str> {
+        self.seats.values().map(|seat| seat.worker.user())
+    }
+
     /// The number of the last share that the ledger is owed or was given.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence

@@ -13,6 +13,7 @@ mod blocks;
 mod board;
 mod clock;
 mod connection;
+mod control;
 mod dues;
 mod hub;
 mod hush;
@@ -28,12 +29,14 @@ mod rejection;
 mod settings;
 #[cfg(test)]
 mod silent;
+mod trace;
 mod vital;
 mod wire;
 
 pub use blocks::LeftBlocks;
 pub use board::{Board, Feed, Waiting};
 pub use clock::{Started, Utc};
+pub use control::CONTROL_SOCKET;
 pub use headframe_channels::DifficultySettings;
 pub use headframe_mining::server::Sv2Rules;
 pub use headframe_transport::Protocols;

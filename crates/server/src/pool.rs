@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use headframe_api::Snapshot;
 use headframe_channels::DifficultySettings;
 use headframe_ledger::{Ban, Ledger, LedgerError};
 use headframe_mining::server::{Hub, JobIds, PoolRules};
@@ -25,6 +26,7 @@ use crate::blocks::{FoundSender, Journal, Left};
 use crate::board::{Board, Past};
 use crate::clock::wall_clock;
 use crate::connection::PoolLinks;
+use crate::control::Control;
 use crate::hub::HubTask;
 use crate::hush::Hush;
 use crate::keys::KeySets;
@@ -35,6 +37,7 @@ use crate::listener::Reception;
 use crate::news::News;
 use crate::random::random_bytes;
 use crate::settings::{ListenSettings, Settings};
+use crate::trace::Tracer;
 use crate::vital::Vital;
 use crate::{blocks, ledger};
 
@@ -127,6 +130,7 @@ impl Pool {
             bound.map_or_else(|_| asked.address.port(), |bound| bound.port())
         }));
         let vital = Vital::new(shutdown.clone());
+        let snapshots = board.snapshots();
         let keeping = Keeping {
             data_directory: parts.data_directory,
             network: settings.payouts.network,
@@ -144,6 +148,8 @@ impl Pool {
             status: node.status,
             keys,
             ways,
+            snapshots,
+            data_directory: parts.data_directory.to_owned(),
         };
         if let Err(error) = pool.open(opening, &vital).await {
             pool.shutdown.cancel();
@@ -162,6 +168,8 @@ impl Pool {
             status,
             keys,
             ways,
+            snapshots,
+            data_directory,
         } = opening;
         let job_ids = JobIds::new(u32::from_be_bytes(random_bytes()));
         let hub = Hub::new(job_ids.clone(), u32::from_be_bytes(random_bytes()));
@@ -176,6 +184,14 @@ impl Pool {
             let _guard = hub_guard;
             hub.run(work_sender, hub_stop).await;
         });
+        let tracer = Arc::new(Tracer::default());
+        let control = Control {
+            tracer: Arc::clone(&tracer),
+            snapshots,
+            network: settings.payouts.network,
+            shutdown: self.shutdown.clone(),
+        };
+        self.tasks.spawn(control.serve(data_directory));
         let door = door(&settings, &ways);
         let news = ways.news.clone();
         let reception = Reception {
@@ -186,6 +202,7 @@ impl Pool {
                 ledger: ways.ledger,
                 found: ways.found,
                 news: ways.news,
+                tracer,
                 shutdown: self.shutdown.clone(),
                 arrivals: Arc::new(Hush::new(Instant::now())),
                 faults: Arc::new(Hush::new(Instant::now())),
@@ -292,6 +309,8 @@ struct Opening {
     status: watch::Receiver<NodeStatus>,
     keys: KeySets,
     ways: Ways,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    data_directory: PathBuf,
 }
 
 impl Keeping<'_> {

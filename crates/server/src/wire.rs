@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use headframe_channels::{ChannelId, ExtranoncePrefix, Settled};
 use headframe_mining::server::{
-    PoolRules, PoolWork, SessionEvent, Sv1Fault, Sv1Session, Sv2Fault, Sv2Session,
+    PoolRules, PoolWork, Protocol, SessionEvent, Sv1Fault, Sv1Session, Sv2Fault, Sv2Session,
 };
 use headframe_sv2_wire::mining::{
     OpenExtendedMiningChannel, OpenStandardMiningChannel, UpdateChannel,
@@ -16,6 +16,7 @@ use headframe_sv2_wire::{Frame, Message as _};
 use headframe_transport::{Filled, FrameStream, LineStream, TransportError};
 
 use crate::limits::Cost;
+use crate::trace::{From as SaidBy, Tap};
 
 /// A connection of either protocol.
 #[derive(Debug)]
@@ -80,6 +81,20 @@ impl From<Sv2Fault> for End {
 }
 
 impl End {
+    /// Who ended it. A connection that is lost is the client's.
+    pub(crate) fn by(&self) -> SaidBy {
+        match self {
+            Self::Closed | Self::Transport(TransportError::Io(_)) => SaidBy::Client,
+            Self::Finished
+            | Self::Shutdown
+            | Self::Fault(_)
+            | Self::Undecodable(_)
+            | Self::Banned
+            | Self::Panicked
+            | Self::Transport(_) => SaidBy::Pool,
+        }
+    }
+
     /// Whether it came of bytes that cannot be decoded.
     pub(crate) fn is_undecodable(&self) -> bool {
         match self {
@@ -114,6 +129,13 @@ impl Wire {
     pub(crate) fn sv2(stream: FrameStream, rules: Arc<PoolRules>, work: Arc<PoolWork>) -> Self {
         let session = Sv2Session::new(rules, work, Instant::now());
         Self::Sv2(Box::new((stream, session)))
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self {
+            Self::Sv1(_) => Protocol::Sv1,
+            Self::Sv2(_) => Protocol::Sv2,
+        }
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
@@ -156,12 +178,17 @@ impl Wire {
 
     /// Gives the session one message that has arrived, and tells what it cost; `None` when there is
     /// none.
-    pub(crate) fn handle_message(&mut self, now: Instant) -> Result<Option<Cost>, End> {
+    pub(crate) fn handle_message(
+        &mut self,
+        now: Instant,
+        tap: &mut Tap,
+    ) -> Result<Option<Cost>, End> {
         match self {
             Self::Sv1(wire) => {
                 let (stream, session) = &mut **wire;
                 match stream.next_line() {
                     Ok(Some(line)) => {
+                        tap.note(SaidBy::Client, line);
                         let cost = Cost::MESSAGE.with_len(line.len());
                         session.handle_line(now, line)?;
                         Ok(Some(cost))
@@ -178,6 +205,7 @@ impl Wire {
                 let Some(bytes) = stream.next_frame()? else {
                     return Ok(None);
                 };
+                tap.note(SaidBy::Client, bytes);
                 let (frame, _) = Frame::split(bytes).expect("the stream gives whole frames");
                 let cost = cost(frame).with_len(bytes.len());
                 session.handle_frame(now, frame)?;
@@ -244,17 +272,21 @@ impl Wire {
     }
 
     /// Moves what the session has to say into the socket's queue.
-    pub(crate) fn queue_output(&mut self) -> Result<(), TransportError> {
+    pub(crate) fn queue_output(&mut self, tap: &mut Tap) -> Result<(), TransportError> {
         let mut queued = Ok(());
         match self {
             Self::Sv1(wire) => {
                 let (stream, session) = &mut **wire;
-                session.drain_output(|lines| queued = stream.queue_lines(lines));
+                session.drain_output(|lines| {
+                    tap.note(SaidBy::Pool, lines);
+                    queued = stream.queue_lines(lines);
+                });
             }
             Self::Sv2(wire) => {
                 let (stream, session) = &mut **wire;
                 session.drain_output(|frame| {
                     if queued.is_ok() {
+                        tap.note(SaidBy::Pool, frame);
                         queued = stream.queue_frame(frame);
                     }
                 });

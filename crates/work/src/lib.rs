@@ -32,7 +32,7 @@ pub use difficulty::{Difficulty, Rung};
 pub use hashrate::Hashrate;
 pub use header::Header;
 pub use job::{Block, Job};
-pub use lookalike::address_flaw;
+pub use lookalike::{address_flaw, looks_like_address};
 pub use merkle::{merkle_path, merkle_root};
 pub use name::{Miner, NameError, PayoutPolicy};
 pub use network::Network;

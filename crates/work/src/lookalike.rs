@@ -12,7 +12,12 @@
 /// only if one of its pieces is long enough to be known.
 pub(crate) fn address_in(user: &str) -> Option<&str> {
     user.split(|c: char| c.is_ascii_punctuation() || c.is_whitespace())
-        .find(|word| looks_like_bech32(word) || looks_like_base58(word) || looks_random(word))
+        .find(|word| looks_like_address(word))
+}
+
+/// Whether `word`, without spaces and punctuation, was meant as an address of some network.
+pub fn looks_like_address(word: &str) -> bool {
+    looks_like_bech32(word) || looks_like_base58(word) || looks_random(word)
 }
 
 /// What is wrong with `word`, which was meant as an address and does not decode, in a few words.

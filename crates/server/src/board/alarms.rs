@@ -428,9 +428,10 @@ fn miner_quiet(scene: &Scene<'_>) -> Option<Alarm> {
             | SilenceCode::DifficultyTooHigh
             | SilenceCode::Clock
             | SilenceCode::OldWork
-            | SilenceCode::OnlyRejected => {
-                format!("Restart {first}, and update its firmware if it goes on.")
-            }
+            | SilenceCode::OnlyRejected => format!(
+                "Restart {first}, and update its firmware if it goes on. What it says shows with \
+                 headframe trace {first}"
+            ),
         },
         since_at: convert::unix(since),
     })

@@ -79,6 +79,11 @@ pub struct Board {
 }
 
 impl Board {
+    /// What it shows, as it changes.
+    pub(crate) fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.feed.snapshots.subscribe()
+    }
+
     /// The port that was asked for may be 0.
     pub(crate) fn set_ports(&mut self, ports: impl Iterator<Item = u16>) {
         for (listener, port) in self.connect.listeners.iter_mut().zip(ports) {

@@ -52,6 +52,7 @@ async fn links(news: mpsc::Sender<News>) -> PoolLinks {
         ledger,
         found: mpsc::channel(16).0,
         news,
+        tracer: Arc::default(),
         shutdown,
         arrivals: Arc::new(Hush::new(Instant::now())),
         faults: Arc::new(Hush::new(Instant::now())),

@@ -149,7 +149,7 @@ fn the_alarm_says_the_most_probable_cause() {
          connection were rejected, mostly below the difficulty asked for. It probably reads the \
          target, or hashes the header, in the wrong byte order."
     );
-    assert!(alarm.next_step.contains("firmware"));
+    assert!(alarm.next_step.contains("headframe trace a"));
     let counts = MinerCounts {
         connected: 1,
         sv2_extended: 1,

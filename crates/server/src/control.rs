@@ -1,0 +1,244 @@
+//! The control socket: where the operator of a running pool asks for a trace (ADR 4).
+//!
+//! A Unix socket in the data directory, for whoever owns that. Nothing that can be asked there
+//! changes the pool. What is asked and answered is in [`ControlRequest`]; Windows is not served.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headframe_api::{ControlRefusal, ControlRequest, MinerState, Snapshot, TraceRequest};
+use headframe_work::Network;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixListener;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::clock::wall_clock;
+use crate::trace::{MAX_TRACES, Tracer, Transcript};
+
+/// The socket's name in the data directory.
+pub const CONTROL_SOCKET: &str = "control.sock";
+
+/// Askers at one time, twice as many as can be served, so that one too many is told so.
+const MAX_ASKERS: usize = 2 * MAX_TRACES;
+/// A question has at most so many bytes: a user name and little more.
+const MAX_QUESTION: u64 = 4_096;
+/// It is asked within this time after the connection.
+const ASKED_WITHIN: Duration = Duration::from_secs(5);
+/// A trace ends by itself after this time at the latest.
+const MAX_SECONDS: u32 = 3_600;
+/// An asker who does not read for so long is not served any more.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+/// Workers that are named to somebody who asks for another one.
+const NAMED: usize = 10;
+/// After an accept that failed the socket rests.
+const REST: Duration = Duration::from_millis(100);
+
+/// What the control socket shows of the pool.
+#[derive(Debug, Clone)]
+pub(crate) struct Control {
+    pub(crate) tracer: Arc<Tracer>,
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) network: Network,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// The socket's file, which goes with this value.
+#[derive(Debug)]
+struct Place(PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Whoever finds it later replaces it.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Control {
+    /// Serves whoever asks, until the pool stops. Without a socket the pool mines all the same.
+    pub(crate) async fn serve(self, data_directory: PathBuf) {
+        let place = Place(data_directory.join(CONTROL_SOCKET));
+        let listener = match bind(&place.0) {
+            Ok(listener) => listener,
+            Err(error) => {
+                let path = place.0.display();
+                return warn!("there is no control socket, and no trace: {path}: {error}");
+            }
+        };
+        let askers = TaskTracker::new();
+        let room = Arc::new(Semaphore::new(MAX_ASKERS));
+        loop {
+            let accepted = tokio::select! {
+                () = self.shutdown.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            let (Ok((socket, _)), Ok(permit)) = (accepted, Arc::clone(&room).try_acquire_owned())
+            else {
+                sleep(REST).await;
+                continue;
+            };
+            // The mode of the file says the same; this holds also in the moment before it was set.
+            let is_owner = socket.peer_cred().is_ok_and(|peer| is_owner(peer.uid()));
+            if is_owner {
+                let control = self.clone();
+                askers.spawn(async move {
+                    let _permit = permit;
+                    let (reader, writer) = socket.into_split();
+                    control.answer(reader, writer).await;
+                });
+            }
+        }
+        askers.close();
+        askers.wait().await;
+    }
+
+    async fn answer(mut self, mut reader: OwnedReadHalf, mut writer: OwnedWriteHalf) {
+        let Ok(Ok(question)) = timeout(ASKED_WITHIN, read_question(&mut reader)).await else {
+            return debug!("nothing was asked on the control socket");
+        };
+        let answered = match serde_json::from_slice(&question) {
+            Ok(ControlRequest::Trace(request)) => match self.begin(&request) {
+                Ok(transcript) => self.trace(transcript, &request, reader, &mut writer).await,
+                Err(refused) => refuse(&mut writer, refused).await,
+            },
+            Err(error) => {
+                let refused = format!(
+                    "the question is not understood ({error}); the program that asks and the pool \
+                     may be of different versions"
+                );
+                refuse(&mut writer, refused).await
+            }
+        };
+        if let Err(error) = answered {
+            debug!("an answer on the control socket ended: {error}");
+        }
+    }
+
+    fn begin(&mut self, request: &TraceRequest) -> Result<Transcript, String> {
+        if !(1..=MAX_SECONDS).contains(&request.seconds) {
+            return Err(format!("a trace lasts from 1 to {MAX_SECONDS} seconds"));
+        }
+        let user = find(&self.snapshots.borrow(), request)?;
+        let trace = self.tracer.trace(&user);
+        let full = || format!("{MAX_TRACES} traces run already; wait until one of them has ended");
+        let trace = trace.ok_or_else(full)?;
+        let began = (Instant::now(), wall_clock());
+        Ok(Transcript::new(trace, self.network, began))
+    }
+
+    /// Writes what is said until the time is over, the asker goes, or the pool stops.
+    async fn trace(
+        &self,
+        mut transcript: Transcript,
+        request: &TraceRequest,
+        mut reader: OwnedReadHalf,
+        writer: &mut OwnedWriteHalf,
+    ) -> io::Result<()> {
+        info!("{} is traced for {} s", request.worker, request.seconds);
+        let over = sleep(Duration::from_secs(request.seconds.into()));
+        tokio::pin!(over);
+        write(writer, Transcript::FIRST_LINE).await?;
+        let mut byte = [0];
+        let why = loop {
+            let lines = tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => break "the pool has stopped",
+                () = &mut over => break "the time is over",
+                _ = reader.read(&mut byte) => return Ok(()),
+                lines = transcript.next() => lines,
+            };
+            write(writer, &lines).await?;
+        };
+        write(writer, &transcript.end(why)).await?;
+        writer.shutdown().await
+    }
+}
+
+/// The file of a pool that was killed is replaced. No other pool's can be there: the data directory is
+/// locked.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// The pool's own user, and the one who may do everything anyway.
+fn is_owner(uid: u32) -> bool {
+    uid == rustix::process::geteuid().as_raw() || uid == 0
+}
+
+async fn read_question(reader: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
+    let mut question = Vec::new();
+    let mut reader = BufReader::new(reader.take(MAX_QUESTION));
+    reader.read_until(b'\n', &mut question).await?;
+    Ok(question)
+}
+
+async fn refuse(writer: &mut OwnedWriteHalf, refused: String) -> io::Result<()> {
+    let refusal = serde_json::to_string(&ControlRefusal { refused })?;
+    write(writer, &(refusal + "\n")).await
+}
+
+async fn write(writer: &mut OwnedWriteHalf, text: &str) -> io::Result<()> {
+    let written = timeout(READ_WITHIN, writer.write_all(text.as_bytes())).await;
+    written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// The user name that is meant: that of a worker who is connected, or the end of it if that is only one's.
+fn find(snapshot: &Snapshot, request: &TraceRequest) -> Result<String, String> {
+    let wanted = request.worker.as_str();
+    let miners = snapshot.miners.iter();
+    let here = miners.filter(|miner| miner.state != MinerState::Gone);
+    let users: BTreeSet<&str> = here.map(|miner| miner.worker.as_str()).collect();
+    if request.wait || users.contains(wanted) {
+        return Ok(wanted.to_owned());
+    }
+    let is_meant = |user: &&str| {
+        let worker = user.split_once(['.', '_']).map(|(_, worker)| worker);
+        worker == Some(wanted)
+    };
+    let meant: Vec<&str> = users.iter().copied().filter(is_meant).collect();
+    match (&meant[..], users.is_empty()) {
+        ([user], _) => Ok((*user).to_owned()),
+        ([_, ..], _) => Err(format!(
+            "{wanted} is the worker of several: {}; name one of them whole",
+            names(meant)
+        )),
+        ([], true) => Err(format!("{wanted} is not connected, and nobody else is")),
+        ([], false) => Err(format!(
+            "{wanted} is not connected; these are: {}. With --wait a trace waits for a worker",
+            names(users)
+        )),
+    }
+}
+
+/// Some of the names, and how many there are besides.
+fn names<'a>(all: impl IntoIterator<Item = &'a str>) -> String {
+    let all: Vec<&str> = all.into_iter().collect();
+    let some = all
+        .iter()
+        .take(NAMED)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
+    match all.len().saturating_sub(NAMED) {
+        0 => some,
+        more => format!("{some} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
