@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Swarm(Swarm),
     /// The keys by which miners know your pool: show, renew, keep the authority elsewhere
     Keys(Keys),
+    /// Write down what a worker and the running pool say to each other, for a bug report
+    Trace(Trace),
 }
 
 #[derive(Debug, Args)]
@@ -132,6 +134,28 @@ pub(crate) enum KeysAction {
         /// The file to be made
         file: PathBuf,
     },
+}
+
+/// Addresses and passwords are masked. Ctrl-C ends it sooner; what was said until then is in the file.
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    /// The worker's user name, or what stands behind the address in it
+    pub(crate) worker: String,
+    /// For how long
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) seconds: u32,
+    /// Where it is written [default: headframe-trace-WORKER.jsonl]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Wait for a worker that is not connected, or is refused; give its whole user name
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// The configuration of the pool
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data directory of the pool
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) data_dir: Option<String>,
 }
 
 #[derive(Debug, Args)]

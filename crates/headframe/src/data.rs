@@ -2,8 +2,28 @@
 
 use std::path::Path;
 
-use headframe_config::{Loaded, Origin};
+use headframe_config::{Flag, Loaded, Origin, Sources, load};
 use headframe_ledger::DataDir;
+
+use crate::pool::environment;
+
+/// The configuration of the pool that a command is about: its file, if it has one, and its data directory, if
+/// that is named.
+pub(crate) fn configuration(
+    file: Option<&Path>,
+    data_dir: Option<&String>,
+) -> anyhow::Result<Loaded> {
+    let flag = |value: &String| Flag {
+        flag: "--data-dir",
+        key: ("pool", "data_dir"),
+        value: value.clone(),
+    };
+    Ok(load(&Sources {
+        file,
+        environment: environment(),
+        flags: data_dir.into_iter().map(flag).collect(),
+    })?)
+}
 
 /// Opens the data directory of a configuration.
 pub(crate) fn open(loaded: &Loaded) -> anyhow::Result<DataDir> {

@@ -17,6 +17,7 @@ mod node;
 mod places;
 mod pool;
 mod swarm;
+mod trace;
 mod web;
 
 use std::io::{self, Write as _};
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Some(Command::Miner(miner)) => miner::run(miner),
         Some(Command::Swarm(swarm)) => swarm::run(swarm),
         Some(Command::Keys(keys)) => keys::run(keys),
+        Some(Command::Trace(trace)) => trace::run(trace),
         None => {
             say(cli::WELCOME.trim_end());
             Ok(())

@@ -1,0 +1,193 @@
+//! `headframe trace`: what a worker and the running pool say to each other, in a file for a bug report.
+//!
+//! The pool masks and tells; this command writes, where the operator is and as the operator. What the
+//! lines mean is not known here.
+
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use headframe_api::{ControlRefusal, ControlRequest, TraceRequest};
+use headframe_server::CONTROL_SOCKET;
+use headframe_work::looks_like_address;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::{cli, data, interrupt, say};
+
+/// What is not a message begins with this.
+const COMMENT: u8 = b'#';
+/// Characters of a worker's name that are kept in the name of a file.
+const NAME_CHARS: usize = 40;
+
+pub(crate) fn run(command: cli::Trace) -> anyhow::Result<()> {
+    let loaded = data::configuration(command.config.as_deref(), command.data_dir.as_ref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(trace(&command, &loaded.config.data_dir))
+}
+
+async fn trace(command: &cli::Trace, directory: &Path) -> anyhow::Result<()> {
+    let stop = interrupt::token();
+    let mut pool = Answer::ask(command, directory).await?;
+    let first = pool.next().await?.context("the pool said nothing")?;
+    if let Ok(ControlRefusal { refused }) = serde_json::from_slice(&first) {
+        anyhow::bail!(refused);
+    }
+    let output = command.output.clone();
+    let mut file = Output::create(output.unwrap_or_else(|| file_name(&command.worker)))?;
+    say(&format!(
+        "writing what {} and the pool say to each other into {} for {} s; Ctrl-C ends it sooner",
+        command.worker,
+        file.path.display(),
+        command.seconds
+    ));
+    file.write(&first)?;
+    let is_whole = file.write_all(&mut pool, &stop).await?;
+    let messages = file.messages;
+    say(&format!("{messages} messages in {}", file.path.display()));
+    if !is_whole {
+        anyhow::bail!("the pool ended before the trace did");
+    }
+    Ok(())
+}
+
+/// What the pool answers.
+struct Answer(BufReader<UnixStream>);
+
+impl Answer {
+    async fn ask(command: &cli::Trace, directory: &Path) -> anyhow::Result<Self> {
+        let path = directory.join(CONTROL_SOCKET);
+        let connected = UnixStream::connect(&path).await;
+        let mut stream = connected.map_err(|error| not_there(&error, &path, directory))?;
+        let request = ControlRequest::Trace(TraceRequest {
+            worker: command.worker.clone(),
+            seconds: command.seconds,
+            wait: command.wait,
+        });
+        let question = serde_json::to_string(&request)? + "\n";
+        stream.write_all(question.as_bytes()).await?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    /// The next line with its end; `None` when there is none.
+    async fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        let read = self.0.read_until(b'\n', &mut line).await;
+        read.context("the pool is gone")?;
+        Ok((line.last() == Some(&b'\n')).then_some(line))
+    }
+}
+
+fn not_there(error: &io::Error, path: &Path, directory: &Path) -> anyhow::Error {
+    let (path, directory) = (path.display(), directory.display());
+    match error.kind() {
+        ErrorKind::NotFound => anyhow::anyhow!(
+            "no pool runs with the data directory {directory}; start it, or choose another with \
+             --data-dir or -c"
+        ),
+        ErrorKind::ConnectionRefused => anyhow::anyhow!(
+            "the pool with the data directory {directory} has ended; start it, or choose another \
+             with --data-dir or -c"
+        ),
+        ErrorKind::PermissionDenied => anyhow::anyhow!(
+            "{path} may only be used by the user that the pool runs as; trace as that user"
+        ),
+        _ => anyhow::anyhow!("the pool cannot be asked at {path}: {error}"),
+    }
+}
+
+/// The file.
+struct Output {
+    path: PathBuf,
+    file: std::fs::File,
+    messages: u64,
+}
+
+impl Output {
+    /// Nothing that is there is written over.
+    fn create(path: PathBuf) -> anyhow::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).open(&path);
+        let file = file.with_context(|| {
+            let path = path.display();
+            format!("cannot write the trace into {path}; choose another place with --output")
+        })?;
+        let messages = 0;
+        Ok(Self {
+            path,
+            file,
+            messages,
+        })
+    }
+
+    /// Writes what the pool says until it ends or is to end. False if it did not say why it ended.
+    async fn write_all(
+        &mut self,
+        pool: &mut Answer,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<bool> {
+        let mut is_whole = false;
+        loop {
+            let line = tokio::select! {
+                () = stop.cancelled() => return Ok(true),
+                line = pool.next() => line?,
+            };
+            let Some(line) = line else {
+                return Ok(is_whole);
+            };
+            is_whole = line.first() == Some(&COMMENT);
+            self.messages += u64::from(!is_whole);
+            self.write(&line)?;
+        }
+    }
+
+    /// Line by line, so that the file is whole whenever it ends.
+    fn write(&mut self, line: &[u8]) -> anyhow::Result<()> {
+        let path = self.path.display();
+        self.file
+            .write_all(line)
+            .with_context(|| format!("cannot write into {path}"))
+    }
+}
+
+/// A name for the file, without the address: files are shown to others.
+fn file_name(worker: &str) -> PathBuf {
+    let (user, name) = worker.split_once(['.', '_']).unwrap_or((worker, ""));
+    let name = match looks_like_address(user) {
+        true => name,
+        false => worker,
+    };
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = name.chars().map(plain).take(NAME_CHARS).collect();
+    match name.is_empty() {
+        true => PathBuf::from("headframe-trace.jsonl"),
+        false => PathBuf::from(format!("headframe-trace-{name}.jsonl")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_s_name_has_no_address_and_no_path() {
+        for (worker, name) in [
+            (
+                "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4.rig_1",
+                "headframe-trace-rig-1.jsonl",
+            ),
+            (
+                "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
+                "headframe-trace.jsonl",
+            ),
+            ("garage.rig", "headframe-trace-garage-rig.jsonl"),
+            ("../etc", "headframe-trace----etc.jsonl"),
+        ] {
+            assert_eq!(file_name(worker), PathBuf::from(name));
+        }
+    }
+}
