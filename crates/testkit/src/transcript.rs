@@ -9,7 +9,9 @@
 //! ```
 //!
 //! `protocol` is `sv1` or `sv2`. `rules` may tell what the pool demands, see [`Rules`]. A
-//! trace, which a pool recorded, has `worker`, `began` and `headframe` (its version) as well.
+//! trace, which a pool recorded, has `worker`, `began` and `headframe` (its version) as well. Where the
+//! worker had several connections at a time, lines of those beside the first have the number of theirs
+//! as `connection`, and are passed over here.
 //!
 //! Every other line happens at `at_ms`, milliseconds since the beginning, and is one of three:
 //!
@@ -192,6 +194,7 @@ pub struct TranscriptError {
 #[serde(deny_unknown_fields)]
 struct RawLine {
     at_ms: u64,
+    connection: Option<u32>,
     from: Option<Side>,
     event: Option<Event>,
     line: Option<Value>,
@@ -227,7 +230,7 @@ impl Transcript {
         for (number, text) in lines {
             let line = transcript.read_line(number, text);
             let line = line.map_err(|fault| error(number, fault))?;
-            transcript.lines.push(line);
+            transcript.lines.extend(line);
         }
         Ok(transcript)
     }
@@ -237,14 +240,18 @@ impl Transcript {
         self.header.headframe.is_some()
     }
 
-    fn read_line(&self, number: usize, text: &str) -> Result<Line, String> {
+    /// `None` is the line of another connection.
+    fn read_line(&self, number: usize, text: &str) -> Result<Option<Line>, String> {
         let raw: RawLine = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let at = Duration::from_millis(raw.at_ms);
         if self.lines.last().is_some_and(|before| before.at > at) {
             return Err(format!("{} ms is before the line above", raw.at_ms));
         }
+        if raw.connection.is_some() {
+            return Ok(None);
+        }
         let step = self.read_step(raw)?;
-        Ok(Line { number, at, step })
+        Ok(Some(Line { number, at, step }))
     }
 
     fn read_step(&self, raw: RawLine) -> Result<Step, String> {
@@ -354,10 +361,13 @@ mod tests {
             "\n",
             r#"{"at_ms":4,"from":"pool","message":"SetupConnection.Success","#,
             r#""fields":{"used_version":2,"flags":0},"frame":"000001060000020000000000"}"#,
+            "\n",
+            r#"{"at_ms":5,"connection":2,"from":"client","line":"another connection's"}"#,
         );
         let text = text.replace("07007f00000000", "07007f000000");
         let trace = Transcript::read(&text).unwrap();
         assert!(trace.is_trace());
+        assert_eq!(trace.lines.len(), 2, "the third is of another connection");
         let unknown = Message::Frame(vec![7, 0, 0x7f, 0, 0, 0]);
         assert_eq!(trace.lines[0].step, Step::Client(unknown, None));
         assert!(
