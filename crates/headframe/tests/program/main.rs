@@ -245,7 +245,7 @@ fn who_closes_the_pipe_has_read_enough() {
 #[test]
 fn help_is_given_for_each_command() {
     let home = home();
-    for command in ["demo", "pool", "miner", "keys"] {
+    for command in ["demo", "pool", "miner", "keys", "trace"] {
         let helped = run(home.path(), &["help", command]);
         let asked = run(home.path(), &[command, "--help"]);
         assert!(helped.status.success());

@@ -119,6 +119,10 @@ pub(crate) fn event_with(address: SocketAddr, text: &str) -> String {
 }
 
 /// What the dashboard answers to a request.
+#[allow(
+    dead_code,
+    reason = "only some of the test programs look at the dashboard"
+)]
 pub(crate) fn text(address: SocketAddr, path: &str) -> String {
     let mut socket = request(address, path);
     let mut answer = String::new();
@@ -129,6 +133,10 @@ pub(crate) fn text(address: SocketAddr, path: &str) -> String {
 }
 
 /// What the dashboard answers to a request for JSON.
+#[allow(
+    dead_code,
+    reason = "only some of the test programs look at the dashboard"
+)]
 pub(crate) fn json(address: SocketAddr, path: &str) -> Value {
     let body = text(address, path);
     serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
