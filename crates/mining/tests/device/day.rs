@@ -2,6 +2,7 @@
 //! moment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
@@ -13,8 +14,6 @@ use headframe_work::{Rung, Work};
 use crate::firmware::{Firmware, Kind};
 use crate::radio::Radio;
 
-/// The hub numbers its work anew after so long without another template.
-const REFRESH: Duration = Duration::from_secs(30);
 /// The ledger commits after this.
 const COMMIT: Option<Duration> = Some(Duration::from_millis(10));
 /// The system ends a connection that nobody answers on.
@@ -53,7 +52,6 @@ pub(crate) struct Day<S> {
     connect_at: Option<Instant>,
     block_at: Instant,
     template_at: Instant,
-    refresh_at: Instant,
     /// Shares that were judged when the counters were compared last.
     checked: u64,
 }
@@ -102,7 +100,6 @@ impl<S: Server> Day<S> {
             connect_at: Some(now),
             block_at: now,
             template_at: now,
-            refresh_at: now + REFRESH,
             checked: 0,
         };
         day.block_at = day.soon(weather.blocks);
@@ -140,7 +137,8 @@ impl<S: Server> Day<S> {
             .chain(self.firmware.next_timer())
             .chain(self.trouble_at)
             .chain(self.connect_at)
-            .chain([self.block_at, self.template_at, self.refresh_at]);
+            .chain(self.pool.hub.poll_timeout())
+            .chain([self.block_at, self.template_at]);
         timers.min().expect("there is always a block to come")
     }
 
@@ -162,24 +160,33 @@ impl<S: Server> Day<S> {
         if self.block_at <= now {
             self.block_at = self.soon(self.weather.blocks);
             self.pool.chain.advance();
-            let new = self.pool.node_template();
-            if let Some(start) = self.pool.hub.begin_tip(&new) {
-                self.give(&start);
-            }
-            let work = self.pool.hub.handle_template(new).unwrap();
-            self.give(&work);
         } else if self.template_at <= now {
             self.template_at = self.soon(self.weather.templates);
-            let work = self.pool.publish_template();
-            self.give(&work);
-        } else if self.refresh_at <= now {
-            let work = self.pool.hub.refresh().unwrap();
-            self.give(&work);
+        } else {
+            return self.run_hub();
+        }
+        let new = self.pool.node_template();
+        self.pool.hub.offer(new);
+        self.run_hub();
+    }
+
+    /// The hub's task: a tip is begun with what was staged for it, the full job follows.
+    fn run_hub(&mut self) {
+        let now = self.pool.now;
+        if self.pool.hub.poll_timeout().is_none_or(|at| at > now) {
+            return;
+        }
+        let hub = &mut self.pool.hub;
+        let work = match hub.take_offered() {
+            None => [hub.refresh(now), None],
+            Some(new) => [hub.begin_tip(now, &new), hub.handle_template(now, new).ok()],
+        };
+        for work in work.iter().flatten() {
+            self.give(work);
         }
     }
 
-    fn give(&mut self, work: &std::sync::Arc<PoolWork>) {
-        self.refresh_at = self.pool.now + REFRESH;
+    fn give(&mut self, work: &Arc<PoolWork>) {
         let half_open = self.half_open.iter_mut().map(|(_, link)| link);
         for link in self.live.iter_mut().chain(half_open) {
             link.session.handle_work(self.pool.now, work);
@@ -315,9 +322,9 @@ impl<S: Server> Day<S> {
         if let Some(age) = self.firmware.age_of_work(now)
             && !is_stalled
         {
-            assert!(age <= Duration::from_secs(32), "{age:?} without work");
+            assert!(age <= Duration::from_secs(60), "{age:?} without work");
             let ahead = self.pool.unix_time().abs_diff(self.firmware.clock);
-            assert!(ahead <= 40, "its clock is off by {ahead} s");
+            assert!(ahead <= 65, "its clock is off by {ahead} s");
         }
     }
 
