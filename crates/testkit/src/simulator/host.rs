@@ -1,6 +1,5 @@
 //! The pool without its sessions: hub, ledger, what is published, and the witness of it all.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,9 +15,6 @@ use super::users::Users;
 use super::witness::{Violation, Witness, ensure};
 use crate::{Chance, address};
 
-/// While the node has no other template, work is numbered anew this often.
-const REFRESH: Duration = Duration::from_secs(30);
-
 /// Hub, ledger and witness.
 #[derive(Debug)]
 pub(super) struct Host {
@@ -33,8 +29,10 @@ pub(super) struct Host {
     hub: Hub,
     /// What every session is given when it looks; whether it is the full work on its tip.
     newest: Option<(Arc<PoolWork>, bool)>,
-    /// Templates that the hub's task is making ready.
-    preparing: VecDeque<NewTemplate>,
+    /// The template that the hub's task is making ready.
+    preparing: Option<NewTemplate>,
+    /// When the hub is to be looked at.
+    timer: Option<Instant>,
 }
 
 impl Host {
@@ -59,14 +57,15 @@ impl Host {
         Self {
             schedule,
             chance,
-            hub: Hub::new(Arc::clone(&rules), u32::MAX - 500),
+            hub: Hub::new(rules.job_ids.clone(), u32::MAX - 500),
             rules,
             ledger: ModelLedger::new(),
             witness: Witness::new(),
             users: Users::new(),
             found: Vec::new(),
             newest: None,
-            preparing: VecDeque::new(),
+            preparing: None,
+            timer: None,
         }
     }
 
@@ -81,17 +80,28 @@ impl Host {
             .expect("the node begins with a template")
     }
 
-    /// The node has another template. True when something was published.
-    pub(super) fn take_template(&mut self, new: NewTemplate) -> Result<bool, Violation> {
-        if !self.preparing.is_empty() {
-            self.preparing.push_back(new);
+    /// The node has another template.
+    pub(super) fn take_template(&mut self, new: NewTemplate) {
+        self.hub.offer(new);
+        self.plan();
+    }
+
+    /// The hub's timer: other work, if it is time. True when something was published.
+    pub(super) fn renew(&mut self) -> Result<bool, Violation> {
+        let now = self.now();
+        if self.timer.take_if(|at| *at <= now).is_none() || self.preparing.is_some() {
             return Ok(false);
         }
-        let Some(start) = self.hub.begin_tip(&new) else {
+        let Some(new) = self.hub.take_offered() else {
+            let again = self.hub.refresh(now).ok_or("a hub without work")?;
+            self.publish(&again, true)?;
+            return Ok(true);
+        };
+        let Some(start) = self.hub.begin_tip(now, &new) else {
             return self.prepare(new);
         };
         self.publish(&start, false)?;
-        self.preparing.push_back(new);
+        self.preparing = Some(new);
         let wait = Duration::from_micros(self.chance.below(20_000));
         self.schedule.after(wait, Event::Prepared);
         Ok(true)
@@ -99,24 +109,8 @@ impl Host {
 
     /// A template has been made ready.
     pub(super) fn finish_template(&mut self) -> Result<bool, Violation> {
-        let Some(new) = self.preparing.pop_front() else {
-            return Ok(false);
-        };
-        let mut is_published = self.prepare(new)?;
-        let waiting = core::mem::take(&mut self.preparing);
-        for new in waiting {
-            is_published |= self.take_template(new)?;
-        }
-        Ok(is_published)
-    }
-
-    /// Numbers the work anew, if nothing came since the work numbered `id`.
-    pub(super) fn refresh(&mut self, id: u32) -> Result<bool, Violation> {
-        if self.newest().0.job_id.get() != id {
-            return Ok(false);
-        }
-        match self.hub.refresh() {
-            Some(work) => self.publish(&work, true).map(|()| true),
+        match self.preparing.take() {
+            Some(new) => self.prepare(new),
             None => Ok(false),
         }
     }
@@ -178,28 +172,38 @@ impl Host {
 
     /// The end: nothing is worked on any more.
     pub(super) fn close(&mut self) {
-        self.hub = Hub::new(Arc::clone(&self.rules), 0);
+        self.hub = Hub::new(self.rules.job_ids.clone(), 0);
         self.newest = None;
-        self.preparing.clear();
+        self.preparing = None;
     }
 
     fn prepare(&mut self, new: NewTemplate) -> Result<bool, Violation> {
-        let work = match self.hub.handle_template(new.clone()) {
+        let now = self.now();
+        let work = match self.hub.handle_template(now, new.clone()) {
             Ok(work) => Some(work),
-            Err(_) => self.hub.handle_unusable(new),
+            Err(_) => self.hub.handle_unusable(now, new),
         };
-        match work {
-            Some(work) => self.publish(&work, true).map(|()| true),
-            None => Ok(false),
+        match &work {
+            Some(work) => self.publish(work, true)?,
+            None => self.plan(),
         }
+        Ok(work.is_some())
     }
 
     fn publish(&mut self, work: &Arc<PoolWork>, is_full: bool) -> Result<(), Violation> {
         self.witness.publish(self.now(), work)?;
         self.newest = Some((Arc::clone(work), is_full));
-        let refresh = Event::Refresh(work.job_id.get());
-        self.schedule.after(REFRESH, refresh);
+        self.plan();
         Ok(())
+    }
+
+    /// Plans the hub's timer.
+    fn plan(&mut self) {
+        let now = self.now();
+        self.timer = self.hub.poll_timeout().map(|at| at.max(now));
+        if let Some(at) = self.timer {
+            self.schedule.at(at, Event::Hub);
+        }
     }
 
     fn take_share(&mut self, connection: u64, share: &ShareEvent) {

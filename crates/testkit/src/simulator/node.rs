@@ -22,7 +22,7 @@ pub struct Rhythm {
     /// Somebody else's block. One in six of them is a reorg of one to three blocks, and half of those
     /// are taken back.
     pub tip: f64,
-    /// A storm: twenty templates a second.
+    /// A storm: twenty templates a second, and four tips.
     pub storm: f64,
     /// How long a storm is.
     pub storm_length: f64,
@@ -87,6 +87,9 @@ impl Node {
     ) -> (Option<NewTemplate>, Duration) {
         if now < self.storm_until {
             self.chain.transactions = self.chance.below(6) as usize;
+            if self.chance.happens(0.2) {
+                self.find_block(figures);
+            }
             return (Some(self.template(now)), STORM);
         }
         let wait = self.chance.wait(self.rhythm.template);

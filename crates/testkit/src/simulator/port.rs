@@ -280,7 +280,7 @@ impl Port {
                 let before = self.users.insert(joined.seat, user);
                 ensure(before.is_none(), || "a seat is taken twice".to_owned())
             }
-            SessionEvent::Left { seat } => {
+            SessionEvent::Left { seat } | SessionEvent::Vacated { seat } => {
                 let left = self.users.remove(seat);
                 ensure(left.is_some(), || "nobody has left".to_owned())
             }

@@ -50,10 +50,10 @@ impl Scenario {
             rhythm: Rhythm {
                 template: 6.0,
                 tip: 15.0,
-                storm: 200.0,
+                storm: 80.0,
                 storm_length: 1.0,
-                silence: 400.0,
-                silence_length: 60.0,
+                silence: 120.0,
+                silence_length: 30.0,
             },
             stay: 120.0,
             fault: 10.0,

@@ -15,8 +15,8 @@ pub(super) enum Event {
     Node,
     /// The node's template has been made ready.
     Prepared,
-    /// The hub numbers its work anew, if the work of this number is still the present one.
-    Refresh(u32),
+    /// The hub's timer.
+    Hub,
     /// The ledger writes.
     Write,
     /// A write of the ledger is on its disk.

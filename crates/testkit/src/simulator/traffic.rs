@@ -42,7 +42,7 @@ impl World {
         if !output.is_empty() {
             self.send(id, Way::Down, output);
         }
-        self.hand_over_blocks()?;
+        self.hand_over_blocks();
         match is_over {
             true => self.close_port(id),
             false => Ok(()),
@@ -50,15 +50,14 @@ impl World {
     }
 
     /// The node gets the blocks that were found.
-    fn hand_over_blocks(&mut self) -> Result<(), Violation> {
+    fn hand_over_blocks(&mut self) {
         let found = core::mem::take(&mut self.host.found);
         for (prev, hash) in found {
             if self.node.submit(prev, hash) {
                 let template = self.node.template(self.now());
-                self.take_template(template)?;
+                self.host.take_template(template);
             }
         }
-        Ok(())
     }
 
     /// Sends bytes, now and then in halves.
@@ -150,7 +149,8 @@ impl World {
             self.host.schedule.at(at, Event::Arrive(id, Way::Down));
         }
         self.forget_if_over(id);
-        self.hand_over_blocks()
+        self.hand_over_blocks();
+        Ok(())
     }
 
     /// The client's end is closed; it comes again.

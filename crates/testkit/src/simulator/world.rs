@@ -66,7 +66,8 @@ impl World {
     pub(super) fn run(&mut self) -> Result<(), Violation> {
         let start = self.now();
         let first = self.node.template(start);
-        self.host.take_template(first)?;
+        self.host.take_template(first);
+        self.host.renew()?;
         self.host.schedule.at(start, Event::Node);
         self.host.schedule.at(start, Event::Weather);
         for client in 0..self.clients.len() {
@@ -98,7 +99,7 @@ impl World {
         self.run_until(self.now() + Duration::from_secs(5))?;
         self.node.find_another();
         let template = self.node.template(self.now());
-        self.host.take_template(template)?;
+        self.host.take_template(template);
         self.run_until(self.now() + Duration::from_secs(5))?;
         let (committed, accepted) = (self.host.ledger.committed(), self.host.witness.accepted);
         ensure(committed == accepted, || {
@@ -161,13 +162,13 @@ impl World {
     fn take(&mut self, event: Event) -> Result<(), Violation> {
         let now = self.now();
         match event {
-            Event::Node => return self.act_node(),
+            Event::Node => self.act_node(),
             Event::Prepared => {
                 let is_published = self.host.finish_template()?;
                 return self.wake_if(is_published);
             }
-            Event::Refresh(id) => {
-                let is_published = self.host.refresh(id)?;
+            Event::Hub => {
+                let is_published = self.host.renew()?;
                 return self.wake_if(is_published);
             }
             Event::Write => match self.host.ledger.write(now) {
@@ -208,25 +209,16 @@ impl World {
         Ok(())
     }
 
-    fn act_node(&mut self) -> Result<(), Violation> {
+    fn act_node(&mut self) {
         if self.is_ending {
-            return Ok(());
+            return;
         }
         let now = self.now();
         let (new, wait) = self.node.act(now, &mut self.figures);
         self.host.schedule.after(wait, Event::Node);
-        match new {
-            Some(new) => self.take_template(new),
-            None => Ok(()),
+        if let Some(new) = new {
+            self.host.take_template(new);
         }
-    }
-
-    pub(super) fn take_template(
-        &mut self,
-        new: headframe_mining::server::NewTemplate,
-    ) -> Result<(), Violation> {
-        let is_published = self.host.take_template(new)?;
-        self.wake_if(is_published)
     }
 
     /// Every connection is to look at newer work, most of them soon.

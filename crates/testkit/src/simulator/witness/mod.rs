@@ -124,6 +124,7 @@ impl<'a> Heard<'a> {
                 SessionEvent::NoJob { .. } => heard.is_jobless = true,
                 SessionEvent::Joined(_)
                 | SessionEvent::Left { .. }
+                | SessionEvent::Vacated { .. }
                 | SessionEvent::NameRefused { .. }
                 | SessionEvent::Difficulty { .. }
                 | SessionEvent::Settled { .. }
@@ -131,7 +132,7 @@ impl<'a> Heard<'a> {
             }
             is_late |= !matches!(
                 event,
-                SessionEvent::Joined(_) | SessionEvent::Left { .. } | SessionEvent::Block(_)
+                SessionEvent::Joined(_) | SessionEvent::Vacated { .. } | SessionEvent::Block(_)
             );
         }
         Ok(heard)

@@ -324,10 +324,9 @@ impl Sv2Observer {
             M::NewExtendedMiningJob(job) => self.take_job(at, &job, witness).map(|()| false),
             M::SetNewPrevHash(tip) => self.take_tip(at, &tip).map(|()| false),
             M::SetTarget(target) => {
-                let seat = self.seats.get_mut(&target.channel_id);
-                let seat = seat.ok_or("MP-51: a target for no open channel")?;
-                seat.channel.target = target_of(target.maximum_target);
-                // The first one is the answer; a job's may follow.
+                for seat in self.addressed(target.channel_id)? {
+                    seat.channel.target = target_of(target.maximum_target);
+                }
                 let is_answer = matches!(asked, Asked::Update(id) if *id == target.channel_id);
                 Ok(is_answer)
             }
