@@ -315,11 +315,11 @@ fn what_a_tip_was_begun_with_is_let_go() {
     pool.advance(2 * SECOND);
     pool.chain.advance();
     let new = pool.node_template();
-    let start = pool.hub.begin_tip(&new).expect("it was staged");
+    let start = pool.hub.begin_tip(pool.now, &new).expect("it was staged");
     let held = Arc::downgrade(&start.prepared);
     pool.give_work(&start);
     drop(start);
-    let full = pool.hub.handle_template(new).expect("a good template");
+    let full = pool.hub.handle_template(pool.now, new).expect("a good template");
     pool.give_work(&full);
     drop(full);
     assert!(held.strong_count() > 0, "late shares may be blocks");
