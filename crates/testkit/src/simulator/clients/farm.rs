@@ -36,6 +36,8 @@ const TRIES: u32 = 1 << 16;
 /// The client.
 #[derive(Debug)]
 pub(super) struct Farm {
+    /// Whose most of the machines are, so that there are groups.
+    user: String,
     channels: BTreeMap<u32, Channel>,
     is_standard_only: bool,
     wants_names: bool,
@@ -49,9 +51,10 @@ pub(super) struct Farm {
 }
 
 impl Farm {
-    pub(super) fn new(means: &mut Means) -> Self {
+    pub(super) fn new(user: &str, means: &mut Means) -> Self {
         let is_standard_only = means.chance.happens(0.3);
         let mut farm = Self {
+            user: user.to_owned(),
             channels: BTreeMap::new(),
             is_standard_only,
             wants_names: means.chance.happens(0.4),
@@ -277,7 +280,10 @@ impl Farm {
         if self.channels.len() >= MOST {
             return;
         }
-        let user = users.choose(&mut means.chance);
+        let user = match means.chance.happens(0.7) {
+            true => users.sibling(&self.user, &mut means.chance),
+            false => users.choose(&mut means.chance),
+        };
         let user_identity = Str255::new(&user).expect("a short name");
         let request_id = self.next_request;
         self.next_request += 1;

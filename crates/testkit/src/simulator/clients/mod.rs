@@ -123,7 +123,7 @@ impl Client {
                 Speaker::Device(Device::sv2(now, self.profile, user, means).into())
             }
             Profile::Crowd => Speaker::Crowd(Crowd::new(now, user, users, means).into()),
-            Profile::Farm => Speaker::Farm(Farm::new(means).into()),
+            Profile::Farm => Speaker::Farm(Farm::new(user, means).into()),
             Profile::Lines => Speaker::Lines(Lines::new(user, means).into()),
         });
         self.connection = Some(connection);
