@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use headframe_config::{Flag, KeysName, ListenerConfig, Loaded, PoolConfig, Sources, load};
+use headframe_config::{Flag, KeysName, ListenerConfig, Loaded, Sources, load};
 use headframe_server::{Authority, KeyError, KeyFacts, KeyPlace, Utc};
 use headframe_work::UnixTime;
 
@@ -18,100 +18,146 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn run(command: cli::Keys) -> anyhow::Result<()> {
     use cli::KeysAction as Action;
-    // On a computer that may know nothing of a pool.
     match &command.action {
-        Action::Authority { file } => return make_authority(file),
+        // On a computer that may know nothing of a pool.
+        Action::Authority { file } => make_authority(file),
         Action::Sign {
             request,
             authority,
             days,
-        } => return sign(request, authority, *days),
-        _ => {}
+        } => sign(request, authority, *days),
+        Action::Request { new } => AtPool::new(&command)?.request(*new),
+        Action::Show { key } => AtPool::with_directory(&command)?.show(*key),
+        Action::Rotate => AtPool::with_directory(&command)?.rotate(),
+        Action::Install { certificate } => AtPool::with_directory(&command)?.install(certificate),
+        Action::Detach { file } => AtPool::with_directory(&command)?.detach(file),
     }
-    let loaded = configuration(&command)?;
-    let name = command.keys.unwrap_or(KeysName::OWN);
-    let directory = &loaded.config.data_dir;
-    let place = KeyPlace::new(directory, &name.file_name());
-    match (command.action, directory.is_dir()) {
-        (Action::Request { new }, is_there) => {
-            if !is_there {
-                // The pool has never run: its directory is made as the pool would.
-                drop(data::open(&loaded)?);
-            }
-            request(&place, &name, new)
+}
+
+/// A set of keys where a pool has them. The pool may run meanwhile, and most often does.
+struct AtPool {
+    loaded: Loaded,
+    name: KeysName,
+    place: KeyPlace,
+}
+
+impl AtPool {
+    fn new(command: &cli::Keys) -> anyhow::Result<Self> {
+        let loaded = configuration(command)?;
+        let name = command.keys.clone().unwrap_or(KeysName::OWN);
+        let place = KeyPlace::new(&loaded.config.data_dir, &name.file_name());
+        Ok(Self {
+            loaded,
+            name,
+            place,
+        })
+    }
+
+    fn with_directory(command: &cli::Keys) -> anyhow::Result<Self> {
+        let pool = Self::new(command)?;
+        match pool.loaded.config.data_dir.is_dir() {
+            true => Ok(pool),
+            false => Err(pool.no_keys()),
         }
-        (_, false) => Err(no_keys(&place)),
-        (Action::Show { key }, true) => show(&place, &loaded.config, &name, key),
-        (Action::Rotate, true) => rotate(&place),
-        (Action::Install { certificate }, true) => install(&place, &certificate),
-        (Action::Detach { file }, true) => detach(&place, &file),
-        (Action::Authority { .. } | Action::Sign { .. }, true) => Ok(()),
     }
-}
 
-/// The pool may run meanwhile, and most often does: this only reads. What the file has is what the
-/// pool uses; it looks at the file every few seconds.
-fn show(place: &KeyPlace, config: &PoolConfig, name: &KeysName, key: bool) -> anyhow::Result<()> {
-    let (facts, waiting) = (place.look()?, place.waiting()?);
-    let Some(facts) = facts else {
-        return Err(match waiting {
-            Some((_, path)) => KeyError::Waiting { path }.into(),
-            None => no_keys(place),
-        });
-    };
-    let authority = facts.authority.to_string();
-    if key {
-        say(&authority);
-        return Ok(());
-    }
-    line("authority", &authority);
-    line(
-        "its secret",
-        match facts.can_sign {
-            true => "here; the pool renews its certificate by itself",
-            false => "not here; certificates come from where it is",
-        },
-    );
-    line("static key", hex(&facts.static_key));
-    line(
-        "certificate",
-        format_args!("{}, {}", window(&facts), left(&facts)),
-    );
-    if let Some((waiting, path)) = waiting {
-        let waiting = hex(&waiting);
+    /// What the file has is what a pool uses; it looks at the file every few seconds.
+    fn show(&self, key: bool) -> anyhow::Result<()> {
+        let (facts, waiting) = (self.place.look()?, self.place.waiting()?);
+        let Some(facts) = facts else {
+            return Err(match waiting {
+                Some((_, path)) => KeyError::Waiting { path }.into(),
+                None => self.no_keys(),
+            });
+        };
+        let authority = facts.authority.to_string();
+        if key {
+            say(&authority);
+            return Ok(());
+        }
+        line("authority", &authority);
         line(
-            "waiting",
-            format_args!("{waiting}, for its certificate ({})", path.display()),
+            "its secret",
+            match facts.can_sign {
+                true => "here; the pool renews its certificate by itself",
+                false => "not here; certificates come from where it is",
+            },
         );
+        line("static key", hex(&facts.static_key));
+        let (window, left) = (window(&facts), left(&facts));
+        line("certificate", format_args!("{window}, {left}"));
+        if let Some((waiting, path)) = waiting {
+            let (waiting, path) = (hex(&waiting), path.display());
+            line(
+                "waiting",
+                format_args!("{waiting}, for its certificate ({path})"),
+            );
+        }
+        line("file", self.place.path().display());
+        let config = &self.loaded.config;
+        let uses = |it: &&ListenerConfig| it.keys == self.name && it.protocols.sv2;
+        for listener in config.listeners.iter().filter(uses) {
+            line(
+                "miners",
+                listeners::url(config, listener.address, &authority),
+            );
+        }
+        Ok(())
     }
-    line("file", place.path().display());
-    let uses = |it: &&ListenerConfig| it.keys == *name && it.protocols.sv2;
-    for listener in config.listeners.iter().filter(uses) {
-        line(
-            "miners",
-            listeners::url(config, listener.address, &authority),
+
+    fn rotate(&self) -> anyhow::Result<()> {
+        let facts = self.place.rotate()?;
+        say("the static key and its certificate are new; miners keep the authority key:");
+        say(&facts.authority.to_string());
+        Ok(())
+    }
+
+    fn request(&self, new: bool) -> anyhow::Result<()> {
+        if !self.loaded.config.data_dir.is_dir() {
+            // The pool has never run: its directory is made as the pool would.
+            drop(data::open(&self.loaded)?);
+        }
+        let request = self.place.request(new)?;
+        say(request.to_string().trim_end());
+        advise(
+            "sign it where the authority's secret is, with headframe keys sign, and install the \
+             certificate here, with",
+            format_args!("headframe keys install CERTIFICATE{}", self.name),
         );
+        Ok(())
     }
-    Ok(())
-}
 
-/// A pool that runs takes it up by itself.
-fn rotate(place: &KeyPlace) -> anyhow::Result<()> {
-    let facts = place.rotate()?;
-    say("the static key and its certificate are new; miners keep the authority key:");
-    say(&facts.authority.to_string());
-    Ok(())
-}
+    fn install(&self, certificate: &Path) -> anyhow::Result<()> {
+        let facts = self.place.install(certificate)?;
+        let window = window(&facts);
+        say(&format!("the certificate is installed, valid {window}"));
+        say(
+            "a pool that runs takes it up within seconds; miners are configured with the authority \
+             key:",
+        );
+        say(&facts.authority.to_string());
+        Ok(())
+    }
 
-fn request(place: &KeyPlace, name: &KeysName, new: bool) -> anyhow::Result<()> {
-    let request = place.request(new)?;
-    say(request.to_string().trim_end());
-    advise(
-        "sign it where the authority's secret is, with headframe keys sign, and install the \
-         certificate here, with",
-        format_args!("headframe keys install CERTIFICATE{name}"),
-    );
-    Ok(())
+    fn detach(&self, file: &Path) -> anyhow::Result<()> {
+        let facts = self.place.detach(file)?;
+        advise(
+            "carry this file to where it is safe, and remove it here:",
+            file.display(),
+        );
+        advise(
+            "certificates come from there now; the present one is valid",
+            window(&facts),
+        );
+        advise("miners keep the authority key:", "");
+        say(&facts.authority.to_string());
+        Ok(())
+    }
+
+    fn no_keys(&self) -> anyhow::Error {
+        let path = self.place.path().to_owned();
+        KeyError::NoKeys { path }.into()
+    }
 }
 
 fn sign(request: &Path, authority: &Path, days: u16) -> anyhow::Result<()> {
@@ -125,19 +171,6 @@ fn sign(request: &Path, authority: &Path, days: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn install(place: &KeyPlace, certificate: &Path) -> anyhow::Result<()> {
-    let facts = place.install(certificate)?;
-    say(&format!(
-        "the certificate is installed, valid {}",
-        window(&facts)
-    ));
-    say(
-        "a pool that runs takes it up within seconds; miners are configured with the authority key:",
-    );
-    say(&facts.authority.to_string());
-    Ok(())
-}
-
 fn make_authority(file: &Path) -> anyhow::Result<()> {
     let authority = Authority::create(file)?;
     advise(
@@ -148,21 +181,6 @@ fn make_authority(file: &Path) -> anyhow::Result<()> {
     let url = format_args!("stratum2+tcp://HOST:PORT/{key}");
     advise("miners are configured with the authority key, or with", url);
     say(&key.to_string());
-    Ok(())
-}
-
-fn detach(place: &KeyPlace, file: &Path) -> anyhow::Result<()> {
-    let facts = place.detach(file)?;
-    advise(
-        "carry this file to where it is safe, and remove it here:",
-        file.display(),
-    );
-    advise(
-        "certificates come from there now; the present one is valid",
-        window(&facts),
-    );
-    advise("miners keep the authority key:", "");
-    say(&facts.authority.to_string());
     Ok(())
 }
 
@@ -197,11 +215,6 @@ fn left(facts: &KeyFacts) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn no_keys(place: &KeyPlace) -> anyhow::Error {
-    let path = place.path().to_owned();
-    KeyError::NoKeys { path }.into()
 }
 
 /// The configuration of the pool whose keys are meant.
