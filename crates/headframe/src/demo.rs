@@ -28,7 +28,7 @@ use tracing::info;
 
 use crate::cli;
 use crate::web::Web;
-use crate::{data, files, interrupt, listeners, log, places, pool};
+use crate::{data, files, interrupt, listeners, log, places};
 
 /// Whom a visitor's blocks pay, whose coins are worth nothing: the address of the private key 1.
 const VISITOR: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use headframe_config::{Flag, KeysName, ListenerConfig, Loaded, Sources, load};
+use headframe_config::{KeysName, ListenerConfig, Loaded};
 use headframe_server::{Authority, KeyError, KeyFacts, KeyPlace, Utc};
 use headframe_work::UnixTime;
 
@@ -43,7 +43,7 @@ struct AtPool {
 
 impl AtPool {
     fn new(command: &cli::Keys) -> anyhow::Result<Self> {
-        let loaded = configuration(command)?;
+        let loaded = data::configuration(command.config.as_deref(), command.data_dir.as_ref())?;
         let name = command.keys.clone().unwrap_or(KeysName::OWN);
         let place = KeyPlace::new(&loaded.config.data_dir, &name.file_name());
         Ok(Self {
@@ -217,16 +217,3 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The configuration of the pool whose keys are meant.
-fn configuration(command: &cli::Keys) -> anyhow::Result<Loaded> {
-    let flag = |value: &String| Flag {
-        flag: "--data-dir",
-        key: ("pool", "data_dir"),
-        value: value.clone(),
-    };
-    Ok(load(&Sources {
-        file: command.config.as_deref(),
-        environment: environment(),
-        flags: command.data_dir.iter().map(flag).collect(),
-    })?)
-}
