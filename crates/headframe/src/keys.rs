@@ -11,7 +11,6 @@ use headframe_config::{KeysName, ListenerConfig, Loaded};
 use headframe_server::{Authority, KeyError, KeyFacts, KeyPlace, Utc};
 use headframe_work::UnixTime;
 
-use crate::pool::environment;
 use crate::{cli, data, listeners, say};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
