@@ -23,7 +23,12 @@ fn no_stale_work_is_handed_out_once_the_node_is_back() {
         return;
     };
     let address = address_of(1, &node);
-    let pool = Pool::configured(&node, &[("DIFFICULTY_START", "0.0000152587890625")]);
+    let settings = [
+        ("DIFFICULTY_START", "0.0000152587890625"),
+        // So that none is waited for long, whatever chance does.
+        ("DIFFICULTY_SHARES_PER_MINUTE", "120"),
+    ];
+    let pool = Pool::configured(&node, &settings);
     let mut miners = Protocol::ALL.map(|protocol| {
         let user = format!("{address}.{protocol:?}");
         Miner::start(&pool, protocol, &user, &["--throttle", "100000"])
