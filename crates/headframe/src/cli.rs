@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headframe_config::{KeysName, listen_address};
+use headframe_miner::MinerSettings;
 
 /// What `headframe` alone prints.
 pub(crate) const WELCOME: &str = "\
@@ -165,6 +166,10 @@ pub(crate) struct Miner {
     /// The user name at the pool: usually your address, or address.worker
     #[arg(long)]
     pub(crate) user: String,
+    /// A name for this machine in each share, for several behind one user name: at most 32 bytes (SV2, where
+    /// the pool has extension 0x0002)
+    #[arg(long, value_name = "NAME", value_parser = worker_name)]
+    pub(crate) worker: Option<String>,
     /// The password at the pool; most do not look at it
     #[arg(long, default_value = "x")]
     pub(crate) password: String,
@@ -285,6 +290,14 @@ impl From<Channel> for headframe_miner::Channel {
 fn from_one(text: &str) -> Result<NonZeroU32, String> {
     let count = text.parse();
     count.map_err(|_| format!("write a whole number from 1 to {}", u32::MAX))
+}
+
+fn worker_name(text: &str) -> Result<String, String> {
+    let most = MinerSettings::MAX_WORKER_LEN;
+    match (1..=most).contains(&text.len()) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("write a name of 1 to {most} bytes")),
+    }
 }
 
 #[cfg(test)]

@@ -34,7 +34,12 @@ fn settings(command: cli::Miner) -> anyhow::Result<MinerSettings> {
     if command.channel.is_some() && matches!(url, PoolUrl::Sv1(_)) {
         warn!("--channel has no effect: {url} is Stratum V1, which has no kinds of channels");
     }
+    let is_standard = matches!(command.channel, Some(cli::Channel::Standard));
+    if command.worker.is_some() && (is_standard || matches!(url, PoolUrl::Sv1(_))) {
+        warn!("--worker has no effect: only shares of SV2's extended channels carry a name");
+    }
     Ok(MinerSettings {
+        worker: command.worker,
         password: command.password,
         threads: command.threads,
         channel: command.channel.map(Into::into),

@@ -14,6 +14,9 @@ pub struct MinerSettings {
     pub url: PoolUrl,
     /// Who is to be paid, in the pool's own form: mostly `address.worker`. At most 255 bytes.
     pub user: String,
+    /// The name that each share carries, for who has several machines behind one user name
+    /// (Stratum V2 extension 0x0002, extended channels). At most [`Self::MAX_WORKER_LEN`] bytes.
+    pub worker: Option<String>,
     /// The password of Stratum V1, which most pools ignore.
     pub password: String,
     /// Threads that hash; `None` for one per core.
@@ -31,11 +34,15 @@ pub struct MinerSettings {
 }
 
 impl MinerSettings {
+    /// The longest name of a worker, in bytes.
+    pub const MAX_WORKER_LEN: usize = headframe_mining::client::MAX_WORKER_NAME_LEN;
+
     /// All cores for `user` at `url`, an extended channel on Stratum V2, versions rolled.
     pub fn new(url: PoolUrl, user: impl Into<String>) -> Self {
         Self {
             url,
             user: user.into(),
+            worker: None,
             password: "x".to_owned(),
             threads: None,
             channel: None,

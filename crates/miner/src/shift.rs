@@ -211,7 +211,7 @@ impl Shift {
             max_target: Target::MAX,
             min_extranonce_size: MIN_EXTRANONCE_SIZE,
             roll_version: self.settings.roll_version,
-            worker_name: None,
+            worker_name: self.settings.worker.clone(),
             endpoint_host: endpoint.host().to_owned(),
             endpoint_port: endpoint.port(),
             vendor: VENDOR.to_owned(),

@@ -265,17 +265,23 @@ fn values_that_cannot_be_are_refused_in_words() {
         let error = failure(home.path(), &arguments);
         assert!(error.contains(expected), "{error}");
     }
-    for flag in ["--threads", "--throttle"] {
+    let long = "n".repeat(33);
+    for (flag, value, expected) in [
+        ("--threads", "0", "a whole number from 1"),
+        ("--throttle", "0", "a whole number from 1"),
+        ("--worker", long.as_str(), "a name of 1 to 32 bytes"),
+        ("--worker", "", "a name of 1 to 32 bytes"),
+    ] {
         let arguments = [
             "miner",
             "stratum+tcp://127.0.0.1:1",
             "--user",
             "a",
             flag,
-            "0",
+            value,
         ];
         let error = failure(home.path(), &arguments);
-        assert!(error.contains("a whole number from 1"), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 

@@ -58,11 +58,28 @@ impl Pool {
 
     /// Set-up and channel, with `exponent` of two for the difficulty; the target is made by `bitcoin`.
     async fn open(&mut self, open_type: u8, target: Target) {
+        self.set_up(open_type == OPEN_STANDARD).await;
+        self.open_channel(open_type, target).await;
+    }
+
+    async fn set_up(&mut self, standard: bool) {
         let (message_type, setup) = self.receive().await.unwrap();
         assert_eq!(message_type, SETUP);
-        let standard = open_type == OPEN_STANDARD;
         assert_eq!(setup[5], u8::from(standard));
         self.send(0x01, &[&[2, 0], &[0; 4]]);
+    }
+
+    /// Extension 0x0002 is asked for and granted.
+    async fn grant_worker_names(&mut self) {
+        self.stream.flush().await.unwrap();
+        let (message_type, request) = self.receive().await.unwrap();
+        assert_eq!((message_type, &request[2..]), (0, &[1, 0, 2, 0][..]));
+        let frame = [&[1, 0, 1, 6, 0, 0], &request[..]].concat();
+        self.stream.queue_frame(&frame).unwrap();
+    }
+
+    async fn open_channel(&mut self, open_type: u8, target: Target) {
+        let standard = open_type == OPEN_STANDARD;
         let (message_type, open) = self.receive().await.unwrap();
         assert_eq!(message_type, open_type);
         let size: &[u8] = if standard { &[] } else { &[8, 0] };
@@ -162,11 +179,21 @@ async fn against<F: Future<Output = ()>>(
     channel: Channel,
     script: impl FnOnce(Pool, Observer, oneshot::Sender<()>) -> F,
 ) -> MinerReport {
+    against_worker(None, channel, script).await
+}
+
+/// The same for a miner that names itself in each share.
+async fn against_worker<F: Future<Output = ()>>(
+    worker: Option<&str>,
+    channel: Channel,
+    script: impl FnOnce(Pool, Observer, oneshot::Sender<()>) -> F,
+) -> MinerReport {
     let url = PoolUrl::parse("stratum2+tcp://pool.example:3333", true).unwrap();
     let settings = MinerSettings {
         channel: Some(channel),
         throttle: NonZeroU32::new(200_000),
         threads: NonZeroU32::new(2),
+        worker: worker.map(str::to_owned),
         ..MinerSettings::new(url, "user")
     };
     let endpoint = settings.url.endpoint().clone();
@@ -284,6 +311,26 @@ async fn an_extended_channel_is_mined() {
     };
     let report = against(Channel::Extended, script).await;
     assert_eq!(report.shares_accepted, 3);
+}
+
+/// EX-35: a miner that was given a name asks for the extension, and puts the name behind each share.
+#[tokio::test]
+async fn a_worker_is_named_in_each_share() {
+    let script = async |mut pool: Pool, _: Observer, stop: oneshot::Sender<()>| {
+        pool.set_up(false).await;
+        pool.grant_worker_names().await;
+        pool.open_channel(OPEN_EXTENDED, target(-20)).await;
+        pool.extended_job(5, &[2; 50], &[3; 60]);
+        pool.new_prev_hash(5, NBITS);
+        for _ in 0..3 {
+            let (message_type, share) = pool.receive().await.unwrap();
+            assert_eq!(message_type, SUBMIT_EXTENDED);
+            assert_eq!(share[33..], *b"\x02\x00\x01\x04\x00rig7");
+        }
+        stop.send(()).unwrap();
+        pool.see_off().await;
+    };
+    against_worker(Some("rig7"), Channel::Extended, script).await;
 }
 
 /// On an easy chain a block is sent although the share target is far beyond it, once a piece of work.

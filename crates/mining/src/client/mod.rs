@@ -34,7 +34,7 @@ pub use jobs::MAX_JOBS;
 pub use outstanding::MAX_OUTSTANDING;
 pub use reconnect::{Reconnect, ReconnectGuard};
 pub use sv1::{Sv1Session, Sv1Settings};
-pub use sv2::{ChannelKind, CrowdEvent, Sv2Crowd, Sv2Session, Sv2Settings};
+pub use sv2::{ChannelKind, CrowdEvent, MAX_WORKER_NAME_LEN, Sv2Crowd, Sv2Session, Sv2Settings};
 pub use work::{CoinbaseParts, JobHandle, MiningWork, NtimeWindow, RootSource, Solution};
 
 pub use headframe_sv1_wire::Extranonce;

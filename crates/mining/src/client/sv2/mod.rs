@@ -10,5 +10,6 @@ mod settings;
 mod tests;
 
 pub use crowd::{CrowdEvent, Sv2Crowd};
+pub use naming::MAX_WORKER_NAME_LEN;
 pub use session::Sv2Session;
 pub use settings::{ChannelKind, Sv2Settings};

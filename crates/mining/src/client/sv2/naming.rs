@@ -31,6 +31,9 @@ pub(super) struct Naming {
     is_granted: bool,
 }
 
+/// The longest name that a share can carry, in bytes (EX-36).
+pub const MAX_WORKER_NAME_LEN: usize = UserIdentity::MAX_LEN;
+
 impl Naming {
     /// # Errors
     /// A name of more than 32 bytes: it is not cut, since two machines could become one (EX-37).
