@@ -5,7 +5,9 @@ mod support;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use headframe_channels::{Channel, ChannelKind, JobId, MemoryBudget, Share, ShareVerdict};
+use headframe_channels::{
+    Channel, ChannelKind, JobId, MemoryBudget, RejectReason, Share, ShareVerdict,
+};
 use headframe_work::{Rung, UnixTime};
 use proptest::prelude::*;
 use support::TIME;
@@ -214,6 +216,46 @@ fn blocks_without_end_are_all_handed_over() {
     assert!(connection.judge(0, job, first).credit().is_err());
     let again = connection.judge(0, job, last);
     assert!(matches!(again, ShareVerdict::Block(_, Err(_))), "{again:?}");
+}
+
+/// As many channels as a connection may have, with a job every 30 s, and a thousand with one every ten
+/// seconds, which is as often as a pool sends one of itself: whatever was replaced less than two minutes
+/// ago is credited.
+#[test]
+fn jobs_are_creditable_for_two_minutes() {
+    for (channels, every) in [(10_000, 30), (1_000, 10)] {
+        let budget = MemoryBudget::default();
+        let template = support::template(1, SHARES, 0);
+        let began = Instant::now();
+        let mut channels: Vec<Channel> = (0..channels)
+            .map(|_| support::drawing_from(ChannelKind::Extended, &budget))
+            .collect();
+        let jobs = 600 / every;
+        let sent = |id: u32| began + Duration::from_secs(u64::from(id * every));
+        for id in 1..=jobs {
+            let job = support::job(&template, id, 12);
+            for channel in &mut channels {
+                channel.send_job(support::terms(id, Rung::EASIEST, sent(id)), job.clone());
+            }
+        }
+        let now = sent(jobs) + Duration::from_secs(u64::from(every) - 1);
+        let is_young = |id: &u32| now - sent(id + 1) < Duration::from_secs(120);
+        let young: Vec<u32> = (1..jobs).filter(is_young).collect();
+        assert!(young.len() >= 4, "{young:?}");
+        for id in young {
+            let share = Share {
+                job_id: JobId::new(id).expect("not 0"),
+                version: 0x2000_0000,
+                time: UnixTime::from_secs(TIME),
+                nonce: 0,
+                extranonce: &[0; 8],
+            };
+            let mut verdicts = channels.iter_mut().map(|it| it.judge(now, &share).credit());
+            let is_known =
+                |verdict| !matches!(verdict, Err(RejectReason::UnknownJob | RejectReason::Stale));
+            assert!(verdicts.all(is_known), "job {id} of {jobs}");
+        }
+    }
 }
 
 /// A connection of very many jobs remembers few for each channel.
