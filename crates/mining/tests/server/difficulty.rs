@@ -98,7 +98,7 @@ fn easing_ends_at_the_client_s_max_target() {
 /// second, and after 30 s at the latest. An extended one is not: its miner rolls the extranonce.
 #[test]
 fn standard_jobs_are_replaced_before_they_are_used_up() {
-    for (rate, at_least, at_most) in [(1e15, 8, 11), (2e13, 1, 4), (1.0, 0, 0)] {
+    for (rate, at_least, at_most) in [(1e18, 8, 11), (1e15, 8, 11), (2e13, 1, 4), (1.0, 0, 0)] {
         let mut pool = pool(12.0);
         let link = pool.connect_sv2();
         pool.sv2[link].miner.set_up(0);
@@ -120,6 +120,28 @@ fn standard_jobs_are_replaced_before_they_are_used_up() {
             jobs(0)
         );
         assert_eq!(jobs(1), 0, "{rate}");
+    }
+}
+
+/// MP-3, MP-6: a standard job has 2^48 headers for each second of header time, and the time may be rolled
+/// for nearly two hours. So one a second is enough for a device of an exahash.
+#[test]
+fn a_standard_job_lasts_an_exahash_for_a_second() {
+    const AHEAD: u32 = 7_100;
+    assert!(f64::from(AHEAD) * 2f64.powi(48) > 1e18);
+    let mut pool = crate::pool();
+    let (link, id) = crate::with_channel(&mut pool, false, 1);
+    for (ahead, code) in [(AHEAD, None), (7_141, Some("invalid-share"))] {
+        let mut job = pool.sv2[link].miner.channels[&id].job().clone();
+        job.time += ahead;
+        let network = job.network_target();
+        let target = job.target;
+        let nonce = job.mine_where(&mut Chance::new(1), |hash| {
+            target.is_met_by(hash) && !network.is_met_by(hash)
+        });
+        let sequence = pool.sv2[link].miner.submit(id, &nonce);
+        pool.pump();
+        assert_eq!(pool.sv2[link].miner.rejection(sequence), code, "{ahead}");
     }
 }
 

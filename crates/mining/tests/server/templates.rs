@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use headframe_testkit::{Chance, Pool};
-use headframe_work::UnixTime;
+use bitcoin::hashes::{Hash, sha256d};
+use bitcoin::{Amount, Txid, Wtxid};
+use headframe_testkit::{Chance, Pool, RootSource};
+use headframe_work::{TemplateTransaction, UnixTime};
 
 use crate::{MILLISECOND, block, open, pool, share, with_channel, with_sv1};
 
@@ -177,4 +179,39 @@ fn no_time_before_the_earliest_is_sent() {
     pool.advance(Duration::from_secs(200));
     pool.refresh();
     assert_eq!(times(&pool), [earliest + 100; 3]);
+}
+
+/// MP-136: ESP-Miner has room for 20 hashes of a merkle path and 8,192 bytes of a message. The most
+/// transactions that fit into a block make 15 of them.
+#[test]
+fn the_job_of_the_fullest_block_fits_into_firmware() {
+    const MOST: u32 = 16_600;
+    const LEAST_WEIGHT: u32 = 240;
+    let mut pool = pool();
+    let (link, id) = with_channel(&mut pool, true, 1);
+    let mut template = pool.chain.template();
+    template.coinbase_value = template.network.subsidy(template.height);
+    let transactions = (0..MOST).map(|number| {
+        let hash = sha256d::Hash::hash(&number.to_le_bytes());
+        TemplateTransaction {
+            data: vec![0; 60],
+            txid: Txid::from_raw_hash(hash),
+            wtxid: Wtxid::from_raw_hash(hash),
+            fee: Amount::ZERO,
+            sigops: 0,
+            weight: LEAST_WEIGHT,
+        }
+    });
+    template.transactions = transactions.collect();
+    assert!(u64::from(MOST + 100) * u64::from(LEAST_WEIGHT) > 4_000_000);
+    let new = pool.given(template);
+    let work = pool.hub.handle_template(pool.now, new).expect("it fits");
+    let before = pool.sv2[link].sent_bytes;
+    pool.give_work(&work);
+    assert!(pool.sv2[link].sent_bytes - before <= 8_192);
+    let job = pool.sv2[link].miner.channels[&id].job();
+    let RootSource::Coinbase { path, .. } = &job.root else {
+        panic!("extended jobs have a coinbase");
+    };
+    assert_eq!(path.len(), 15);
 }
