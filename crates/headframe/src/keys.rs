@@ -215,4 +215,3 @@ fn left(facts: &KeyFacts) -> String {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
-

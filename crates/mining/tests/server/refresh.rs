@@ -44,8 +44,8 @@ fn changed(pool: &mut Pool, change: impl FnOnce(&mut Template)) -> NewTemplate {
 fn settled() -> Pool {
     let mut pool = pool();
     let new = paying(&mut pool, VALUE);
-    let work = pool.hub.handle_template(pool.now, new).unwrap();
-    pool.give_work(&work);
+    let work = pool.hub.handle_template(pool.now, new);
+    pool.give_work(&work.expect("a good template"));
     pool
 }
 

@@ -319,7 +319,10 @@ fn what_a_tip_was_begun_with_is_let_go() {
     let held = Arc::downgrade(&start.prepared);
     pool.give_work(&start);
     drop(start);
-    let full = pool.hub.handle_template(pool.now, new).expect("a good template");
+    let full = pool
+        .hub
+        .handle_template(pool.now, new)
+        .expect("a good template");
     pool.give_work(&full);
     drop(full);
     assert!(held.strong_count() > 0, "late shares may be blocks");
