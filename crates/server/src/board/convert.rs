@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn messages_become_sentences() {
         assert_eq!(sentence("update this program"), "Update this program.");
-        assert_eq!(sentence("outdated!"), "Outdated!");
+        assert_eq!(sentence("it is outdated!"), "It is outdated!");
         assert_eq!(sentence(""), "");
         for name in [
             "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4 is no address of regtest",
