@@ -27,8 +27,8 @@ pub(super) type Violation = String;
 
 /// A tip that stayed for this long was seen by every session.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
-/// Templates that may be held though they were replaced long ago: what a channel holds whatever its
-/// age, and as many that other channels hold.
+/// Templates of one tip that may be held though they were replaced long ago: what a channel holds
+/// whatever its age, and as many that other channels hold.
 const OLD_TEMPLATES: usize = 64;
 /// Longer than a channel remembers a job that was replaced.
 const LONG_AGO: Duration = Duration::from_secs(150);
@@ -312,7 +312,7 @@ impl Witness {
         }
         let is_old = |it: &&Published| now.saturating_duration_since(it.at) > LONG_AGO;
         let old = self.templates.iter().filter(is_old).count();
-        ensure(old <= OLD_TEMPLATES, || {
+        ensure(old <= OLD_TEMPLATES * self.tips.len(), || {
             format!("memory: {old} templates are held that were replaced long ago")
         })
     }
