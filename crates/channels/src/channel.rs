@@ -205,7 +205,10 @@ impl Channel {
         debug_assert_eq!(job.coinbase().extranonce_len(), self.extranonce_len());
         match self.kind {
             ChannelKind::Standard => Some(job.merkle_root(&self.fixed_extranonce(), &[])),
-            ChannelKind::Extended => None,
+            ChannelKind::Extended => {
+                job.expect_extranonces();
+                None
+            }
         }
     }
 

@@ -147,6 +147,7 @@ fn job() -> Job {
         job.coinbase().prefix().len() + EXTRANONCE.len() + job.coinbase().suffix().len()
     };
     let job = build(34 + COINBASE - len(&build(34)));
+    job.expect_extranonces();
     assert_eq!(
         (len(&job), job.prepared().merkle_path().len()),
         (COINBASE, BRANCHES)

@@ -50,8 +50,9 @@ pub struct UniqueBytes {
 /// and sent to miners (FR-47).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coinbase {
-    prefix: Vec<u8>,
-    suffix: Vec<u8>,
+    /// Prefix and suffix in one piece, since each miner's jobs keep theirs.
+    pieces: Box<[u8]>,
+    prefix_len: usize,
     extranonce_len: usize,
     has_witness: bool,
 }
@@ -131,9 +132,14 @@ impl Coinbase {
         let template = prepared.template();
         let script = script_before_extranonce(template.height, tag, unique, extranonce_len);
         let outputs = outputs(template, payout);
+        let scripts = outputs.iter().map(|output| output.script_pubkey.len());
+        let suffix_len = 8 + 1 + scripts.map(|len| 8 + 1 + len).sum::<usize>();
+        let mut pieces = prefix(&script, extranonce_len, suffix_len);
+        let prefix_len = pieces.len();
+        append_suffix(template, &outputs, &mut pieces);
         let coinbase = Self {
-            prefix: prefix(&script, extranonce_len),
-            suffix: suffix(template, &outputs),
+            pieces: pieces.into_boxed_slice(),
+            prefix_len,
             extranonce_len,
             has_witness: template.witness_commitment.is_some(),
         };
@@ -143,12 +149,12 @@ impl Coinbase {
 
     /// The bytes before the extranonce, without BIP141's marker and flag.
     pub fn prefix(&self) -> &[u8] {
-        &self.prefix
+        self.pieces().0
     }
 
     /// The bytes after the extranonce, without BIP141's witness.
     pub fn suffix(&self) -> &[u8] {
-        &self.suffix
+        self.pieces().1
     }
 
     /// The length of the extranonce, in bytes.
@@ -161,8 +167,9 @@ impl Coinbase {
     /// no transaction.
     pub fn serialize(&self, extranonce: &[u8]) -> Vec<u8> {
         debug_assert_eq!(extranonce.len(), self.extranonce_len);
-        let (version, inputs) = self.prefix.split_at(4);
-        let (outputs, lock_time) = self.suffix.split_at(self.suffix.len() - 4);
+        let (prefix, suffix) = self.pieces();
+        let (version, inputs) = prefix.split_at(4);
+        let (outputs, lock_time) = suffix.split_at(suffix.len() - 4);
         let (marker, witness): (&[u8], &[u8]) = match self.has_witness {
             true => (&MARKER_AND_FLAG, &WITNESS),
             false => (&[], &[]),
@@ -173,12 +180,16 @@ impl Coinbase {
         .concat()
     }
 
+    fn pieces(&self) -> (&[u8], &[u8]) {
+        self.pieces.split_at(self.prefix_len)
+    }
+
     fn check_budget(
         &self,
         prepared: &PreparedTemplate,
         outputs: &[TxOut],
     ) -> Result<(), CoinbaseError> {
-        let stripped = (self.prefix.len() + self.extranonce_len + self.suffix.len()) as u64;
+        let stripped = (self.pieces.len() + self.extranonce_len) as u64;
         let witness = match self.has_witness {
             true => (MARKER_AND_FLAG.len() + WITNESS.len()) as u64,
             false => 0,
@@ -233,10 +244,10 @@ fn push_opcode(len: usize) -> u8 {
 }
 
 /// All up to the extranonce: version, one input that spends nothing (no hash, the last index), and
-/// its script, which ends with the extranonce.
-fn prefix(script: &[u8], extranonce_len: usize) -> Vec<u8> {
+/// its script, which ends with the extranonce. Has room for so many bytes more.
+fn prefix(script: &[u8], extranonce_len: usize, room: usize) -> Vec<u8> {
     let script_len = script.len() + extranonce_len;
-    let mut prefix = Vec::with_capacity(42 + script.len());
+    let mut prefix = Vec::with_capacity(42 + script.len() + room);
     prefix.extend_from_slice(&VERSION.to_le_bytes());
     prefix.push(1);
     prefix.extend_from_slice(&[0; 32]);
@@ -246,15 +257,13 @@ fn prefix(script: &[u8], extranonce_len: usize) -> Vec<u8> {
     prefix
 }
 
-fn suffix(template: &Template, outputs: &[TxOut]) -> Vec<u8> {
-    let mut suffix = Vec::with_capacity(128);
-    suffix.extend_from_slice(&template.coinbase_sequence.to_le_bytes());
-    append(&VarInt::from(outputs.len()), &mut suffix);
+fn append_suffix(template: &Template, outputs: &[TxOut], to: &mut Vec<u8>) {
+    to.extend_from_slice(&template.coinbase_sequence.to_le_bytes());
+    append(&VarInt::from(outputs.len()), to);
     for output in outputs {
-        append(output, &mut suffix);
+        append(output, to);
     }
-    suffix.extend_from_slice(&template.coinbase_lock_time.to_le_bytes());
-    suffix
+    to.extend_from_slice(&template.coinbase_lock_time.to_le_bytes());
 }
 
 fn append(value: &impl Encodable, to: &mut Vec<u8>) {

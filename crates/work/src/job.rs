@@ -1,6 +1,6 @@
 //! What a miner works on: a prepared template joined to a payout.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bitcoin::hex::DisplayHex;
 use bitcoin::{BlockHash, VarInt, consensus};
@@ -18,10 +18,16 @@ use crate::{
 #[derive(Debug)]
 pub struct Job {
     prepared: Arc<PreparedTemplate>,
+    paid: Arc<Paid>,
+}
+
+/// What a job adds to its template: the same before its tip is known and after.
+#[derive(Debug)]
+struct Paid {
     payout: Payout,
     coinbase: Coinbase,
-    /// SHA-256 after the coinbase's prefix, the same for every share of the job.
-    midstate: Sha256,
+    /// SHA-256 after the coinbase's prefix, the same for every share, where shares have to hash it.
+    midstate: OnceLock<Box<Sha256>>,
 }
 
 /// A block that meets the network's target.
@@ -51,12 +57,12 @@ impl Job {
         extranonce_len: usize,
     ) -> Result<Self, CoinbaseError> {
         let coinbase = Coinbase::new(&prepared, &payout, tag, unique, extranonce_len)?;
-        Ok(Self {
-            midstate: Sha256::new_with_prefix(coinbase.prefix()),
-            prepared,
+        let paid = Arc::new(Paid {
             payout,
             coinbase,
-        })
+            midstate: OnceLock::new(),
+        });
+        Ok(Self { prepared, paid })
     }
 
     /// The same job on a tip that has become known. `prepared` continues the template that the job
@@ -64,12 +70,16 @@ impl Job {
     /// hashed.
     pub fn on_tip(&self, prepared: Arc<PreparedTemplate>) -> Self {
         debug_assert!(prepared.template().continues(self.prepared.template()));
-        Self {
-            prepared,
-            payout: self.payout.clone(),
-            coinbase: self.coinbase.clone(),
-            midstate: self.midstate.clone(),
-        }
+        let paid = Arc::clone(&self.paid);
+        Self { prepared, paid }
+    }
+
+    /// Shares will come whose miners roll the extranonce: what they have in common is hashed once, and
+    /// kept. Without this nothing is, and each [`Self::merkle_root`] hashes the whole coinbase.
+    pub fn expect_extranonces(&self) {
+        self.paid
+            .midstate
+            .get_or_init(|| Box::new(self.paid.after_prefix()));
     }
 
     /// The template that the job is made of.
@@ -79,25 +89,28 @@ impl Job {
 
     /// Whom a block of this job pays.
     pub fn payout(&self) -> &Payout {
-        &self.payout
+        &self.paid.payout
     }
 
     /// The coinbase.
     pub fn coinbase(&self) -> &Coinbase {
-        &self.coinbase
+        &self.paid.coinbase
     }
 
     /// The merkle root with the extranonce `prefix` ‖ `rolled`, as the hash function gives it. The
     /// two have [`Coinbase::extranonce_len`] bytes together; the caller has checked a peer's.
     #[inline]
     pub fn merkle_root(&self, prefix: &[u8], rolled: &[u8]) -> [u8; 32] {
-        debug_assert_eq!(prefix.len() + rolled.len(), self.coinbase.extranonce_len());
-        let txid = self
-            .midstate
-            .clone()
+        let Paid {
+            coinbase, midstate, ..
+        } = &*self.paid;
+        debug_assert_eq!(prefix.len() + rolled.len(), coinbase.extranonce_len());
+        let kept = midstate.get();
+        let txid = kept
+            .map_or_else(|| self.paid.after_prefix(), |kept| Sha256::clone(kept))
             .chain_update(prefix)
             .chain_update(rolled)
-            .chain_update(self.coinbase.suffix());
+            .chain_update(coinbase.suffix());
         merkle_root(finish(txid), self.prepared.merkle_path())
     }
 
@@ -105,10 +118,16 @@ impl Job {
     pub fn block(&self, header: Header, extranonce: &[u8]) -> Block {
         Block {
             header,
-            coinbase: self.coinbase.serialize(extranonce),
+            coinbase: self.paid.coinbase.serialize(extranonce),
             prepared: Arc::clone(&self.prepared),
-            payout: self.payout.clone(),
+            payout: self.paid.payout.clone(),
         }
+    }
+}
+
+impl Paid {
+    fn after_prefix(&self) -> Sha256 {
+        Sha256::new_with_prefix(self.coinbase.prefix())
     }
 }
 

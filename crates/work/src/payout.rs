@@ -1,13 +1,19 @@
 //! Who is paid by a block.
 
+use std::sync::Arc;
+
 use bitcoin::{Amount, ScriptBuf, TxOut};
 
 /// The outputs that a miner's block pays, the commitment aside: the miner, and what the operator
 /// keeps as a fee.
 ///
-/// Two channels may share a job only if their payouts are equal.
+/// Two channels may share a job only if their payouts are equal. A clone is another pointer to the
+/// same outputs, since a channel and each of its jobs have one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Payout {
+pub struct Payout(Arc<Receivers>);
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Receivers {
     miner: ScriptBuf,
     fee: Option<Fee>,
 }
@@ -53,17 +59,18 @@ impl Payout {
     /// Pays everything to `miner`, less `fee`. A fee of zero is no fee.
     pub fn new(miner: ScriptBuf, fee: Option<Fee>) -> Self {
         let fee = fee.filter(|fee| fee.rate > BasisPoints::ZERO);
-        Self { miner, fee }
+        Self(Arc::new(Receivers { miner, fee }))
     }
 
     /// The script that pays the miner.
     pub fn miner(&self) -> &ScriptBuf {
-        &self.miner
+        &self.0.miner
     }
 
     /// What the miner gets of a coinbase of `value`.
     pub fn miner_amount(&self, value: Amount) -> Amount {
         let fee = self
+            .0
             .fee
             .as_ref()
             .map_or(Amount::ZERO, |fee| fee.rate.of(value));
@@ -76,9 +83,9 @@ impl Payout {
         let miner_value = self.miner_amount(value);
         let mut outputs = vec![TxOut {
             value: miner_value,
-            script_pubkey: self.miner.clone(),
+            script_pubkey: self.0.miner.clone(),
         }];
-        if let Some(fee) = &self.fee {
+        if let Some(fee) = &self.0.fee {
             outputs.extend(fee.outputs(value - miner_value));
         }
         outputs
