@@ -9,7 +9,8 @@ use headframe_work::Payout;
 /// The channels of a connection, in groups that can share a job.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    by_id: BTreeMap<ChannelId, Group>,
+    /// Boxed: a map keeps room for eleven where one is.
+    by_id: BTreeMap<ChannelId, Box<Group>>,
     by_kind: HashMap<GroupKind, ChannelId>,
     of_channel: HashMap<ChannelId, ChannelId>,
 }
@@ -64,7 +65,8 @@ impl Groups {
     pub(super) fn join(&mut self, id: ChannelId, kind: GroupKind, channel: ChannelId) {
         self.by_kind.entry(kind.clone()).or_insert(id);
         let members = BTreeSet::new();
-        let group = self.by_id.entry(id).or_insert(Group { kind, members });
+        let group = || Box::new(Group { kind, members });
+        let group = self.by_id.entry(id).or_insert_with(group);
         group.members.insert(channel);
         self.of_channel.insert(channel, id);
     }
@@ -93,14 +95,15 @@ impl Groups {
     /// Everybody, each channel in one audience: alone by its own id, or with the others of its
     /// group where there are others.
     pub(super) fn audiences(&self) -> Vec<Audience> {
-        let audience = |(&id, group): (&ChannelId, &Group)| match group.members.len() {
+        let groups = self.by_id.iter();
+        let audiences = groups.filter_map(|(&id, group)| match group.members.len() {
             1 => group.members.first().copied().map(Audience::alone),
             _ => Some(Audience {
                 to: id,
                 members: group.members.iter().copied().collect(),
             }),
-        };
-        self.by_id.iter().filter_map(audience).collect()
+        });
+        audiences.collect()
     }
 
     /// Everybody, each channel alone.

@@ -14,7 +14,7 @@ use super::Sv2Session;
 use super::groups::Audience;
 use super::setup::Setup;
 use crate::server::hub::{NextWork, TipStart};
-use crate::server::seat::{Seat, Staged};
+use crate::server::seat::Staged;
 
 /// The next tip's job is sent this long after what made it necessary, so that it stands in nobody's
 /// way, and once for all channels that are opened together.
@@ -244,7 +244,7 @@ impl Sv2Session {
     /// The rung that all members of an audience were told, if it is one.
     fn common_rung(&self, audience: &Audience) -> Option<Rung> {
         let seats = audience.members.iter().filter_map(|id| self.seats.get(id));
-        let mut rungs = seats.map(Seat::announced);
+        let mut rungs = seats.map(|seat| seat.announced());
         let first = rungs.next()?;
         rungs.all(|rung| rung == first).then_some(first)
     }

@@ -47,7 +47,8 @@ pub struct Sv2Session {
     desk: Desk,
     /// What the client said of itself; `None` until it did.
     setup: Option<Setup>,
-    seats: BTreeMap<ChannelId, Seat>,
+    /// Boxed: a map keeps room for eleven where one is.
+    seats: BTreeMap<ChannelId, Box<Seat>>,
     groups: Groups,
     extensions: Extensions,
     workers: Workers,

@@ -156,7 +156,7 @@ impl Sv2Session {
         let group = self.join_group(&seat);
         self.write_success(opening.request_id, &seat, group);
         self.tell_joined(&seat);
-        self.seats.insert(id, seat);
+        self.seats.insert(id, Box::new(seat));
         Ok(id)
     }
 

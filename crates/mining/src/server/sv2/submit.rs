@@ -118,7 +118,7 @@ impl Sv2Session {
                     name: name.unwrap_or(None),
                     is_proven: is_block || verdict.credit().is_ok(),
                 };
-                let who = (&setup.device, &*seat);
+                let who = (&setup.device, &**seat);
                 let booked = self.workers.book(now, &mut self.desk, who, claim);
                 let workers = self.workers.heard(now, id);
                 seat.control.handle_miners(now, workers);
