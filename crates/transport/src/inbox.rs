@@ -3,8 +3,8 @@
 use core::fmt;
 use core::ops::Range;
 
-/// Bytes of a buffer that a connection begins with, and goes back to after a large message.
-const INITIAL: usize = 4 * 1024;
+/// Bytes that a read may bring, and the least that a buffer grows to.
+pub(crate) const INITIAL: usize = 4 * 1024;
 
 /// A read is offered at least this much room, so that a nearly full buffer does not make for many
 /// small reads.
@@ -13,7 +13,8 @@ const MIN_ROOM: usize = 1024;
 /// Received bytes that were not yet taken out.
 ///
 /// It grows with the bytes that arrive, never with the length that a peer announces, up to a limit
-/// that holds the longest message and one read.
+/// that holds the longest message and one read. While it is empty it has no memory: a pool has thousands
+/// of connections that are silent.
 pub(crate) struct Inbox {
     bytes: Vec<u8>,
     start: usize,
@@ -59,11 +60,25 @@ impl Inbox {
         &self.bytes[range]
     }
 
-    /// Room to read into: empty only when the buffer is at its limit.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
-        if self.start == self.end {
-            self.clear();
+    /// Frees the memory of what was taken out. True when there is nothing else.
+    pub(crate) fn release(&mut self) -> bool {
+        let is_empty = self.start == self.end;
+        if is_empty {
+            self.bytes = Vec::new();
+            (self.start, self.end) = (0, 0);
         }
+        is_empty
+    }
+
+    /// Takes what was received elsewhere, [`INITIAL`] bytes at most, where there is nothing yet.
+    pub(crate) fn fill(&mut self, received: &[u8]) {
+        debug_assert!(self.bytes.is_empty());
+        self.bytes.extend_from_slice(received);
+        self.end = received.len();
+    }
+
+    /// Room to read into behind what is pending: empty only when the buffer is at its limit.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
         if self.bytes.len() - self.end < MIN_ROOM {
             self.compact();
         }
@@ -76,13 +91,6 @@ impl Inbox {
     /// Says that `len` bytes of the room were filled.
     pub(crate) const fn received(&mut self, len: usize) {
         self.end += len;
-    }
-
-    fn clear(&mut self) {
-        (self.start, self.end) = (0, 0);
-        if self.bytes.len() > 16 * INITIAL {
-            self.bytes = Vec::new();
-        }
     }
 
     fn compact(&mut self) {
@@ -148,10 +156,18 @@ mod tests {
     }
 
     #[test]
-    fn it_is_small_again_after_a_large_message() {
+    fn it_has_no_memory_when_all_is_taken_out() {
         let mut inbox = Inbox::new(1_000_000);
         push(&mut inbox, &vec![1; 500_000]);
-        inbox.take(500_000);
-        assert_eq!(inbox.room().len(), INITIAL);
+        inbox.take(499_999);
+        assert!(!inbox.release());
+        assert_eq!(inbox.pending(), [1]);
+        inbox.take(1);
+        assert!(inbox.release());
+        assert_eq!(inbox.bytes.capacity(), 0);
+        inbox.fill(&[2, 3]);
+        assert_eq!(inbox.pending(), [2, 3]);
+        push(&mut inbox, &[4; 5_000]);
+        assert_eq!(inbox.pending().len(), 5_002);
     }
 }

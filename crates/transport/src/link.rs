@@ -1,6 +1,7 @@
 //! A socket with its two buffers: what line and frame streams have in common.
 
 use core::future::poll_fn;
+use core::mem::MaybeUninit;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
@@ -10,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use crate::error::TransportError;
-use crate::inbox::Inbox;
+use crate::inbox::{INITIAL, Inbox};
 use crate::outbox::Outbox;
 
 /// How long a connection that is being closed may take to fetch what is queued for it.
@@ -81,6 +82,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
             return Poll::Ready(Err(error.into()));
         }
+        let len = ready!(match self.inbox.release() {
+            true => self.poll_first_read(cx),
+            false => self.poll_further_read(cx),
+        })?;
+        Poll::Ready(Ok(match len {
+            0 => Filled::Closed,
+            _ => Filled::Bytes,
+        }))
+    }
+
+    /// Reads where nothing is pending. Until something comes this takes no memory but the stack's.
+    fn poll_first_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, TransportError>> {
+        let mut room = [MaybeUninit::uninit(); INITIAL];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
+        self.inbox.fill(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Reads behind the beginning of a message.
+    fn poll_further_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, TransportError>> {
         let room = self.inbox.room();
         if room.is_empty() {
             return Poll::Ready(Err(TransportError::Undrained));
@@ -89,10 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
         let len = buffer.filled().len();
         self.inbox.received(len);
-        Poll::Ready(Ok(match len {
-            0 => Filled::Closed,
-            _ => Filled::Bytes,
-        }))
+        Poll::Ready(Ok(len))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -12,10 +12,8 @@ pub const OUTBOX_LIMIT: usize = 256 * 1024;
 /// come at once, before a byte of them can be written. Ten thousand need some 10 MB.
 const BURST_LIMIT: usize = 32 * 1024 * 1024;
 
-/// Capacity that is kept when everything is written.
-const KEPT: usize = 16 * 1024;
-
-/// Bytes that wait to be written.
+/// Bytes that wait to be written. While there are none it has no memory: a pool has thousands of
+/// connections to which nothing is said for half a minute.
 ///
 /// A peer is slow when bytes pile up over several events, not when one event has many. So what may
 /// wait is the limit, or twice the largest burst since the buffer was last empty; a burst is what is
@@ -70,8 +68,7 @@ impl Outbox {
     pub(crate) fn wrote(&mut self, len: usize) {
         self.written += len;
         if self.pending().is_empty() {
-            self.bytes.clear();
-            self.bytes.shrink_to(KEPT);
+            self.bytes = Vec::new();
             self.written = 0;
             self.largest_burst = 0;
         }

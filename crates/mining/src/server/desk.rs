@@ -82,6 +82,13 @@ impl Desk {
         self.events.pop_front()
     }
 
+    /// Frees the memory of events that were taken.
+    pub(crate) fn release_events(&mut self) {
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+    }
+
     /// Takes newer work; false when it is what the desk has, whose jobs must not be sent twice
     ///
     pub(crate) fn handle_work(&mut self, work: &Arc<PoolWork>) -> bool {

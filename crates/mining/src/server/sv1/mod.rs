@@ -223,6 +223,7 @@ impl Sv1Session {
 
     /// Hands out what is to be sent: whole lines, in order.
     pub fn drain_output(&mut self, send: impl FnOnce(&[u8])) {
+        self.desk.release_events();
         self.replies.drain_output(send);
     }
 

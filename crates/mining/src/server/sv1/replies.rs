@@ -82,9 +82,9 @@ impl Replies {
     }
 
     pub(super) fn drain_output(&mut self, send: impl FnOnce(&[u8])) {
-        if !self.output.is_empty() {
-            send(&self.output);
-            self.output.clear();
+        let output = core::mem::take(&mut self.output);
+        if !output.is_empty() {
+            send(&output);
         }
     }
 

@@ -239,13 +239,15 @@ impl Sv2Session {
 
     /// Hands out the frames that are to be sent, header and payload, in order.
     pub fn drain_output(&mut self, mut send: impl FnMut(&[u8])) {
-        let mut rest = self.output.as_slice();
+        // Its memory is freed with it, and that of the events: a client that is told nothing holds none.
+        let output = core::mem::take(&mut self.output);
+        self.desk.release_events();
+        let mut rest = output.as_slice();
         while let Some((frame, after)) = Frame::split(rest) {
             send(&rest[..rest.len() - after.len()]);
             debug_assert_eq!(frame.header().payload_len(), frame.payload().len());
             rest = after;
         }
-        self.output.clear();
     }
 
     /// Whether the connection is to be closed once the output is written.
