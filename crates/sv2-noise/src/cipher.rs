@@ -3,15 +3,20 @@
 //! Knows neither handshake nor frames.
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use zeroize::Zeroizing;
 
 use crate::record::TAG_LEN;
 
 /// A key and the number of boxes that were made or opened with it.
 pub(crate) struct Cipher {
     /// Boxed, so that moving a cipher leaves no copy of its key behind.
-    key: Box<LessSafeKey>,
+    key: Box<Zeroizing<[u8; 32]>>,
+    /// The key in `ring`'s form, which has room for any algorithm's, while it is in use.
+    bound: Option<Box<Bound>>,
     next_nonce: u64,
 }
+
+struct Bound(LessSafeKey);
 
 /// The counter would reach 2^64 − 1, which Noise reserves (NX-31).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +32,19 @@ impl Cipher {
     }
 
     pub(crate) fn starting_at(key: &[u8; 32], next_nonce: u64) -> Self {
-        let key = Box::new(bind(key));
-        Self { key, next_nonce }
+        let mut copy = Box::new(Zeroizing::new([0; 32]));
+        copy.copy_from_slice(key);
+        Self {
+            key: copy,
+            bound: None,
+            next_nonce,
+        }
+    }
+
+    /// Gives back the memory that is needed for the next box only: half a kilobyte, of each direction of
+    /// thousands of connections that are silent.
+    pub(crate) fn rest(&mut self) {
+        self.bound = None;
     }
 
     /// Whether `boxes` more boxes can be made or opened.
@@ -41,9 +57,10 @@ impl Cipher {
 
     /// Encrypts in place and returns the tag. The caller has asked [`Cipher::require`].
     pub(crate) fn seal(&mut self, ad: &[u8], plain: &mut [u8]) -> [u8; TAG_LEN] {
+        let nonce = nonce(self.next_nonce);
         let tag = self
-            .key
-            .seal_in_place_separate_tag(nonce(self.next_nonce), Aad::from(ad), plain)
+            .bound()
+            .seal_in_place_separate_tag(nonce, Aad::from(ad), plain)
             .expect("ChaCha20-Poly1305 seals anything below 256 GiB");
         self.next_nonce += 1;
         let mut bytes = [0; TAG_LEN];
@@ -58,21 +75,27 @@ impl Cipher {
         ad: &[u8],
         sealed: &'a mut [u8],
     ) -> Result<&'a mut [u8], Forged> {
+        let nonce = nonce(self.next_nonce);
         let plain = self
-            .key
-            .open_in_place(nonce(self.next_nonce), Aad::from(ad), sealed)
+            .bound()
+            .open_in_place(nonce, Aad::from(ad), sealed)
             .map_err(|_| Forged)?;
         self.next_nonce += 1;
         Ok(plain)
     }
+
+    fn bound(&mut self) -> &LessSafeKey {
+        let bind = || Box::new(Bound(bind(&self.key)));
+        &self.bound.get_or_insert_with(bind).0
+    }
 }
 
-impl Drop for Cipher {
+impl Drop for Bound {
     /// `ring` does not erase its keys, so another key is written over this one. `black_box` keeps
     /// the compiler from dropping the write to memory that is about to be freed.
     fn drop(&mut self) {
-        *self.key = bind(&[0; 32]);
-        std::hint::black_box(&mut *self.key);
+        self.0 = bind(&[0; 32]);
+        std::hint::black_box(&mut self.0);
     }
 }
 
@@ -98,6 +121,18 @@ mod tests {
         assert_eq!(cipher.require(1), Ok(()));
         cipher.seal(&[], &mut [0; 4]);
         assert_eq!(cipher.require(1), Err(NonceExhausted));
+    }
+
+    #[test]
+    fn rest_changes_nothing() {
+        let (mut sealer, mut rested) = (Cipher::new(&[1; 32]), Cipher::new(&[1; 32]));
+        for _ in 0..3 {
+            let (mut plain, mut again) = ([7; 4], [7; 4]);
+            assert_eq!(sealer.seal(&[], &mut plain), rested.seal(&[], &mut again));
+            assert_eq!(plain, again);
+            rested.rest();
+            assert!(rested.bound.is_none());
+        }
     }
 
     #[test]

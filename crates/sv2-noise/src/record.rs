@@ -129,6 +129,12 @@ impl Sealer {
         Ok(())
     }
 
+    /// Nothing is to be sealed for a while: gives back the memory that sealing takes. The next frame takes
+    /// it again by itself.
+    pub fn rest(&mut self) {
+        self.0.rest();
+    }
+
     fn seal_box(&mut self, plain: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(plain);
@@ -142,6 +148,12 @@ impl Opener {
     #[doc(hidden)]
     pub fn from_key(key: &[u8; 32], next_nonce: u64) -> Self {
         Self(Cipher::starting_at(key, next_nonce))
+    }
+
+    /// Nothing is to be opened for a while: gives back the memory that opening takes. The next box takes it
+    /// again by itself.
+    pub fn rest(&mut self) {
+        self.0.rest();
     }
 
     /// Opens a header's box in place and returns the header.

@@ -79,6 +79,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FrameStream<S> {
     ///
     /// Before the next call take all frames out with [`FrameStream::next_frame`].
     pub async fn fill(&mut self) -> Result<Filled, TransportError> {
+        if let Codec::Noise { opener, sealer, .. } = &mut self.codec {
+            opener.rest();
+            sealer.rest();
+        }
         self.link.fill().await
     }
 
