@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use headframe_mining::server::{
     FoundBlock, Joined, PoolRules, PoolWork, Protocol, REPLY_WITHIN, SessionEvent,
 };
 use headframe_transport::{Filled, SHUTDOWN_DEADLINE, TransportError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -53,7 +54,8 @@ pub(crate) struct PoolLinks {
     pub(crate) faults: Arc<Hush>,
 }
 
-/// A connection.
+/// A connection. Thousands of them wait for most of the time, so what is seldom is boxed while it lasts
+/// instead of having its room in each task.
 pub(crate) struct Connection {
     peer: SocketAddr,
     wire: Wire,
@@ -63,6 +65,8 @@ pub(crate) struct Connection {
     tap: Tap,
     /// The session's timers are not looked at before this time.
     timers_at: Instant,
+    /// Its place among the pool's connections, for as long as it is there.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What woke a connection.
@@ -71,10 +75,8 @@ enum Wake {
     Work,
     Committed,
     Filled(Filled),
-    /// A connection that sent too much is read again.
-    Resumed,
-    Timeout,
-    Tell,
+    /// A time has come: a timer's, the board's, or that of a connection which sent too much.
+    Due,
 }
 
 impl Connection {
@@ -84,9 +86,10 @@ impl Connection {
         visit: Visit,
         wire: Wire,
         pool: PoolLinks,
-    ) -> Self {
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Box<Self> {
         let (ledger, hub) = (pool.ledger.clone(), pool.hub.clone());
-        Self {
+        Box::new(Self {
             dues: Dues::new(id, ledger, hub, pool.news.clone()),
             guest: Guest::new(visit, pool.rules.difficulty.shares_per_minute),
             tap: Tap::new(Arc::clone(&pool.tracer), id, wire.protocol()),
@@ -94,16 +97,24 @@ impl Connection {
             wire,
             pool,
             timers_at: Instant::now(),
-        }
+            _room: room,
+        })
     }
 
     /// Serves the miner until one side ends it. What panics ends this connection alone.
-    pub(crate) async fn run(mut self) {
-        let end = match unless_panic(self.serve()).await {
-            Ok(Ok(())) => End::Closed,
-            Ok(Err(end)) => end,
-            Err(Panicked) => End::Panicked,
+    pub(crate) async fn run(mut self: Box<Self>) {
+        let end = {
+            let serving = pin!(self.serve());
+            match unless_panic(serving).await {
+                Ok(Ok(())) => End::Closed,
+                Ok(Err(end)) => end,
+                Err(Panicked) => End::Panicked,
+            }
         };
+        Box::pin(self.end(end)).await;
+    }
+
+    async fn end(mut self: Box<Self>, end: End) {
         if let Err(Panicked) = unless_panic(self.close(&end)).await {
             self.dues.leave_all();
         }
@@ -149,9 +160,8 @@ impl Connection {
         self.take_events().await;
         self.dues.offer();
         let sequence = self.dues.sequence();
-        let committed = self.dues.committed();
-        let is_committed = committed.wait_for(|committed| *committed >= sequence);
-        if let Ok(Ok(_)) = timeout(REPLY_WITHIN, is_committed).await {
+        let committed = self.dues.committed().reaches(sequence);
+        if timeout(REPLY_WITHIN, committed).await.is_ok() {
             return self.wire.handle_committed(sequence);
         }
         // The session ends whatever it says to the time.
@@ -172,24 +182,38 @@ impl Connection {
                 return Err(End::Banned);
             }
             match self.wake().await? {
-                Wake::Shutdown => return Err(self.take_leave().await),
+                Wake::Shutdown => return Err(Box::pin(self.take_leave()).await),
                 Wake::Filled(Filled::Closed) => return Ok(()),
-                Wake::Filled(Filled::Bytes) | Wake::Resumed => {}
+                Wake::Filled(Filled::Bytes) => {}
                 Wake::Work => {
                     let work = Arc::clone(&self.pool.work.borrow_and_update());
                     self.wire.handle_work(Instant::now(), &work);
                 }
                 Wake::Committed => {
-                    let sequence = *self.dues.committed().borrow_and_update();
+                    let sequence = self.dues.committed().sequence();
                     self.wire.handle_committed(sequence);
                 }
-                Wake::Timeout => {
-                    self.timers_at = Instant::now() + TIMER_REST;
-                    self.wire.handle_timeout(Instant::now())?;
-                }
-                Wake::Tell => self.dues.tell(),
+                Wake::Due => self.handle_time(Instant::now())?,
             }
         }
+    }
+
+    fn handle_time(&mut self, now: Instant) -> Result<(), End> {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.timers()) {
+            self.timers_at = now + TIMER_REST;
+            self.wire.handle_timeout(now)?;
+        }
+        if is_due(self.dues.tell_at()) {
+            self.dues.tell();
+        }
+        Ok(())
+    }
+
+    /// When the session's timers are looked at next.
+    fn timers(&self) -> Option<Instant> {
+        let timers = self.wire.poll_timeout();
+        timers.map(|at| at.max(self.timers_at))
     }
 
     /// What has arrived when the pool stops is still judged: it may be a block.
@@ -218,18 +242,15 @@ impl Connection {
 
     /// Waits for the next thing to do. New work comes before new shares.
     async fn wake(&mut self) -> Result<Wake, End> {
-        let timers = self.wire.poll_timeout();
-        let timers = timers.map(|at| at.max(self.timers_at));
-        let tell_at = self.dues.tell_at();
         let held_until = self.guest.held_until();
+        let due = [self.timers(), self.dues.tell_at(), held_until];
+        let due = due.into_iter().flatten().min();
         tokio::select! {
             biased;
             () = self.pool.shutdown.cancelled() => Ok(Wake::Shutdown),
             Ok(()) = self.pool.work.changed() => Ok(Wake::Work),
-            Ok(()) = self.dues.committed().changed() => Ok(Wake::Committed),
-            () = sleep_until_some(timers) => Ok(Wake::Timeout),
-            () = sleep_until_some(tell_at) => Ok(Wake::Tell),
-            () = sleep_until_some(held_until) => Ok(Wake::Resumed),
+            () = self.dues.committed().changed() => Ok(Wake::Committed),
+            () = sleep_until_some(due) => Ok(Wake::Due),
             filled = read(&mut self.wire, held_until) => Ok(Wake::Filled(filled?)),
         }
     }
@@ -238,7 +259,7 @@ impl Connection {
     async fn take_messages(&mut self) -> Result<(), End> {
         loop {
             if self.wire.wants_prefix()
-                && let Some(prefix) = self.pool.hub.lease_prefix().await
+                && let Some(prefix) = Box::pin(self.pool.hub.lease_prefix()).await
             {
                 self.wire.add_prefix(prefix);
             }
@@ -264,7 +285,7 @@ impl Connection {
     async fn take_events(&mut self) {
         while let Some(event) = self.wire.poll_event() {
             match event {
-                SessionEvent::Block(found) => self.hand_in(*found).await,
+                SessionEvent::Block(found) => Box::pin(self.hand_in(*found)).await,
                 SessionEvent::Share(share) => {
                     self.guest.handle_share(share.outcome);
                     self.dues.note_share(&share);
@@ -272,7 +293,7 @@ impl Connection {
                 SessionEvent::NotDurable { seat, shares } => {
                     self.dues.note_not_durable(seat, shares);
                 }
-                SessionEvent::Joined(joined) => self.join(joined).await,
+                SessionEvent::Joined(joined) => Box::pin(self.join(joined)).await,
                 SessionEvent::Settled { seat, settled } => self.dues.note_settled(seat, settled),
                 SessionEvent::Vacated { seat } => self.vacate(seat),
                 SessionEvent::Left { seat } => self.leave(seat),

@@ -5,20 +5,21 @@
 //! none of them. What is kept is bounded by the seats that a connection can have: shares become sums, and
 //! of a miner who came and went unseen nothing is left but his shares.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headframe_channels::{ChannelId, ExtranoncePrefix, Settled};
 use headframe_ledger::{BestShare, ShareBatch, Sighting, WorkerId};
 use headframe_mining::server::{Joined, Protocol, ShareEvent};
 use headframe_work::{Rung, UnixTime, Work};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::clock::wall_clock;
 use crate::hub::HubHandle;
-use crate::ledger::{Commit, Entry, LedgerHandle};
+use crate::ledger::{Commit, Committed, Entry, LedgerHandle};
 use crate::news::{MinerKey, News, ShareTally};
 use crate::rejection::rejection;
 
@@ -36,11 +37,11 @@ pub(crate) struct Dues {
     ledger: LedgerHandle,
     hub: HubHandle,
     news: mpsc::Sender<News>,
-    seats: HashMap<ChannelId, Seat>,
+    seats: BTreeMap<ChannelId, Box<Seat>>,
     /// Shares that the ledger has not been told of, and the number of the last.
     batch: ShareBatch,
     sequence: u64,
-    committed: (watch::Sender<u64>, watch::Receiver<u64>),
+    committed: Arc<Committed>,
     prefixes: Vec<ExtranoncePrefix>,
     /// Miners that the board believes to be here. They are told before anybody who comes, so that
     /// there are never more than a connection can have seats.
@@ -58,7 +59,7 @@ pub(crate) struct Seat {
     pub(crate) worker: WorkerId,
     pub(crate) protocol: Protocol,
     /// That he is here, until the board knows.
-    arrival: Option<News>,
+    arrival: Option<Box<News>>,
     /// His difficulty, until the board knows.
     rung: Option<Rung>,
     tally: ShareTally,
@@ -90,10 +91,10 @@ impl Dues {
             ledger,
             hub,
             news,
-            seats: HashMap::new(),
+            seats: BTreeMap::new(),
             batch: ShareBatch::default(),
             sequence: 0,
-            committed: watch::channel(0),
+            committed: Arc::default(),
             prefixes: Vec::new(),
             departures: VecDeque::new(),
             strays: ShareTally::default(),
@@ -108,7 +109,7 @@ impl Dues {
     }
 
     pub(crate) fn seat(&self, seat: ChannelId) -> Option<&Seat> {
-        self.seats.get(&seat)
+        self.seats.get(&seat).map(|seat| &**seat)
     }
 
     /// The user names of those who are here.
@@ -121,9 +122,9 @@ impl Dues {
         self.sequence
     }
 
-    /// Tells the number of the last share that the ledger has committed.
-    pub(crate) fn committed(&mut self) -> &mut watch::Receiver<u64> {
-        &mut self.committed.1
+    /// How far the ledger has come.
+    pub(crate) fn committed(&self) -> &Committed {
+        &self.committed
     }
 
     pub(crate) fn join(
@@ -146,13 +147,13 @@ impl Dues {
         let mut miner = Seat {
             worker,
             protocol,
-            arrival: Some(arrival),
+            arrival: Some(Box::new(arrival)),
             rung: None,
             tally: ShareTally::default(),
         };
         let told = self.tell_departures();
         let told = told.and_then(|()| miner.tell_arrival(key, &self.news));
-        self.seats.insert(seat, miner);
+        self.seats.insert(seat, Box::new(miner));
         self.keep(told);
     }
 
@@ -289,7 +290,7 @@ impl Dues {
             batch: core::mem::take(&mut self.batch),
             commit: Commit {
                 sequence: self.sequence,
-                committed: self.committed.0.clone(),
+                committed: Arc::clone(&self.committed),
             },
         })
     }
@@ -355,7 +356,7 @@ impl Seat {
         if self.arrival.is_some() {
             let place = news.try_reserve().map_err(|_| Full)?;
             if let Some(arrival) = self.arrival.take() {
-                place.send(arrival);
+                place.send(*arrival);
             }
         }
         if let Some(rung) = self.rung {

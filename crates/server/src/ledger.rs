@@ -3,6 +3,8 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use headframe_ledger::{
     Ban, BlockUpdate, COMMIT_INTERVAL, FoundBlock, Ledger, LedgerError, ShareBatch, Tally, Upkeep,
 };
 use headframe_work::Work;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use crate::blocks::LastWord;
@@ -81,7 +83,39 @@ pub(crate) struct LedgerState {
 #[derive(Debug, Clone)]
 pub(crate) struct Commit {
     pub(crate) sequence: u64,
-    pub(crate) committed: watch::Sender<u64>,
+    pub(crate) committed: Arc<Committed>,
+}
+
+/// How far the ledger has come with the shares of one connection, which alone waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Committed {
+    sequence: AtomicU64,
+    told: Notify,
+}
+
+impl Committed {
+    /// The number of the last share that the ledger has committed.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Acquire)
+    }
+
+    /// Waits until the ledger has committed more than when this was last waited for. Cancelling loses
+    /// nothing.
+    pub(crate) async fn changed(&self) {
+        self.told.notified().await;
+    }
+
+    /// Waits until the ledger has committed share number `sequence`.
+    pub(crate) async fn reaches(&self, sequence: u64) {
+        while self.sequence() < sequence {
+            self.changed().await;
+        }
+    }
+
+    fn tell(&self, sequence: u64) {
+        self.sequence.store(sequence, Ordering::Release);
+        self.told.notify_one();
+    }
 }
 
 /// The way to the ledger.
@@ -330,7 +364,7 @@ impl Writer {
             committed,
         } in self.commits.drain(..)
         {
-            committed.send_replace(sequence);
+            committed.tell(sequence);
         }
         Ok(())
     }

@@ -72,7 +72,7 @@ impl Reception {
         peer: SocketAddr,
         visit: Option<Visit>,
         acceptor: Acceptor,
-        _permit: OwnedSemaphorePermit,
+        room: OwnedSemaphorePermit,
     ) {
         let shutdown = self.pool.shutdown.clone();
         let accepted = tokio::select! {
@@ -91,8 +91,9 @@ impl Reception {
         };
         debug!("{peer} speaks {wire}");
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let connection = Connection::new(id, peer, visit, wire, self.pool);
-        connection.run().await;
+        let connection = Connection::new(id, peer, visit, wire, self.pool, Some(room));
+        // In a task of its own, which has no room for what a handshake needs.
+        self.tasks.spawn(connection.run());
     }
 
     /// Shakes hands with whom the connection is of, when it is his turn. `None`, and told, if there is

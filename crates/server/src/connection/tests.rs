@@ -85,7 +85,7 @@ impl Client {
             stream: stream(socket.unwrap()),
             miner,
             chance: Chance::new(1),
-            serving: tokio::spawn(Connection::new(1, peer, visit, wire, pool).run()),
+            serving: tokio::spawn(Connection::new(1, peer, visit, wire, pool, None).run()),
         }
     }
 

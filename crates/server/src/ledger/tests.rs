@@ -1,6 +1,9 @@
 //! When the ledger commits, and who hears of it. The writer is called step by step, so that no thread
 //! and no clock has a part in it.
 
+use std::pin::pin;
+use std::task::{Context, Waker};
+
 use bitcoin::hashes::Hash;
 use headframe_ledger::{BestShare, COMMIT_SHARES, MemoryLedger, Retention, WorkerId};
 use headframe_work::{Rung, UnixTime, Work};
@@ -15,7 +18,7 @@ fn patient_writer() -> Writer {
     writer
 }
 
-fn shares(count: u64, sequence: u64, committed: &watch::Sender<u64>) -> Entry {
+fn shares(count: u64, sequence: u64, committed: &Arc<Committed>) -> Entry {
     let worker = WorkerId::new("rig", "address").unwrap();
     let at = UnixTime::from_secs(1_800_000_000);
     let hash = BlockHash::all_zeros();
@@ -35,13 +38,13 @@ fn shares(count: u64, sequence: u64, committed: &watch::Sender<u64>) -> Entry {
 #[test]
 fn a_thousand_shares_are_committed_before_their_time() {
     let mut writer = patient_writer();
-    let (committed, heard) = watch::channel(0);
+    let committed = Arc::new(Committed::default());
     writer.take(shares(COMMIT_SHARES - 1, 999, &committed));
     assert!(!writer.is_due(), "999 shares wait for more");
     writer.take(shares(1, 1_000, &committed));
     assert!(writer.is_due());
     writer.write();
-    assert_eq!(*heard.borrow(), 1_000);
+    assert_eq!(committed.sequence(), 1_000);
     assert_eq!(writer.ledger.totals().unwrap().sums.accepted.count, 1_000);
     assert!(!writer.is_due(), "all is written");
     // The 10 ms of the next shares begin with them.
@@ -52,21 +55,21 @@ fn a_thousand_shares_are_committed_before_their_time() {
 #[test]
 fn a_commit_wakes_only_those_with_shares_in_it() {
     let mut writer = patient_writer();
-    let connections = [(); 3].map(|()| watch::channel(0));
+    let connections = [(); 3].map(|()| Arc::new(Committed::default()));
     let [first, second, third] = &connections;
-    let mut heard = connections.each_ref().map(|(_, heard)| heard.clone());
-    let mut commit = |writer: &mut Writer| {
+    let commit = |writer: &mut Writer| {
         writer.write();
-        heard.each_mut().map(|heard| {
-            let is_woken = heard.has_changed().unwrap();
-            is_woken.then(|| *heard.borrow_and_update())
+        connections.each_ref().map(|committed| {
+            let mut context = Context::from_waker(Waker::noop());
+            let is_woken = pin!(committed.changed()).poll(&mut context).is_ready();
+            is_woken.then(|| committed.sequence())
         })
     };
-    writer.take(shares(2, 2, &first.0));
-    writer.take(shares(1, 7, &second.0));
+    writer.take(shares(2, 2, first));
+    writer.take(shares(1, 7, second));
     assert_eq!(commit(&mut writer), [Some(2), Some(7), None]);
-    writer.take(shares(1, 1, &third.0));
-    writer.take(shares(1, 3, &first.0));
+    writer.take(shares(1, 1, third));
+    writer.take(shares(1, 3, first));
     assert_eq!(commit(&mut writer), [Some(3), None, Some(1)]);
     assert_eq!(commit(&mut writer), [None; 3], "nothing was committed");
 }
@@ -139,7 +142,7 @@ fn the_state_tells_what_is_given_and_what_is_held() {
         work: Work::from_units(7),
     };
     let (mut writer, state) = Writer::new(ledger, held);
-    let (committed, _heard) = watch::channel(0);
+    let committed = Arc::new(Committed::default());
     writer.take(shares(3, 3, &committed));
     let work = Work::from_units(7 + 3 * Work::of_rung(Rung::ONE).units());
     let seen = state.borrow().clone();
