@@ -13,10 +13,13 @@ use crate::budget::Room;
 #[derive(Debug)]
 pub(crate) struct Seen {
     kind: Kind,
-    /// Cut to the sixteen bytes that proof of work does not make zero.
-    hashes: HashSet<u128, BuildHasherDefault<Uniform>>,
+    /// `None` until there is one: most jobs of most miners see none.
+    hashes: Option<Box<Hashes>>,
     budget: MemoryBudget,
 }
+
+/// Cut to the sixteen bytes that proof of work does not make zero.
+type Hashes = HashSet<u128, BuildHasherDefault<Uniform>>;
 
 /// What a set holds. Blocks have room of their own: they outlive the credit for their job.
 #[derive(Debug, Clone, Copy)]
@@ -48,25 +51,26 @@ impl Seen {
     fn of(kind: Kind, budget: &MemoryBudget) -> Self {
         Self {
             kind,
-            hashes: HashSet::default(),
+            hashes: None,
             budget: budget.clone(),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.hashes.len()
+        self.hashes.as_ref().map_or(0, |hashes| hashes.len())
     }
 
     #[inline]
     pub(crate) fn note(&mut self, hash: &BlockHash) -> Noted {
         let key = key(hash);
         if !self.room().draw() {
-            return match self.hashes.contains(&key) {
+            let hashes = self.hashes.as_ref();
+            return match hashes.is_some_and(|hashes| hashes.contains(&key)) {
                 true => Noted::Known,
                 false => Noted::NoRoom,
             };
         }
-        if !self.hashes.insert(key) {
+        if !self.hashes.get_or_insert_default().insert(key) {
             self.room().give_back(1);
             return Noted::Known;
         }
@@ -75,8 +79,8 @@ impl Seen {
 
     /// Forgets all, and frees the memory.
     pub(crate) fn clear(&mut self) {
-        self.room().give_back(self.hashes.len());
-        self.hashes = HashSet::default();
+        self.room().give_back(self.len());
+        self.hashes = None;
     }
 
     fn room(&self) -> &Room {

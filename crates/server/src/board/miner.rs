@@ -129,7 +129,8 @@ pub(super) struct Connected {
     pub(super) record: Record,
     peer: String,
     since: Instant,
-    windows: Windows,
+    /// Those of its shares, from the first on.
+    windows: Option<Box<Windows>>,
     hearing: Hearing,
     pub(super) verdicts: Verdicts,
 }
@@ -152,7 +153,7 @@ impl Connected {
             record,
             peer: peer.ip().to_canonical().to_string(),
             since: now,
-            windows: Windows::new(now),
+            windows: None,
             hearing: Hearing::new(joined, now),
             verdicts: Verdicts::default(),
         }
@@ -160,13 +161,17 @@ impl Connected {
 
     pub(super) fn handle_shares(&mut self, now: Instant, at: UnixTime, tally: &ShareTally) {
         let counts = Counts::of_tally(tally);
-        self.windows.add(now, counts.work);
+        let since = self.since;
+        let windows = self
+            .windows
+            .get_or_insert_with(|| Box::new(Windows::new(since)));
+        windows.add(now, counts.work);
         self.record.counts.add(&counts);
         if let Some(share) = tally.best {
             self.record.offer_best(share);
         }
         if tally.accepted > 0 {
-            let rate = self.windows.rates(now).one_hour;
+            let rate = self.rates(now).one_hour;
             self.hearing.handle_accepted(now, rate);
             self.record.last_share_at = tally.last_accepted.or(Some(at));
         } else {
@@ -213,10 +218,20 @@ impl Connected {
         }
     }
 
+    fn rates(&self, now: Instant) -> HashrateWindows {
+        match &self.windows {
+            Some(windows) => windows.rates(now),
+            None => HashrateWindows {
+                observed_seconds: now.saturating_duration_since(self.since).as_secs(),
+                ..HashrateWindows::default()
+            },
+        }
+    }
+
     pub(super) fn shown(&self, now: Instant, state: MinerState) -> headframe_api::Miner {
         headframe_api::Miner {
             peer: self.peer.clone(),
-            hashes_per_second: self.windows.rates(now),
+            hashes_per_second: self.rates(now),
             silence: (state == MinerState::Quiet).then(|| self.silence()),
             ..self.record.shown(state)
         }

@@ -25,8 +25,9 @@ const MISSED_SHARES: u64 = 10;
 /// The miners of the pool.
 #[derive(Debug, Default)]
 pub(super) struct Miners {
-    here: HashMap<MinerKey, Connected>,
-    gone: HashMap<Identity, Gone>,
+    /// Boxed, as the others: a table has room for up to twice as many as there are.
+    here: HashMap<MinerKey, Box<Connected>>,
+    gone: HashMap<Identity, Box<Gone>>,
     last_id: u64,
 }
 
@@ -73,7 +74,7 @@ impl Miners {
         };
         let connected = seat(record);
         let (now, at) = (connected.since(), connected.silent_since());
-        if let Some(before) = self.here.insert(key, connected) {
+        if let Some(before) = self.here.insert(key, Box::new(connected)) {
             self.remember(before.into_record(now), at);
         }
     }
@@ -163,8 +164,9 @@ impl Miners {
     /// Miners that have gone and that nobody of the same name replaces: how many, and the one that
     /// is gone longest. Those that were only tried out are not missed.
     pub(super) fn gone(&self, wall: UnixTime, at_least: Duration) -> Option<Missing<'_>> {
-        let worker = |miner: &'_ Connected| miner.record.identity.worker.clone();
-        let here: HashSet<WorkerId> = self.here.values().map(worker).collect();
+        let records = self.here.values().map(|miner| &miner.record);
+        let here = records.map(|record| record.identity.worker.clone());
+        let here: HashSet<WorkerId> = here.collect();
         let missed = self.gone.values().filter(|gone| {
             gone.is_shown(wall)
                 && gone.left_at <= wall.saturating_sub(at_least)
@@ -192,7 +194,7 @@ impl Miners {
 
     fn remember(&mut self, record: Record, left_at: UnixTime) {
         let identity = record.identity.clone();
-        let mut gone = Gone { record, left_at };
+        let mut gone = Box::new(Gone { record, left_at });
         if let Some(twin) = self.gone.remove(&identity) {
             gone.record.merge(&twin.record);
             gone.left_at = gone.left_at.max(twin.left_at);
