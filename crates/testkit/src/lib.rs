@@ -14,6 +14,8 @@ mod sv2_miner;
 pub mod transcript;
 mod work;
 
+pub use headframe_sv2_wire::U256;
+
 pub use chain::{Chain, EASY_BITS, REGTEST_BITS, address};
 pub use chance::Chance;
 pub use pool::{Connection, Device, Pool, PoolSettings, Server};

@@ -1,0 +1,149 @@
+//! The pool, in a process of its own, on templates that it is told to take.
+
+use std::io::stdin;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use headframe_api::{Connect, NodeKind, Payout};
+use headframe_ledger::{DataDir, Retention, SqliteLedger};
+use headframe_node::embedded::{ChainSettings, EmbeddedChain};
+use headframe_node::{BoxFuture, Cause, HeaderWindow, NodeError, TemplateSource, TemplateUpdate};
+use headframe_server::{
+    AccessSettings, Board, DifficultySettings, Feed, KeySets, Keys, KeysId, ListenSettings, Parts,
+    Pool, Protocols, Settings, Started, Sv2Rules,
+};
+use headframe_testkit::Chain;
+use headframe_transport::AddressSet;
+use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::allocations;
+
+/// Some 2^48 hashes a block: no share of a bench is one.
+const BITS: u32 = 0x1b00_ffff;
+/// Transactions of a template: twelve merkle branches, as a full block has.
+const TRANSACTIONS: usize = 3_000;
+
+/// Templates that the bench releases.
+struct Released(mpsc::Receiver<TemplateUpdate>);
+
+impl TemplateSource for Released {
+    fn next(&mut self) -> BoxFuture<'_, Result<TemplateUpdate, NodeError>> {
+        Box::pin(async {
+            match self.0.recv().await {
+                Some(update) => Ok(update),
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// Runs until its input ends. `limited` among the arguments: the limits on strangers apply to the loopback.
+pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let _entered = runtime.enter();
+    let directory = tempfile::tempdir()?;
+    let data = DataDir::open(directory.path())?;
+    let keys = KeySets::new(Keys::open(data.path())?);
+    let authority = keys.authority(KeysId::FIRST);
+    let (release, released) = mpsc::channel(1);
+    let mut chain = Chain::new(1, BITS, TRANSACTIONS);
+    release.try_send(next(&mut chain))?;
+    let node = EmbeddedChain::open(None, ChainSettings::default())?;
+    let mut node = node.node(Duration::from_secs(3_600));
+    node.templates = Box::new(Released(released));
+    let feed = Feed {
+        snapshots: watch::Sender::default(),
+        history: watch::Sender::default(),
+    };
+    let parts = Parts {
+        settings: settings(arguments.contains(&"limited")),
+        node,
+        node_name: "the bench".to_owned(),
+        ledger: Box::new(SqliteLedger::open(&data, Retention::default())?),
+        keys,
+        data_directory: data.path(),
+        board: board(feed),
+        shutdown: CancellationToken::new(),
+    };
+    let pool = runtime.block_on(Pool::start(parts))?;
+    println!("{} {authority}", pool.addresses()[0]);
+    let mut staged = None;
+    for line in stdin().lines() {
+        match line?.as_str() {
+            "prepare" => {
+                let update = next(&mut chain);
+                println!("{}", update.template.prev_hash);
+                staged = Some(update);
+            }
+            "tip" => {
+                let mut update = staged.take().context("nothing is prepared")?;
+                update.received = Instant::now();
+                release.try_send(update)?;
+            }
+            "allocations" => println!("{}", allocations::line()),
+            other => anyhow::bail!("{other:?} is not known"),
+        }
+    }
+    Ok(())
+}
+
+/// A template on another tip.
+fn next(chain: &mut Chain) -> TemplateUpdate {
+    chain.advance();
+    let template = chain.shared_template();
+    TemplateUpdate {
+        cause: Cause::NewTip,
+        received: Instant::now(),
+        window: HeaderWindow::unbounded(&template),
+        template,
+    }
+}
+
+fn settings(is_limited: bool) -> Settings {
+    // About one hash a share.
+    let rung = Rung::from_exponent(-32);
+    Settings {
+        listen: vec![ListenSettings {
+            address: ([127, 0, 0, 1], 0).into(),
+            protocols: Protocols::USUAL,
+            difficulty: DifficultySettings {
+                shares_per_minute: 12.0,
+                start: rung,
+                min: rung,
+                max: rung,
+            },
+            keys: KeysId::FIRST,
+        }],
+        max_connections: 1 << 20,
+        payouts: PayoutPolicy {
+            network: Network::Regtest,
+            fee: None,
+            plain_names: None,
+        },
+        tag: PoolTag::new("bench").expect("short and printable"),
+        sv2: Sv2Rules::default(),
+        access: AccessSettings {
+            unlimited: match is_limited {
+                true => AddressSet::NONE,
+                false => AddressSet::PRIVATE,
+            },
+            ..AccessSettings::default()
+        },
+    }
+}
+
+fn board(feed: Feed) -> Board {
+    Board {
+        network: Network::Regtest,
+        demo: false,
+        persistent: true,
+        connect: Connect::default(),
+        payout: Payout::default(),
+        node_kind: NodeKind::Embedded,
+        node_endpoint: String::new(),
+        feed,
+        started: Started::now(),
+    }
+}
