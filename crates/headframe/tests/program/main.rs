@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use process::{Process, event_with, json, run, text};
+use rustix::process::Signal;
 use serde_json::Value;
 
 const NOWHERE: [&str; 4] = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
@@ -162,10 +163,10 @@ fn interrupt_twice(program: &mut Command, http: SocketAddr, meanwhile: impl FnOn
     let mut process = Killed(program.spawn().expect("the program starts"));
     wait_until(|| TcpStream::connect(http).is_ok());
     meanwhile();
-    process::signal(&process.0, "INT");
+    process::signal(&process.0, Signal::INT);
     // The dashboard is the last to go before the log is waited for.
     wait_until(|| TcpStream::connect(http).is_err());
-    process::signal(&process.0, "INT");
+    process::signal(&process.0, Signal::INT);
     let mut ended = None;
     wait_until(|| {
         ended = process.0.try_wait().expect("it is a child");

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// A run of the program. Killed when it is dropped.
@@ -34,11 +35,10 @@ pub(crate) fn run(home: &Path, arguments: &[&str]) -> Output {
         .expect("the program starts")
 }
 
-/// Sends a signal by its short name.
-pub(crate) fn signal(child: &Child, name: &str) {
-    let id = child.id().to_string();
-    let killed = Command::new("kill").args(["-s", name, &id]).status();
-    assert!(killed.expect("there is kill").success());
+/// Sends a signal, without a program that not every computer has.
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    kill_process(id.expect("a child's id"), signal).expect("it is there");
 }
 
 impl Process {
@@ -80,7 +80,7 @@ impl Process {
     /// code.
     #[allow(dead_code, reason = "only some of the test programs stop it politely")]
     pub(crate) fn interrupt(mut self) -> (String, Option<i32>) {
-        signal(&self.child, "INT");
+        signal(&self.child, Signal::INT);
         let mut rest = String::new();
         self.lines
             .read_to_string(&mut rest)
