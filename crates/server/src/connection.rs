@@ -282,7 +282,28 @@ impl Connection {
         Ok(self.wire.queue_output(&mut self.tap)?)
     }
 
+    /// Nothing of this waits for anybody but who takes blocks, until the last event is taken.
     async fn take_events(&mut self) {
+        loop {
+            let newcomers = self.take_events_at_hand().await;
+            if newcomers.is_empty() {
+                return;
+            }
+            Box::pin(self.recall(newcomers)).await;
+        }
+    }
+
+    async fn recall(&mut self, newcomers: Vec<(ChannelId, String)>) {
+        for (seat, user) in newcomers {
+            if let Some(past) = self.pool.hub.recall(&user).await {
+                self.wire.handle_past(Instant::now(), seat, past);
+            }
+        }
+    }
+
+    /// Gives who has come.
+    async fn take_events_at_hand(&mut self) -> Vec<(ChannelId, String)> {
+        let mut newcomers = Vec::new();
         while let Some(event) = self.wire.poll_event() {
             match event {
                 SessionEvent::Block(found) => Box::pin(self.hand_in(*found)).await,
@@ -293,7 +314,10 @@ impl Connection {
                 SessionEvent::NotDurable { seat, shares } => {
                     self.dues.note_not_durable(seat, shares);
                 }
-                SessionEvent::Joined(joined) => Box::pin(self.join(joined)).await,
+                SessionEvent::Joined(joined) => {
+                    newcomers.push((joined.seat, joined.miner.user.clone()));
+                    self.join(joined);
+                }
                 SessionEvent::Settled { seat, settled } => self.dues.note_settled(seat, settled),
                 SessionEvent::Vacated { seat } => self.vacate(seat),
                 SessionEvent::Left { seat } => self.leave(seat),
@@ -318,6 +342,7 @@ impl Connection {
                 }
             }
         }
+        newcomers
     }
 
     /// The ban that has come of what the connection did. The ledger keeps it across a restart.
@@ -350,12 +375,9 @@ impl Connection {
         }
     }
 
-    async fn join(&mut self, joined: Box<Joined>) {
+    fn join(&mut self, joined: Box<Joined>) {
         self.tap.handle_user(&joined.miner.user);
         self.guest.handle_opened();
-        if let Some(past) = self.pool.hub.recall(&joined.miner.user).await {
-            self.wire.handle_past(Instant::now(), joined.seat, past);
-        }
         let address = joined.miner.address.to_string();
         let worker = match WorkerId::new(&joined.miner.user, &address) {
             Ok(worker) => worker,
