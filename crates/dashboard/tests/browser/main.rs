@@ -247,7 +247,7 @@ fn a_configured_host_is_what_miners_are_told() {
         let dashboard = Dashboard::start("proxied");
         browser.open(&dashboard.url());
         browser.until("document.querySelector('#values .value')");
-        let host = "document.querySelector('#values dd').textContent";
+        let host = "[...document.querySelectorAll('#values dt')].find((dt) => dt.textContent === 'Stratum Host').nextElementSibling.textContent";
         assert_eq!(browser.value_of(host), "pool.example.org");
         assert_eq!(
             browser.value_of("document.querySelector('#connect-note').textContent"),
