@@ -233,7 +233,7 @@ function details(miner) {
 function silenceFacts(silence) {
   if (!silence) return [];
   const { since_at: since, expected_share_seconds: expected, causes } = silence;
-  const usual = expected === null ? "" : `; one takes it ${duration(expected)}`;
+  const usual = expected === null ? "" : `; a share usually takes it ${duration(expected)}`;
   return [fact("No share", `since ${moment(since)}${usual}`), fact("Probably", causes.map(({ text }) => text).join(" Or: "))];
 }
 

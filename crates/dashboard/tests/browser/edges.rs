@@ -187,7 +187,7 @@ fn a_quiet_miner_s_row_says_why_it_probably_is() {
         let facts = browser.value_of(&text("#miner-rows .detail"));
         let facts = facts.as_str().expect("text");
         assert!(
-            facts.contains("Probably") && facts.contains("; one takes it 4 seconds"),
+            facts.contains("Probably") && facts.contains("; a share usually takes it 4 seconds"),
             "{facts}"
         );
         // When it mines again there is nothing to explain.
