@@ -10,7 +10,8 @@ use crate::simulator::witness::{Violation, Witness, ensure};
 
 /// Job ids of a channel that are kept in mind: more than it can have in the time that a job is good.
 const KEPT_IDS: usize = 600;
-/// Jobs that wait for their tip on one channel: the specification has no bound, firmware eight.
+/// Jobs that wait for their tip on one channel: the specification has no bound, firmware eight. Each channel
+/// that joins a group has one more sent to all of it.
 const MOST_FUTURE: usize = 8;
 /// A job's first time is not further ahead of the network's than this, in seconds.
 const AHEAD: u32 = 60;
@@ -96,6 +97,7 @@ impl Sv2Observer {
         ensure(id != 0, || "MP-90: 0 is no job id".to_owned())?;
         witness.number(id, is_future, (self.connection, to))?;
         let draft = Rc::new(draft);
+        let used = self.used_ids.len();
         for seat in self.addressed(to)? {
             ensure(!seat.ids.contains(&id), || {
                 format!(
@@ -109,7 +111,8 @@ impl Sv2Observer {
             }
             let Some(time) = min_time else {
                 seat.channel.future.push((to, Rc::clone(&draft)));
-                ensure(seat.channel.future.len() <= MOST_FUTURE, || {
+                let most = MOST_FUTURE + used - seat.used_at_tip;
+                ensure(seat.channel.future.len() <= most, || {
                     "MP-88: too many future jobs".to_owned()
                 })?;
                 continue;
@@ -137,7 +140,9 @@ impl Sv2Observer {
         let is_present = AsRef::<[u8]>::as_ref(&template.prev_hash) == tip.prev_hash
             && template.bits.to_consensus() == tip.bits;
         ensure(is_present, || "MP-101: a tip that is none".to_owned())?;
+        let used = self.used_ids.len();
         for seat in self.addressed(message.channel_id)? {
+            seat.used_at_tip = used;
             let is_other = seat
                 .channel
                 .tip

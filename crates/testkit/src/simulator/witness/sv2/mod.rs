@@ -40,6 +40,8 @@ struct Seat {
     channel: Channel,
     script: ScriptBuf,
     ids: VecDeque<u32>,
+    /// How many ids the connection had given out when this channel last heard of a tip.
+    used_at_tip: usize,
 }
 
 /// What a client asked for.
@@ -378,6 +380,7 @@ impl Sv2Observer {
                 channel,
                 script: opening.script,
                 ids: VecDeque::new(),
+                used_at_tip: self.used_ids.len(),
             },
         );
         Ok(())
