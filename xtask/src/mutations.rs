@@ -21,6 +21,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
+use rustix::process::{Pid, Signal, kill_process_group};
+
 use self::patch::{Outcome, Patch, Proof};
 use crate::Result;
 use crate::run::{cargo, output};
@@ -171,8 +173,9 @@ fn run_within(limit: Duration, command: &mut Command) -> io::Result<bool> {
     let end = Instant::now() + limit;
     while child.try_wait()?.is_none() {
         if Instant::now() >= end {
-            let group = format!("-{}", child.id());
-            Command::new("kill").args(["-9", "--", &group]).status()?;
+            let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+            let group = group.ok_or(io::ErrorKind::InvalidData)?;
+            kill_process_group(group, Signal::KILL)?;
             child.wait()?;
             return Ok(false);
         }
