@@ -188,10 +188,11 @@ impl Channel {
         merkle_root: Option<[u8; 32]>,
     ) -> &ChannelJob {
         let job = ChannelJob::new(terms, job, merkle_root, self.jobs.budget());
-        // A client forgets what it was sent ahead once the tip is another (MP-103).
+        // A client forgets what it was sent ahead once it is told a tip (MP-103).
+        let template = job.job().prepared().template();
         if self
             .newest_job()
-            .is_some_and(|newest| newest.tip() != job.tip())
+            .is_some_and(|newest| !newest.is_on_tip_of(template))
         {
             self.staged = None;
         }

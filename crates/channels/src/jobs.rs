@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
-use headframe_work::{Job, Rung, UnixTime};
+use headframe_work::{Job, Rung, Template, UnixTime};
 
 use crate::budget::JobPlace;
 use crate::seen::{Noted, Seen};
@@ -164,6 +164,13 @@ impl ChannelJob {
     /// The block that it builds on.
     pub fn tip(&self) -> BlockHash {
         self.job.prepared().template().prev_hash
+    }
+
+    /// Whether a client that has this job knows the tip and the bits of `template`: it has both of one
+    /// message (MP-101).
+    pub fn is_on_tip_of(&self, template: &Template) -> bool {
+        let own = self.job.prepared().template();
+        own.prev_hash == template.prev_hash && own.bits == template.bits
     }
 
     pub(crate) fn is_stale(&self) -> bool {

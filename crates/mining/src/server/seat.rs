@@ -87,6 +87,13 @@ impl Seat {
         newest.is_some_and(|job| job.tip() == work.tip())
     }
 
+    /// Whether the miner knows the tip and the bits of `work`.
+    pub(crate) fn knows_tip_of(&self, work: &PoolWork) -> bool {
+        let template = work.prepared.template();
+        let newest = self.channel.newest_job();
+        newest.is_some_and(|job| job.is_on_tip_of(template))
+    }
+
     /// The header time that a job sent at `now` begins with: never before that of an earlier job on
     /// the same tip, since a node's clock may be set back and SRI's translator leaves a pool whose
     /// jobs go back in time.

@@ -215,3 +215,33 @@ fn the_job_of_the_fullest_block_fits_into_firmware() {
     };
     assert_eq!(path.len(), 15);
 }
+
+/// On testnet4 the bits change within a tip, after twenty minutes. A client has them of `SetNewPrevHash`
+/// alone (§5.3.17), so that it is told the tip once more; what it was sent ahead is void then.
+#[test]
+fn other_bits_on_the_same_tip_are_told() {
+    for is_extended in [false, true] {
+        let mut pool = pool();
+        let (link, channel) = with_channel(&mut pool, is_extended, 1);
+        pool.advance(2_000 * MILLISECOND);
+        for bits in [0x1d00_ffff, 0x207f_ffff, 0x1e00_ffff] {
+            pool.chain.bits = bits;
+            pool.new_template();
+            assert_eq!(pool.sv2[link].miner.channels[&channel].job().bits, bits);
+            submit_share(&mut pool, link, channel);
+            pool.advance(2_000 * MILLISECOND);
+        }
+        pool.new_tip_begun();
+        pool.pump();
+        submit_share(&mut pool, link, channel);
+    }
+}
+
+/// A share that no network takes for a block, or would be one, and that the pool takes.
+fn submit_share(pool: &mut Pool, link: usize, channel: u32) {
+    let job = pool.sv2[link].miner.channels[&channel].job();
+    let nonce = job.mine(&mut Chance::new(1), job.target);
+    let sequence = pool.sv2[link].miner.submit(channel, &nonce);
+    pool.advance(200 * MILLISECOND);
+    assert_eq!(pool.sv2[link].miner.rejection(sequence), None);
+}

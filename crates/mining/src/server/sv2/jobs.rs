@@ -132,14 +132,14 @@ impl Sv2Session {
     /// Sends the present work under `job_id`, after the target where that is another one. False
     /// when no job could be made.
     ///
-    /// An audience that is not on the present tip gets one future job, and then the
+    /// An audience that does not know the present tip, or its bits, gets one future job, and then the
     /// `SetNewPrevHash` that names it, to the same id (R-9, MP-86 to MP-88).
     fn send_job(&mut self, now: Instant, audience: &Audience, job_id: JobId) -> bool {
         let Some(job) = self.make_job(audience, job_id) else {
             return false;
         };
         self.announce(audience);
-        let (time, is_on_tip) = (self.next_time(now, audience), self.is_on_tip(audience));
+        let (time, is_on_tip) = (self.next_time(now, audience), self.know_tip(audience));
         for id in &audience.members {
             if let Some(seat) = self.seats.get_mut(id) {
                 seat.send_job(now, job_id, &self.desk.work, Arc::clone(&job), time);
@@ -249,9 +249,9 @@ impl Sv2Session {
         rungs.all(|rung| rung == first).then_some(first)
     }
 
-    fn is_on_tip(&self, audience: &Audience) -> bool {
+    fn know_tip(&self, audience: &Audience) -> bool {
         let mut seats = audience.members.iter().filter_map(|id| self.seats.get(id));
-        seats.all(|seat| seat.is_on_tip_of(&self.desk.work))
+        seats.all(|seat| seat.knows_tip_of(&self.desk.work))
     }
 
     fn next_time(&self, now: Instant, audience: &Audience) -> UnixTime {

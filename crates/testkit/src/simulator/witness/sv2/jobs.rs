@@ -146,7 +146,7 @@ impl Sv2Observer {
             let is_other = seat
                 .channel
                 .tip
-                .is_none_or(|last| last.prev_hash != tip.prev_hash);
+                .is_none_or(|last| (last.prev_hash, last.bits) != (tip.prev_hash, tip.bits));
             ensure(is_other, || "MP-101: the same tip again".to_owned())?;
             check_time(at, &seat.channel, tip.min_time)?;
             let (to, job) = (message.channel_id, message.job_id);
