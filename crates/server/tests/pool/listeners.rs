@@ -94,7 +94,8 @@ async fn rotate(pool: &TestPool) -> [u8; 32] {
     let place = KeyPlace::new(pool.directory.path(), Keys::FILE_NAME);
     let before = shown(pool.address()).await;
     let rotated = place.rotate().unwrap();
-    loop {
+    // A dozen times as long as the pool takes at most.
+    for _ in 0..1_200 {
         let now = shown(pool.address()).await;
         if now != before {
             assert_eq!(now, (rotated.certificate, rotated.static_key));
@@ -103,6 +104,7 @@ async fn rotate(pool: &TestPool) -> [u8; 32] {
         // The pool looks every few seconds, and tells nobody.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+    panic!("the pool does not look at its keys");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
