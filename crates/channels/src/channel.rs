@@ -189,11 +189,8 @@ impl Channel {
     ) -> &ChannelJob {
         let job = ChannelJob::new(terms, job, merkle_root, self.jobs.budget());
         // A client forgets what it was sent ahead once it is told a tip (MP-103).
-        let template = job.job().prepared().template();
-        if self
-            .newest_job()
-            .is_some_and(|newest| !newest.is_on_tip_of(template))
-        {
+        let newest = self.newest_job();
+        if newest.is_some_and(|newest| !newest.template().same_tip_and_bits(job.template())) {
             self.staged = None;
         }
         self.jobs.insert(job);
@@ -275,7 +272,7 @@ impl Channel {
 }
 
 fn header(entry: &ChannelJob, prefix: ExtranoncePrefix, share: &Share<'_>) -> Header {
-    let template = entry.job().prepared().template();
+    let template = entry.template();
     let merkle_root = entry
         .merkle_root()
         .unwrap_or_else(|| entry.job().merkle_root(prefix.as_bytes(), share.extranonce));
@@ -341,7 +338,7 @@ fn check_policy(
     now: Instant,
     share: &Share<'_>,
 ) -> Result<(), RejectReason> {
-    let rolled = share.version ^ entry.job().prepared().template().version;
+    let rolled = share.version ^ entry.template().version;
     match () {
         () if entry.is_stale() => Err(RejectReason::Stale),
         () if rolled & !version_mask != 0 => Err(RejectReason::BadVersionBits),

@@ -161,16 +161,14 @@ impl ChannelJob {
         self.sent
     }
 
-    /// The block that it builds on.
-    pub fn tip(&self) -> BlockHash {
-        self.job.prepared().template().prev_hash
+    /// What it was made of.
+    pub fn template(&self) -> &Template {
+        self.job.prepared().template()
     }
 
-    /// Whether a client that has this job knows the tip and the bits of `template`: it has both of one
-    /// message (MP-101).
-    pub fn is_on_tip_of(&self, template: &Template) -> bool {
-        let own = self.job.prepared().template();
-        own.prev_hash == template.prev_hash && own.bits == template.bits
+    /// The block that it builds on.
+    pub fn tip(&self) -> BlockHash {
+        self.template().prev_hash
     }
 
     pub(crate) fn is_stale(&self) -> bool {

@@ -38,6 +38,14 @@ pub struct Template {
     pub limits: BlockLimits,
 }
 
+impl Template {
+    /// Whether a miner that was told the tip of `other` knows that of this one: what it is told of a tip
+    /// is the previous hash and the bits, which change within a tip on testnet4.
+    pub fn same_tip_and_bits(&self, other: &Self) -> bool {
+        self.prev_hash == other.prev_hash && self.bits == other.bits
+    }
+}
+
 /// A transaction of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateTransaction {

@@ -36,13 +36,10 @@ pub(super) fn wait_for(present: &PoolWork, new: &NewTemplate) -> Duration {
     }
 }
 
-/// Whether a header for `new` is one for `present`: on its tip, with its bits, and for as long. The bits
-/// change within a tip on testnet4.
+/// Whether a header for `new` is one for `present`: on its tip, with its bits, and for as long.
 fn is_for_same_header(present: &PoolWork, new: &NewTemplate) -> bool {
     let template = present.prepared.template();
-    template.prev_hash == new.template.prev_hash
-        && template.bits == new.template.bits
-        && present.latest == new.latest
+    template.same_tip_and_bits(&new.template) && present.latest == new.latest
 }
 
 fn pays_materially_more(present: &PoolWork, new: &NewTemplate) -> bool {

@@ -88,10 +88,10 @@ impl Seat {
     }
 
     /// Whether the miner knows the tip and the bits of `work`.
-    pub(crate) fn knows_tip_of(&self, work: &PoolWork) -> bool {
+    pub(crate) fn knows_tip_and_bits_of(&self, work: &PoolWork) -> bool {
         let template = work.prepared.template();
         let newest = self.channel.newest_job();
-        newest.is_some_and(|job| job.is_on_tip_of(template))
+        newest.is_some_and(|job| job.template().same_tip_and_bits(template))
     }
 
     /// The header time that a job sent at `now` begins with: never before that of an earlier job on

@@ -67,7 +67,7 @@ impl Sv1Session {
 /// Bits outside it are kept as they are sent, for the channel to judge.
 fn version(channel: &Channel, job_id: JobId, rolled: Option<u32>) -> u32 {
     let job = channel.job(job_id);
-    let version = job.map_or(0, |job| job.job().prepared().template().version);
+    let version = job.map_or(0, |job| job.template().version);
     match rolled {
         Some(bits) => version & !(channel.version_mask() | bits) | bits,
         None => version,

@@ -251,7 +251,7 @@ impl Sv2Session {
 
     fn know_tip(&self, audience: &Audience) -> bool {
         let mut seats = audience.members.iter().filter_map(|id| self.seats.get(id));
-        seats.all(|seat| seat.knows_tip_of(&self.desk.work))
+        seats.all(|seat| seat.knows_tip_and_bits_of(&self.desk.work))
     }
 
     fn next_time(&self, now: Instant, audience: &Audience) -> UnixTime {
