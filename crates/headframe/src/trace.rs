@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use headframe_api::{ControlRefusal, ControlRequest, TraceRequest};
 use headframe_server::CONTROL_SOCKET;
-use headframe_work::looks_like_address;
+use headframe_work::{looks_like_address, split_user};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
@@ -156,9 +156,9 @@ impl Output {
 
 /// A name for the file, without the address: files are shown to others.
 fn file_name(worker: &str) -> PathBuf {
-    let (user, name) = worker.split_once(['.', '_']).unwrap_or((worker, ""));
+    let (user, name) = split_user(worker);
     let name = match looks_like_address(user) {
-        true => name,
+        true => name.unwrap_or_default(),
         false => worker,
     };
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headframe_api::{ControlRefusal, ControlRequest, MinerState, Snapshot, TraceRequest};
-use headframe_work::Network;
+use headframe_work::{Network, split_user};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixListener;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -206,10 +206,7 @@ fn find(snapshot: &Snapshot, request: &TraceRequest) -> Result<String, String> {
     if request.wait || users.contains(wanted) {
         return Ok(wanted.to_owned());
     }
-    let is_meant = |user: &&str| {
-        let worker = user.split_once(['.', '_']).map(|(_, worker)| worker);
-        worker == Some(wanted)
-    };
+    let is_meant = |user: &&str| split_user(user).1 == Some(wanted);
     let meant: Vec<&str> = users.iter().copied().filter(is_meant).collect();
     match (&meant[..], users.is_empty()) {
         ([user], _) => Ok((*user).to_owned()),

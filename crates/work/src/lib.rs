@@ -34,7 +34,7 @@ pub use header::Header;
 pub use job::{Block, Job};
 pub use lookalike::{address_flaw, looks_like_address};
 pub use merkle::{merkle_path, merkle_root};
-pub use name::{Miner, NameError, PayoutPolicy};
+pub use name::{Miner, NameError, PayoutPolicy, split_user};
 pub use network::Network;
 pub use payout::{BasisPoints, Fee, Payout};
 pub use prepared::{CoinbaseBudget, PreparedTemplate, TemplateError};

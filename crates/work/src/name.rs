@@ -91,6 +91,15 @@ impl NameError {
     }
 }
 
+/// A user name up to its first `.` or `_`, where an address stands if the name has one, and what comes
+/// behind that: the worker.
+pub fn split_user(user: &str) -> (&str, Option<&str>) {
+    match user.split_once(['.', '_']) {
+        Some((name, worker)) => (name, Some(worker)),
+        None => (user, None),
+    }
+}
+
 impl PayoutPolicy {
     /// Whom `user` means: `address`, `address.worker` or `address_worker` is paid directly, less
     /// the fee; any other name is the operator's, where he serves such names.
@@ -106,9 +115,9 @@ impl PayoutPolicy {
         if user.chars().any(char::is_control) {
             return Err(NameError::ControlCharacter);
         }
-        let (name, worker) = user.split_once(['.', '_']).unwrap_or((user, ""));
+        let (name, worker) = split_user(user);
         match Address::from_str(name) {
-            Ok(address) => self.own_address(user, worker, address),
+            Ok(address) => self.own_address(user, worker.unwrap_or_default(), address),
             Err(_) => match lookalike::address_in(user) {
                 Some(address) => Err(NameError::bad_address(address)),
                 None => self.plain_name(user),
