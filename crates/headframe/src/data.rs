@@ -5,24 +5,34 @@ use std::path::Path;
 use headframe_config::{Flag, Loaded, Origin, Sources, load};
 use headframe_ledger::DataDir;
 
-use crate::pool::environment;
-
-/// The configuration of the pool that a command is about: its file, if it has one, and its data directory, if
-/// that is named.
-pub(crate) fn configuration(
+/// The configuration of the pool that a command is about, by its file, if it has one, the environment and the
+/// command's flags.
+pub(crate) fn configuration<'a>(
     file: Option<&Path>,
-    data_dir: Option<&String>,
+    flags: impl IntoIterator<Item = Flag<'a>>,
 ) -> anyhow::Result<Loaded> {
-    let flag = |value: &String| Flag {
-        flag: "--data-dir",
-        key: ("pool", "data_dir"),
-        value: value.clone(),
-    };
     Ok(load(&Sources {
         file,
         environment: environment(),
-        flags: data_dir.into_iter().map(flag).collect(),
+        flags: flags.into_iter().collect(),
     })?)
+}
+
+/// What names the data directory on a command line.
+pub(crate) fn data_dir_flag(value: Option<&String>) -> Option<Flag<'static>> {
+    value.map(|value| Flag {
+        flag: "--data-dir",
+        key: ("pool", "data_dir"),
+        value: value.clone(),
+    })
+}
+
+/// The environment, as far as it is text.
+fn environment() -> Vec<(String, String)> {
+    let variables = std::env::vars_os();
+    let text = variables
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    text.collect()
 }
 
 /// Opens the data directory of a configuration.

@@ -42,7 +42,10 @@ struct AtPool {
 
 impl AtPool {
     fn new(command: &cli::Keys) -> anyhow::Result<Self> {
-        let loaded = data::configuration(command.config.as_deref(), command.data_dir.as_ref())?;
+        let loaded = data::configuration(
+            command.config.as_deref(),
+            data::data_dir_flag(command.data_dir.as_ref()),
+        )?;
         let name = command.keys.clone().unwrap_or(KeysName::OWN);
         let place = KeyPlace::new(&loaded.config.data_dir, &name.file_name());
         Ok(Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use headframe_api::{Connect, NodeKind, Payout, PoolState, SetupStep, Snapshot};
-use headframe_config::{Flag, Loaded, NodeAddress, PoolConfig, Sources, load};
+use headframe_config::{Flag, Loaded, NodeAddress, PoolConfig};
 use headframe_ledger::{DataDir, Retention, SqliteLedger};
 use headframe_node::rpc::{self, RpcSettings};
 use headframe_server::{
@@ -42,29 +42,16 @@ pub(crate) fn run(command: cli::Pool) -> anyhow::Result<()> {
 }
 
 fn configuration(command: &cli::Pool) -> anyhow::Result<Loaded> {
-    let mut flags = Vec::new();
     let listen = (!command.listen.is_empty()).then(|| command.listen.join(","));
-    for (flag, key, value) in [
-        ("--listen", ("pool", "listen"), &listen),
-        ("--http", ("http", "listen"), &command.http),
-        ("--data-dir", ("pool", "data_dir"), &command.data_dir),
-    ] {
-        let value = value.clone();
-        flags.extend(value.map(|value| Flag { flag, key, value }));
-    }
-    Ok(load(&Sources {
-        file: command.config.as_deref(),
-        environment: environment(),
-        flags,
-    })?)
-}
-
-/// The environment, as far as it is text.
-pub(crate) fn environment() -> Vec<(String, String)> {
-    let variables = std::env::vars_os();
-    let text = variables
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    text.collect()
+    let named = [
+        ("--listen", ("pool", "listen"), listen),
+        ("--http", ("http", "listen"), command.http.clone()),
+    ];
+    let named = named
+        .into_iter()
+        .filter_map(|(flag, key, value)| value.map(|value| Flag { flag, key, value }));
+    let data_dir = data::data_dir_flag(command.data_dir.as_ref());
+    data::configuration(command.config.as_deref(), named.chain(data_dir))
 }
 
 async fn serve(loaded: &Loaded, started: Started) -> anyhow::Result<()> {

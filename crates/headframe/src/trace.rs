@@ -23,7 +23,10 @@ const COMMENT: u8 = b'#';
 const NAME_CHARS: usize = 40;
 
 pub(crate) fn run(command: cli::Trace) -> anyhow::Result<()> {
-    let loaded = data::configuration(command.config.as_deref(), command.data_dir.as_ref())?;
+    let loaded = data::configuration(
+        command.config.as_deref(),
+        data::data_dir_flag(command.data_dir.as_ref()),
+    )?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
