@@ -16,7 +16,7 @@ use headframe_sv2_wire::{Frame, Message as _};
 use headframe_transport::{Filled, FrameStream, LineStream, TransportError};
 
 use crate::limits::Cost;
-use crate::trace::{From as SaidBy, Tap};
+use crate::trace::{Speaker, Tap};
 
 /// A connection of either protocol.
 #[derive(Debug)]
@@ -82,16 +82,16 @@ impl From<Sv2Fault> for End {
 
 impl End {
     /// Who ended it. A connection that is lost is the client's.
-    pub(crate) fn by(&self) -> SaidBy {
+    pub(crate) fn by(&self) -> Speaker {
         match self {
-            Self::Closed | Self::Transport(TransportError::Io(_)) => SaidBy::Client,
+            Self::Closed | Self::Transport(TransportError::Io(_)) => Speaker::Client,
             Self::Finished
             | Self::Shutdown
             | Self::Fault(_)
             | Self::Undecodable(_)
             | Self::Banned
             | Self::Panicked
-            | Self::Transport(_) => SaidBy::Pool,
+            | Self::Transport(_) => Speaker::Pool,
         }
     }
 
@@ -188,7 +188,7 @@ impl Wire {
                 let (stream, session) = &mut **wire;
                 match stream.next_line() {
                     Ok(Some(line)) => {
-                        tap.note(SaidBy::Client, line);
+                        tap.note(Speaker::Client, line);
                         let cost = Cost::MESSAGE.with_len(line.len());
                         session.handle_line(now, line)?;
                         Ok(Some(cost))
@@ -205,7 +205,7 @@ impl Wire {
                 let Some(bytes) = stream.next_frame()? else {
                     return Ok(None);
                 };
-                tap.note(SaidBy::Client, bytes);
+                tap.note(Speaker::Client, bytes);
                 let (frame, _) = Frame::split(bytes).expect("the stream gives whole frames");
                 let cost = cost(frame).with_len(bytes.len());
                 session.handle_frame(now, frame)?;
@@ -278,7 +278,7 @@ impl Wire {
             Self::Sv1(wire) => {
                 let (stream, session) = &mut **wire;
                 session.drain_output(|lines| {
-                    tap.note(SaidBy::Pool, lines);
+                    tap.note(Speaker::Pool, lines);
                     queued = stream.queue_lines(lines);
                 });
             }
@@ -286,7 +286,7 @@ impl Wire {
                 let (stream, session) = &mut **wire;
                 session.drain_output(|frame| {
                     if queued.is_ok() {
-                        tap.note(SaidBy::Pool, frame);
+                        tap.note(Speaker::Pool, frame);
                         queued = stream.queue_frame(frame);
                     }
                 });

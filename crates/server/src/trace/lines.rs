@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::clock::Utc;
 
 use super::mask::{Fields, Mask};
-use super::{From, Heard, Note, Trace, What};
+use super::{Heard, Note, Speaker, Trace, What};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -114,8 +114,8 @@ impl Transcript {
             What::Ended(by) => {
                 self.numbers.remove(&note.connection);
                 let event = match by {
-                    From::Client => "disconnect",
-                    From::Pool => "closed",
+                    Speaker::Client => "disconnect",
+                    Speaker::Pool => "closed",
                 };
                 self.event(event, number, &mut text);
             }
@@ -157,14 +157,14 @@ impl Transcript {
     fn said(
         &mut self,
         protocol: Protocol,
-        from: From,
+        from: Speaker,
         bytes: &[u8],
         number: u32,
         text: &mut String,
     ) {
         let from = Some(match from {
-            From::Client => "client",
-            From::Pool => "pool",
+            Speaker::Client => "client",
+            Speaker::Pool => "pool",
         });
         match protocol {
             Protocol::Sv1 => {

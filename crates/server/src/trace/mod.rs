@@ -61,14 +61,14 @@ struct Note {
 #[derive(Debug)]
 enum What {
     /// A frame with its header, or a line.
-    Said(From, Box<[u8]>),
+    Said(Speaker, Box<[u8]>),
     /// The connection is over, and who ended it.
-    Ended(From),
+    Ended(Speaker),
 }
 
 /// Who said something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum Speaker {
     Client,
     Pool,
 }
@@ -130,7 +130,7 @@ impl Tracer {
 
 impl Probe {
     /// Copies what is said if there is room.
-    fn say(&self, connection: (u64, Protocol), at: Instant, from: From, said: &[u8]) {
+    fn say(&self, connection: (u64, Protocol), at: Instant, from: Speaker, said: &[u8]) {
         let queued = self.queued.fetch_add(said.len(), Ordering::Relaxed);
         let has_room = queued.saturating_add(said.len()) <= QUEUE_BYTES;
         let what = || What::Said(from, said.into());
@@ -141,7 +141,7 @@ impl Probe {
     }
 
     /// The connection is over.
-    fn end(&self, connection: (u64, Protocol), at: Instant, by: From) {
+    fn end(&self, connection: (u64, Protocol), at: Instant, by: Speaker) {
         if !self.tell(connection, at, What::Ended(by)) {
             self.leave_out(1);
         }

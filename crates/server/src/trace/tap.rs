@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use headframe_mining::server::Protocol;
 
-use super::{From, Probe, Tracer};
+use super::{Probe, Speaker, Tracer};
 
 /// What a client says before its first worker is known is kept while a trace runs: it may be the one that is
 /// traced, and how it introduced itself is what a bug report needs.
@@ -38,7 +38,7 @@ struct Open {
 
 #[derive(Debug, Default)]
 struct Setup {
-    said: Vec<(Instant, From, Box<[u8]>)>,
+    said: Vec<(Instant, Speaker, Box<[u8]>)>,
     bytes: usize,
     /// Messages for which there was no room.
     left_out: u64,
@@ -104,7 +104,7 @@ impl Tap {
     }
 
     /// Something is said: a frame with its header, or lines.
-    pub(crate) fn note(&mut self, from: From, said: &[u8]) {
+    pub(crate) fn note(&mut self, from: Speaker, said: &[u8]) {
         let Some(open) = &mut self.open else { return };
         let at = Instant::now();
         for probe in &open.listening {
@@ -116,7 +116,7 @@ impl Tap {
     }
 
     /// The connection is over.
-    pub(crate) fn end(&mut self, by: From) {
+    pub(crate) fn end(&mut self, by: Speaker) {
         let open = self.open.take();
         for probe in open.iter().flat_map(|open| &open.listening) {
             probe.end((self.connection, self.protocol), Instant::now(), by);
@@ -125,7 +125,7 @@ impl Tap {
 }
 
 impl Setup {
-    fn keep(&mut self, at: Instant, from: From, said: &[u8]) {
+    fn keep(&mut self, at: Instant, from: Speaker, said: &[u8]) {
         let has_room = self.said.len() < MAX_SETUP && self.bytes + said.len() <= MAX_SETUP_BYTES;
         // What comes after a gap would look like what comes next.
         if !has_room || self.left_out > 0 {

@@ -45,15 +45,15 @@ fn said(lines: &[Value]) -> Vec<&str> {
 async fn a_worker_that_is_there_is_heard_from_the_next_message_on() {
     let tracer = Arc::default();
     let (mut ours, mut other) = (tap(&tracer, 1), tap(&tracer, 2));
-    ours.note(From::Client, b"[0]");
+    ours.note(Speaker::Client, b"[0]");
     assert!(!ours.is_outdated());
     let mut transcript = transcript(&tracer, USER);
     for (tap, user) in [(&mut ours, USER), (&mut other, "bob")] {
         assert!(tap.is_outdated());
         tap.look(|| vec!["alice", user]);
         assert!(!tap.is_outdated());
-        tap.note(From::Client, b"[1]");
-        tap.note(From::Pool, b"[2]\n[3]\n");
+        tap.note(Speaker::Client, b"[1]");
+        tap.note(Speaker::Pool, b"[2]\n[3]\n");
     }
     let heard = lines(&mut transcript).await;
     assert_eq!(said(&heard), ["[1]", "[2]", "[3]"]);
@@ -69,7 +69,7 @@ async fn a_worker_that_is_there_is_heard_from_the_next_message_on() {
     drop(transcript);
     assert!(ours.is_outdated());
     ours.look(|| vec![USER]);
-    ours.note(From::Client, b"[4]");
+    ours.note(Speaker::Client, b"[4]");
     assert_eq!(tracer.running().1.len(), 0);
 }
 
@@ -78,15 +78,15 @@ async fn a_worker_that_comes_is_heard_from_its_first_word() {
     let tracer = Arc::default();
     let mut transcript = transcript(&tracer, USER);
     let mut tap = tap(&tracer, 1);
-    tap.note(From::Client, b"[1]");
-    tap.note(From::Pool, b"[2]\n");
+    tap.note(Speaker::Client, b"[1]");
+    tap.note(Speaker::Pool, b"[2]\n");
     assert_eq!(lines(&mut transcript).await, Vec::<Value>::new());
     tap.handle_user("bob");
-    tap.note(From::Client, b"[3]");
+    tap.note(Speaker::Client, b"[3]");
     tap.handle_user(USER);
     // A second worker of the same name changes nothing.
     tap.handle_user(USER);
-    tap.note(From::Client, b"[4]");
+    tap.note(Speaker::Client, b"[4]");
     let heard = lines(&mut transcript).await;
     assert_eq!(said(&heard), ["[1]", "[2]", "[3]", "[4]"]);
 }
@@ -98,12 +98,12 @@ async fn connections_are_told_apart_and_one_that_comes_back_goes_on() {
     let (mut first, mut second) = (tap(&tracer, 7), tap(&tracer, 8));
     for tap in [&mut first, &mut second] {
         tap.handle_user(USER);
-        tap.note(From::Client, b"[1]");
+        tap.note(Speaker::Client, b"[1]");
     }
-    first.end(From::Client);
-    second.end(From::Pool);
+    first.end(Speaker::Client);
+    second.end(Speaker::Pool);
     let mut third = tap(&tracer, 9);
-    third.note(From::Client, b"[2]");
+    third.note(Speaker::Client, b"[2]");
     third.handle_user(USER);
     let heard = lines(&mut transcript).await;
     let shown: Vec<_> = heard[1..]
@@ -129,12 +129,12 @@ async fn what_does_not_fit_is_left_out_and_counted() {
     tap.look(|| vec![USER]);
     let big = vec![b' '; QUEUE_BYTES / 4];
     for _ in 0..6 {
-        tap.note(From::Client, &big);
+        tap.note(Speaker::Client, &big);
     }
     let first = transcript.next().await;
     assert!(first.contains("# 2 messages were left out"), "{first}");
     for _ in 0..2 * QUEUE {
-        tap.note(From::Client, b"[]");
+        tap.note(Speaker::Client, b"[]");
     }
     let text = transcript.next().await;
     assert!(text.contains("messages were left out"), "{text}");
@@ -152,7 +152,7 @@ async fn a_long_beginning_is_not_kept() {
     let mut transcript = transcript(&tracer, USER);
     let mut tap = tap(&tracer, 1);
     for _ in 0..MAX_SETUP + 5 {
-        tap.note(From::Client, b"[]");
+        tap.note(Speaker::Client, b"[]");
     }
     tap.handle_user(USER);
     let first = transcript.next().await;
@@ -180,9 +180,9 @@ async fn messages_of_stratum_v2_are_told_by_their_names_and_fields() {
         maximum_target: U256::MAX,
     };
     write_frame(&message, &mut target);
-    tap.note(From::Client, &open);
-    tap.note(From::Pool, &target);
-    tap.note(From::Client, &[7, 0, 0x7f, 0, 0, 0]);
+    tap.note(Speaker::Client, &open);
+    tap.note(Speaker::Pool, &target);
+    tap.note(Speaker::Client, &[7, 0, 0x7f, 0, 0, 0]);
     let heard = lines(&mut transcript).await;
     assert_eq!(heard[0]["protocol"], "sv2");
     assert_eq!(heard[1]["message"], "OpenStandardMiningChannel");
@@ -215,11 +215,11 @@ async fn a_trace_wants_nothing_of_what_was_before_it() {
     let tracer = Arc::default();
     let first = tracer_of(&tracer, "bob");
     let mut tap = tap(&tracer, 1);
-    tap.note(From::Client, b"[1]");
+    tap.note(Speaker::Client, b"[1]");
     tap.handle_user(USER);
     let mut transcript = transcript(&tracer, USER);
     tap.look(|| vec![USER]);
-    tap.note(From::Client, b"[2]");
+    tap.note(Speaker::Client, b"[2]");
     assert_eq!(said(&lines(&mut transcript).await), ["[2]"]);
     drop(first);
 }
