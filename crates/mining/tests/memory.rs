@@ -2,15 +2,11 @@
 //!
 //! Every byte that is allocated is counted, so the test runs alone in its binary.
 
-#![allow(unsafe_code, reason = "a global allocator cannot be written without")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use headframe_channels::DifficultySettings;
 use headframe_mining::server::{
     Hub, JobIds, NewTemplate, PoolRules, SessionEvent, Sv2Rules, Sv2Session,
 };
@@ -21,39 +17,11 @@ use headframe_sv2_wire::mining::{
 use headframe_sv2_wire::{
     Frame, Incoming, Message, Protocol, Str255, U256, codes, try_write_frame,
 };
-use headframe_testkit::{Chain, address};
+use headframe_testkit::{Chain, CountingAllocator, address, fixed_difficulty};
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
 
-struct Counting;
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-static LIVE: AtomicI64 = AtomicI64::new(0);
-
-fn count(bytes: usize, sign: i64) {
-    LIVE.fetch_add(sign * bytes as i64, Ordering::Relaxed);
-}
-
-// SAFETY: every call goes to the system allocator with its arguments unchanged; counting touches a static
-// integer.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count(layout.size(), -1);
-        count(new_size, 1);
-        unsafe { System.realloc(pointer, layout, new_size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(layout.size(), -1);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// Channels that are open at a time, and how often all of them are closed.
 const CHANNELS: u64 = 500;
@@ -87,12 +55,7 @@ impl Farm {
             },
             tag: PoolTag::new("/memory/").unwrap(),
             process: [1, 2, 3, 4],
-            difficulty: DifficultySettings {
-                shares_per_minute: 12.0,
-                start: Rung::EASIEST,
-                min: Rung::EASIEST,
-                max: Rung::EASIEST,
-            },
+            difficulty: fixed_difficulty(Rung::EASIEST.exponent()),
             job_ids: JobIds::new(1),
             sv2: Sv2Rules::default(),
         });
@@ -237,7 +200,7 @@ fn a_hundred_thousand_channels_leave_no_memory_behind() {
     let mut settled = 0;
     for number in 0..ROUNDS {
         farm.round(number);
-        let live = LIVE.load(Ordering::Relaxed);
+        let live = ALLOCATOR.live_bytes();
         match (number + 1).is_multiple_of(ROUNDS_OF_ONE) {
             // Here the channels of the round are still open.
             true => assert!(

@@ -5,8 +5,10 @@
 //! else, so that they are an oracle for the pool's own arithmetic. They panic where the pool breaks
 //! what the specification or deployed firmware asks of it.
 
+mod allocations;
 mod chain;
 mod chance;
+mod difficulty;
 mod pool;
 pub mod simulator;
 mod sv1_miner;
@@ -16,8 +18,10 @@ mod work;
 
 pub use headframe_sv2_wire::U256;
 
+pub use allocations::CountingAllocator;
 pub use chain::{Chain, EASY_BITS, REGTEST_BITS, address};
 pub use chance::Chance;
+pub use difficulty::fixed_difficulty;
 pub use pool::{Connection, Device, Pool, PoolSettings, Server};
 pub use sv1_miner::Sv1Miner;
 pub use sv2_miner::{ExtensionsAnswer, MinerChannel, Sv2Miner};

@@ -6,7 +6,6 @@
 //!
 //! `cargo bench -p headframe --bench crowd` does all; `-- memory`, and the other names below, does one.
 
-mod allocations;
 mod arrivals;
 mod bare;
 mod channels;

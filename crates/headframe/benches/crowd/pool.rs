@@ -9,16 +9,17 @@ use headframe_ledger::{DataDir, Retention, SqliteLedger};
 use headframe_node::embedded::{ChainSettings, EmbeddedChain};
 use headframe_node::{BoxFuture, Cause, HeaderWindow, NodeError, TemplateSource, TemplateUpdate};
 use headframe_server::{
-    AccessSettings, Board, DifficultySettings, Feed, KeySets, Keys, KeysId, ListenSettings, Parts,
-    Pool, Protocols, Settings, Started, Sv2Rules,
+    AccessSettings, Board, Feed, KeySets, Keys, KeysId, ListenSettings, Parts, Pool, Protocols,
+    Settings, Started, Sv2Rules,
 };
-use headframe_testkit::Chain;
+use headframe_testkit::{Chain, CountingAllocator, fixed_difficulty};
 use headframe_transport::AddressSet;
-use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
+use headframe_work::{Network, PayoutPolicy, PoolTag};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::allocations;
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// Some 2^48 hashes a block: no share of a bench is one.
 const BITS: u32 = 0x1b00_ffff;
@@ -82,11 +83,20 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
                 update.received = Instant::now();
                 release.try_send(update)?;
             }
-            "allocations" => println!("{}", allocations::line()),
+            "allocations" => println!("{}", allocations()),
             other => anyhow::bail!("{other:?} is not known"),
         }
     }
     Ok(())
+}
+
+/// Live bytes, then each size with how many allocations of it are live, as one line.
+fn allocations() -> String {
+    let mut line = ALLOCATOR.live_bytes().to_string();
+    for (size, live) in ALLOCATOR.live_by_size() {
+        line += &format!(" {size}:{live}");
+    }
+    line
 }
 
 /// A template on another tip.
@@ -102,18 +112,12 @@ fn next(chain: &mut Chain) -> TemplateUpdate {
 }
 
 fn settings(is_limited: bool) -> Settings {
-    // About one hash a share.
-    let rung = Rung::from_exponent(-32);
     Settings {
         listen: vec![ListenSettings {
             address: ([127, 0, 0, 1], 0).into(),
             protocols: Protocols::USUAL,
-            difficulty: DifficultySettings {
-                shares_per_minute: 12.0,
-                start: rung,
-                min: rung,
-                max: rung,
-            },
+            // About one hash a share.
+            difficulty: fixed_difficulty(-32),
             keys: KeysId::FIRST,
         }],
         max_connections: 1 << 20,

@@ -12,10 +12,11 @@ use headframe_api::{Connect, NodeKind, Payout, Snapshot};
 use headframe_ledger::{MemoryLedger, Retention};
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
 use headframe_server::{
-    AccessSettings, Board, DifficultySettings, Feed, KeySets, Keys, KeysId, ListenSettings, Parts,
-    Pool, Protocols, Settings, Started, Sv2Rules,
+    AccessSettings, Board, Feed, KeySets, Keys, KeysId, ListenSettings, Parts, Pool, Protocols,
+    Settings, Started, Sv2Rules,
 };
-use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
+use headframe_testkit::fixed_difficulty;
+use headframe_work::{Network, PayoutPolicy, PoolTag};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -53,7 +54,6 @@ impl TestPool {
         let (snapshots, seen) = watch::channel(Arc::default());
         let (history, _) = watch::channel(Arc::default());
         let shutdown = CancellationToken::new();
-        let rung = Rung::from_exponent(exponent);
         let chain = EmbeddedChain::open(None, chain).unwrap();
         let pool = Pool::start(Parts {
             node: chain.node(Duration::from_secs(3_600)),
@@ -76,12 +76,7 @@ impl TestPool {
                 listen: vec![ListenSettings {
                     address: ([127, 0, 0, 1], 0).into(),
                     protocols: Protocols::USUAL,
-                    difficulty: DifficultySettings {
-                        shares_per_minute: 12.0,
-                        start: rung,
-                        min: rung,
-                        max: rung,
-                    },
+                    difficulty: fixed_difficulty(exponent),
                     keys: KeysId::FIRST,
                 }],
                 max_connections: 100,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use headframe_channels::RejectReason;
 use headframe_mining::server::SessionEvent;
-use headframe_testkit::{Chance, Nonce, Pool, PoolSettings};
+use headframe_testkit::{Chance, Nonce, Pool, PoolSettings, fixed_difficulty};
+use headframe_work::Rung;
 
 use crate::{MILLISECOND, open, pool, share, with_channel, with_sv1};
 
@@ -336,14 +337,8 @@ fn older_jobs_of_the_tip_still_count() {
 /// counted twice for it.
 #[test]
 fn a_full_job_is_replaced() {
-    let rung = headframe_work::Rung::EASIEST;
     let mut pool = Pool::new(&PoolSettings {
-        difficulty: headframe_channels::DifficultySettings {
-            shares_per_minute: 12.0,
-            start: rung,
-            min: rung,
-            max: rung,
-        },
+        difficulty: fixed_difficulty(Rung::EASIEST.exponent()),
         ..PoolSettings::default()
     });
     let (link, channel) = with_channel(&mut pool, false, 1);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headframe_api::{Connect, NodeKind, Payout, Snapshot};
-use headframe_channels::DifficultySettings;
 use headframe_ledger::{Ledger, MemoryLedger, Retention};
 use headframe_node::BlockSink;
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
@@ -15,7 +14,8 @@ use headframe_server::{
     Protocols, Settings, StartError, Started, Sv2Rules,
 };
 use headframe_sv2_noise::AuthorityPublicKey;
-use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
+use headframe_testkit::fixed_difficulty;
+use headframe_work::{Network, PayoutPolicy, PoolTag};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -103,7 +103,7 @@ impl Setup {
                     sv1: false,
                     ..Protocols::USUAL
                 },
-                difficulty: easy(EASY + SECOND_IS_HARDER),
+                difficulty: fixed_difficulty(EASY + SECOND_IS_HARDER),
                 keys: id,
             });
         }
@@ -195,7 +195,7 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
                 plaintext_sv2: true,
                 ..Protocols::USUAL
             },
-            difficulty: easy(EASY),
+            difficulty: fixed_difficulty(EASY),
             keys: KeysId::FIRST,
         }],
         max_connections,
@@ -207,16 +207,6 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
         tag: PoolTag::new("test").unwrap(),
         sv2: Sv2Rules::default(),
         access,
-    }
-}
-
-fn easy(exponent: i32) -> DifficultySettings {
-    let rung = Rung::from_exponent(exponent);
-    DifficultySettings {
-        shares_per_minute: 12.0,
-        start: rung,
-        min: rung,
-        max: rung,
     }
 }
 

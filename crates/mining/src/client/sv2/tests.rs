@@ -105,26 +105,13 @@ impl Bench {
     }
 
     fn open_success(&mut self, channel: ChannelKind, target: U256) {
-        let extranonce_prefix = Bytes32::new(&[0xe1, 0xe2, 0xe3, 0xe4]).unwrap();
-        let (request_id, channel_id, group_channel_id) = (1, CHANNEL, GROUP);
-        match channel {
-            ChannelKind::Standard => self.receive(&OpenStandardMiningChannelSuccess {
-                request_id,
-                channel_id,
-                target,
-                extranonce_prefix,
-                group_channel_id,
-            }),
-            ChannelKind::Extended => self.receive(&OpenExtendedMiningChannelSuccess {
-                request_id,
-                channel_id,
-                target,
-                extranonce_size: 8,
-                extranonce_prefix,
-                group_channel_id,
-            }),
-        }
-        .unwrap();
+        let opened = Opened {
+            request_id: 1,
+            channel_id: CHANNEL,
+            target,
+        };
+        let success = opened.success(channel, &[0xe1, 0xe2, 0xe3, 0xe4]);
+        self.receive_bytes(&success).unwrap();
     }
 
     fn receive<'a>(&mut self, message: &impl Message<'a>) -> Result<(), SessionError> {
@@ -329,4 +316,39 @@ fn golden(message: &str) -> Vec<u8> {
         .find(|row| row["message"] == message)
         .unwrap();
     hex(frame["frame"].as_str().unwrap())
+}
+
+/// What a pool says of a channel that it has opened in the group.
+struct Opened {
+    request_id: u32,
+    channel_id: u32,
+    target: U256,
+}
+
+impl Opened {
+    fn success(self, kind: ChannelKind, extranonce_prefix: &[u8]) -> Vec<u8> {
+        let Self {
+            request_id,
+            channel_id,
+            target,
+        } = self;
+        let extranonce_prefix = Bytes32::new(extranonce_prefix).unwrap();
+        match kind {
+            ChannelKind::Standard => framed(&OpenStandardMiningChannelSuccess {
+                request_id,
+                channel_id,
+                target,
+                extranonce_prefix,
+                group_channel_id: GROUP,
+            }),
+            ChannelKind::Extended => framed(&OpenExtendedMiningChannelSuccess {
+                request_id,
+                channel_id,
+                target,
+                extranonce_size: 8,
+                extranonce_prefix,
+                group_channel_id: GROUP,
+            }),
+        }
+    }
 }

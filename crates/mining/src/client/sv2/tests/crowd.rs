@@ -52,25 +52,13 @@ impl Crowd {
 
     fn open_success(&mut self, kind: ChannelKind, request_id: u32) {
         let prefix = [0xe1, 0xe2, 0xe3, request_id as u8];
-        let extranonce_prefix = Bytes32::new(&prefix).unwrap();
-        let (channel_id, group_channel_id, target) = (id(request_id), GROUP, target(0));
-        match kind {
-            ChannelKind::Standard => self.receive(&OpenStandardMiningChannelSuccess {
-                request_id,
-                channel_id,
-                target,
-                extranonce_prefix,
-                group_channel_id,
-            }),
-            ChannelKind::Extended => self.receive(&OpenExtendedMiningChannelSuccess {
-                request_id,
-                channel_id,
-                target,
-                extranonce_size: 8,
-                extranonce_prefix,
-                group_channel_id,
-            }),
-        }
+        let opened = Opened {
+            request_id,
+            channel_id: id(request_id),
+            target: target(0),
+        };
+        let success = opened.success(kind, &prefix);
+        self.receive_bytes(&success).unwrap();
     }
 
     fn receive<'a>(&mut self, message: &impl Message<'a>) {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headframe_channels::{DifficultySettings, MemoryBudget};
+use headframe_channels::MemoryBudget;
 use headframe_sv2_wire::{Frame, U256};
-use headframe_testkit::{Chain, Chance, Device, Sv2Miner, address};
+use headframe_testkit::{Chain, Chance, Device, Sv2Miner, address, fixed_difficulty};
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
 
 use super::*;
@@ -25,7 +25,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let (now, easy) = (Instant::now(), Rung::EASIEST);
+        let now = Instant::now();
         let rules = Arc::new(PoolRules {
             payouts: PayoutPolicy {
                 network: Network::Regtest,
@@ -34,12 +34,7 @@ impl Bench {
             },
             tag: PoolTag::new("test").expect("short"),
             process: [1; 4],
-            difficulty: DifficultySettings {
-                shares_per_minute: 12.0,
-                start: easy,
-                min: easy,
-                max: easy,
-            },
+            difficulty: fixed_difficulty(Rung::EASIEST.exponent()),
             job_ids: JobIds::new(1),
             sv2: Sv2Rules::default(),
         });

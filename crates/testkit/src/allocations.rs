@@ -1,0 +1,64 @@
+//! What is allocated at present, by size.
+//!
+//! A program that counts installs the allocator itself, and runs alone in its process:
+//! `#[global_allocator] static ALLOCATOR: CountingAllocator = CountingAllocator;`
+
+#![allow(unsafe_code, reason = "a global allocator cannot be written without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Sizes up to this are counted one by one.
+const SIZES: usize = 1 << 15;
+
+/// The system's allocator, which counts.
+#[derive(Debug)]
+pub struct CountingAllocator;
+
+/// Live allocations of each size; the last is of all larger ones.
+static LIVE: [AtomicI64; SIZES + 1] = [const { AtomicI64::new(0) }; SIZES + 1];
+/// Bytes that are live.
+static BYTES: AtomicI64 = AtomicI64::new(0);
+
+fn count(size: usize, sign: i64) {
+    LIVE[size.min(SIZES)].fetch_add(sign, Ordering::Relaxed);
+    BYTES.fetch_add(sign * size as i64, Ordering::Relaxed);
+}
+
+// SAFETY: every call goes to the system allocator with its arguments unchanged; counting touches static
+// integers.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 1);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 1);
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count(layout.size(), -1);
+        count(new_size, 1);
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(layout.size(), -1);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+impl CountingAllocator {
+    /// Bytes that are allocated and not freed.
+    pub fn live_bytes(&self) -> i64 {
+        BYTES.load(Ordering::Relaxed)
+    }
+
+    /// Each size, in bytes, with how many allocations of it are live; the last is of all larger ones.
+    pub fn live_by_size(&self) -> impl Iterator<Item = (usize, i64)> {
+        let live = LIVE.iter().map(|live| live.load(Ordering::Relaxed));
+        live.enumerate().filter(|(_, live)| *live > 0)
+    }
+}
