@@ -66,7 +66,7 @@ pub(crate) struct Connection {
     /// The session's timers are not looked at before this time.
     timers_at: Instant,
     /// Its place among the pool's connections, for as long as it is there.
-    _room: Option<OwnedSemaphorePermit>,
+    _room: OwnedSemaphorePermit,
 }
 
 /// What woke a connection.
@@ -86,7 +86,7 @@ impl Connection {
         visit: Visit,
         wire: Wire,
         pool: PoolLinks,
-        room: Option<OwnedSemaphorePermit>,
+        room: OwnedSemaphorePermit,
     ) -> Box<Self> {
         let (ledger, hub) = (pool.ledger.clone(), pool.hub.clone());
         Box::new(Self {
@@ -132,6 +132,7 @@ impl Connection {
         if end.is_undecodable() {
             self.guest.handle_undecodable();
         }
+        // A session that panicked may still hold a block.
         self.take_events().await;
         self.wire.handle_closed();
         self.take_events().await;

@@ -91,7 +91,7 @@ impl Reception {
         };
         debug!("{peer} speaks {wire}");
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let connection = Connection::new(id, peer, visit, wire, self.pool, Some(room));
+        let connection = Connection::new(id, peer, visit, wire, self.pool, room);
         // In a task of its own, which has no room for what a handshake needs.
         self.tasks.spawn(connection.run());
     }

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use headframe_channels::DifficultySettings;
 use headframe_ledger::{MemoryLedger, Retention, Tally};
 use headframe_mining::server::Hub;
 use headframe_node::NodeStatus;
 use headframe_sv2_wire::U256;
-use headframe_testkit::{Chance, Device, Sv2Miner, address};
+use headframe_testkit::{Chance, Device, Sv2Miner, address, fixed_difficulty};
 use headframe_transport::{AddressSet, FrameStream, MINING_FRAME_LIMIT, OUTBOX_LIMIT};
-use headframe_work::{Network, Rung};
+use headframe_work::Network;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tracing::field::Field;
 use tracing::span::{Attributes, Id, Record};
@@ -24,19 +24,12 @@ use crate::settings::AccessSettings;
 use crate::silent::{Silent, rules};
 use crate::vital::Vital;
 
-fn easy() -> DifficultySettings {
-    let rung = Rung::from_exponent(-24);
-    DifficultySettings {
-        shares_per_minute: 12.0,
-        start: rung,
-        min: rung,
-        max: rung,
-    }
-}
-
 /// A pool but for its listeners, that tells `news`.
 async fn links(news: mpsc::Sender<News>) -> PoolLinks {
-    let (rules, shutdown) = (Arc::new(rules(easy())), CancellationToken::new());
+    let (rules, shutdown) = (
+        Arc::new(rules(fixed_difficulty(-24))),
+        CancellationToken::new(),
+    );
     let (_, status) = watch::channel(NodeStatus::starting("silent".to_owned(), Network::Regtest));
     let hub = Hub::new(rules.job_ids.clone(), 0);
     let (mut task, hub) = HubTask::new(hub, Silent::boxed(), status, mpsc::channel(16).0);
@@ -79,13 +72,14 @@ impl Client {
         let (near, peer) = listener.accept().await.unwrap();
         let (rules, work) = (Arc::clone(&pool.rules), Arc::clone(&pool.work.borrow()));
         let wire = Wire::sv2(stream(near), rules, work);
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let mut miner = Sv2Miner::default();
         miner.set_up(0);
         Self {
             stream: stream(socket.unwrap()),
             miner,
             chance: Chance::new(1),
-            serving: tokio::spawn(Connection::new(1, peer, visit, wire, pool, None).run()),
+            serving: tokio::spawn(Connection::new(1, peer, visit, wire, pool, room).run()),
         }
     }
 
