@@ -7,7 +7,6 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use divan::{Bencher, black_box};
@@ -35,15 +34,15 @@ fn sha256d(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(Sha256::digest(bytes)).into()
 }
 
-fn job() -> Arc<Job> {
+fn job() -> Job {
     let job = support::job(&support::template(1, BITS, TRANSACTIONS), 1, 12);
     assert_eq!(job.prepared().merkle_path().len(), BRANCHES);
     job
 }
 
-fn channel(kind: ChannelKind, job: &Arc<Job>, now: Instant) -> Channel {
+fn channel(kind: ChannelKind, job: &Job, now: Instant) -> Channel {
     let mut channel = support::ours(kind);
-    channel.send_job(support::terms(1, RUNG, now), Arc::clone(job));
+    channel.send_job(support::terms(1, RUNG, now), job.clone());
     channel
 }
 

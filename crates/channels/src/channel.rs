@@ -1,6 +1,5 @@
 //! A channel: one miner's stream of jobs and shares.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use bitcoin::BlockHash;
@@ -46,7 +45,7 @@ pub struct Channel {
 #[derive(Debug)]
 pub struct StagedJob {
     id: JobId,
-    job: Arc<Job>,
+    job: Job,
     merkle_root: Option<[u8; 32]>,
 }
 
@@ -57,7 +56,7 @@ impl StagedJob {
     }
 
     /// The job, whose template has no previous hash yet.
-    pub fn job(&self) -> &Arc<Job> {
+    pub fn job(&self) -> &Job {
         &self.job
     }
 
@@ -153,13 +152,13 @@ impl Channel {
     /// Records that `job` is sent on `terms`. A job for another tip makes all others stale.
     ///
     /// The job must pay this channel's payout and have room for its extranonce.
-    pub fn send_job(&mut self, terms: JobTerms, job: Arc<Job>) -> &ChannelJob {
+    pub fn send_job(&mut self, terms: JobTerms, job: Job) -> &ChannelJob {
         let merkle_root = self.fixed_merkle_root(&job);
         self.insert(terms, job, merkle_root)
     }
 
     /// Records that `job` is sent ahead of its tip, in place of one that was.
-    pub fn stage_job(&mut self, id: JobId, job: Arc<Job>) -> &StagedJob {
+    pub fn stage_job(&mut self, id: JobId, job: Job) -> &StagedJob {
         let merkle_root = self.fixed_merkle_root(&job);
         self.staged.insert(StagedJob {
             id,
@@ -176,17 +175,12 @@ impl Channel {
     /// Records that the tip of the staged job is known: `job` is that job on it
     /// ([`Job::on_tip`]), and `terms` has its id. Nothing is hashed. `None`, and nothing is
     /// changed, if no job of this id is staged.
-    pub fn activate_job(&mut self, terms: JobTerms, job: Arc<Job>) -> Option<&ChannelJob> {
+    pub fn activate_job(&mut self, terms: JobTerms, job: Job) -> Option<&ChannelJob> {
         let staged = self.staged.take_if(|staged| staged.id == terms.id)?;
         Some(self.insert(terms, job, staged.merkle_root))
     }
 
-    fn insert(
-        &mut self,
-        terms: JobTerms,
-        job: Arc<Job>,
-        merkle_root: Option<[u8; 32]>,
-    ) -> &ChannelJob {
+    fn insert(&mut self, terms: JobTerms, job: Job, merkle_root: Option<[u8; 32]>) -> &ChannelJob {
         let job = ChannelJob::new(terms, job, merkle_root, self.jobs.budget());
         // A client forgets what it was sent ahead once it is told a tip (MP-103).
         let newest = self.newest_job();

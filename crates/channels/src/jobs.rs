@@ -1,7 +1,6 @@
 //! The jobs that a channel knows, each with the target it was given.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
@@ -36,7 +35,7 @@ const MAX_TIME_AHEAD: Duration = Duration::from_secs(7_200 - 60);
 #[derive(Debug)]
 pub struct ChannelJob {
     id: JobId,
-    job: Arc<Job>,
+    job: Job,
     /// The target's rung, frozen when the job was sent (MP-122).
     rung: Rung,
     /// The earliest header time that is accepted.
@@ -103,7 +102,7 @@ pub struct JobTerms {
 impl ChannelJob {
     pub(crate) fn new(
         terms: JobTerms,
-        job: Arc<Job>,
+        job: Job,
         merkle_root: Option<[u8; 32]>,
         budget: &MemoryBudget,
     ) -> Self {
@@ -137,7 +136,7 @@ impl ChannelJob {
     }
 
     /// The job.
-    pub fn job(&self) -> &Arc<Job> {
+    pub fn job(&self) -> &Job {
         &self.job
     }
 

@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headframe_channels::{Channel, ChannelKind, JobId, RejectReason, Share, ShareVerdict};
@@ -116,7 +115,7 @@ fn header_times_follow_the_network_s_clock() {
         max_time: Some(UnixTime::from_secs(TIME + 1_200)),
         ..support::terms(2, EASY, start)
     };
-    channel.send_job(support::terms(1, EASY, start), Arc::clone(&job));
+    channel.send_job(support::terms(1, EASY, start), job.clone());
     channel.send_job(bounded, job);
     let mut judge = |id, seconds: i64, elapsed| {
         let share = Share {

@@ -23,7 +23,6 @@ use headframe_testkit::{Chance, EASY_BITS};
 use headframe_work::{Job, Rung, UnixTime};
 use mining_sv2::SubmitSharesExtendedOwned;
 use proptest::prelude::*;
-use std::sync::Arc;
 use support::TIME;
 
 /// One hash in 256 is a share, one in 65,536 a block.
@@ -79,7 +78,7 @@ struct Submission {
 struct Pair {
     ours: Channel,
     theirs: ExtendedChannel,
-    jobs: Vec<(Arc<Job>, u32, u32)>,
+    jobs: Vec<(Job, u32, u32)>,
     tip: u8,
     now: Instant,
     chance: Chance,
@@ -103,7 +102,7 @@ impl Pair {
         let id = self.jobs.len() as u32 + 1;
         let job = support::job(&support::template(self.tip, EASY_BITS, 3), id, 12);
         let terms = support::terms(id, Rung::from_exponent(RUNG), self.now);
-        self.ours.send_job(terms, Arc::clone(&job));
+        self.ours.send_job(terms, job.clone());
         let their_id = support::send(&mut self.theirs, &job);
         self.jobs.push((job, id, their_id));
     }

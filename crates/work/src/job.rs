@@ -14,8 +14,8 @@ use crate::{
 /// A prepared template with a coinbase: all that is missing for a block is an extranonce and a
 /// header that meets the target.
 ///
-/// Immutable: a change of fee, payout or tag makes another job.
-#[derive(Debug)]
+/// Immutable: a change of fee, payout or tag makes another job. A clone is two pointers to the same one.
+#[derive(Debug, Clone)]
 pub struct Job {
     prepared: Arc<PreparedTemplate>,
     paid: Arc<Paid>,

@@ -75,14 +75,14 @@ pub(crate) fn payout() -> Payout {
     Payout::new(script(1), Some(fee))
 }
 
-pub(crate) fn job(prepared: &Arc<PreparedTemplate>, id: u32, extranonce_len: usize) -> Arc<Job> {
+pub(crate) fn job(prepared: &Arc<PreparedTemplate>, id: u32, extranonce_len: usize) -> Job {
     let tag = PoolTag::new("/a tag as long as a tag may be./").expect("32 characters");
     let unique = UniqueBytes {
         process: [9; 4],
         job: id,
     };
     let job = Job::new(Arc::clone(prepared), payout(), &tag, unique, extranonce_len);
-    Arc::new(job.expect("it fits"))
+    job.expect("it fits")
 }
 
 /// A channel of ours.

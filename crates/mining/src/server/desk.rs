@@ -1,13 +1,13 @@
 //! What the sessions of both protocols have in common: the pool's side of the table.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headframe_channels::{
     ChannelId, ChannelJob, ExtranoncePrefix, JobId, MemoryBudget, RejectReason, ShareVerdict,
 };
-use headframe_work::{Block, Job, Payout, PreparedTemplate, Work};
+use headframe_work::{Block, Job, PreparedTemplate, Work};
 
 use super::seat::Seat;
 use super::{FoundBlock, PoolRules, PoolWork, SessionEvent, ShareEvent};
@@ -28,11 +28,8 @@ pub(crate) struct Desk {
     prefix: Option<ExtranoncePrefix>,
     events: VecDeque<SessionEvent>,
     next_sequence: u64,
-    /// Jobs made since the present work came, so that channels with equal payouts share them: one
-    /// for each number and length of the extranonce.
-    jobs: HashMap<Payout, Vec<(JobId, Arc<Job>)>>,
-    /// The staged job that the present work puts on its tip, before and after.
-    activated: Option<(Arc<Job>, Arc<Job>)>,
+    /// The job that was made last. Channels with equal payouts, which get theirs one after another, share it.
+    made: Option<(JobId, Job)>,
 }
 
 /// An accepted share, as the reply to it needs it.
@@ -55,8 +52,7 @@ impl Desk {
             prefix: None,
             events: VecDeque::new(),
             next_sequence: 1,
-            jobs: HashMap::new(),
-            activated: None,
+            made: None,
         }
     }
 
@@ -96,76 +92,44 @@ impl Desk {
             return false;
         }
         self.work = Arc::clone(work);
-        self.jobs.clear();
-        self.activated = None;
+        self.made = None;
         true
     }
 
     /// The pool's present work as job `id`, joined to the payout of `seat`. `None`, and told, when
     /// that cannot be.
-    pub(crate) fn present_job(&mut self, seat: &Seat, id: JobId) -> Option<Arc<Job>> {
+    pub(crate) fn present_job(&mut self, seat: &Seat, id: JobId) -> Option<Job> {
         let prepared = Arc::clone(&self.work.prepared);
-        match id == self.work.job_id {
-            true => self.shared_job(seat, &prepared, id),
-            false => self.make_job(seat, &prepared, id),
-        }
+        self.job(seat, &prepared, id)
     }
 
-    /// The job `id` of `prepared`, joined to the payout of `seat`: one for all seats that are paid
-    /// alike.
-    pub(crate) fn shared_job(
+    /// The job `id` of `prepared`, joined to the payout of `seat`.
+    pub(crate) fn job(
         &mut self,
         seat: &Seat,
         prepared: &Arc<PreparedTemplate>,
         id: JobId,
-    ) -> Option<Arc<Job>> {
-        let payout = seat.channel.payout();
-        let extranonce_len = seat.channel.extranonce_len();
-        let made = self.jobs.get(payout).into_iter().flatten();
-        let fits = |(made, job): &&(JobId, Arc<Job>)| {
-            *made == id && job.coinbase().extranonce_len() == extranonce_len
+    ) -> Option<Job> {
+        let fits = |(made, job): &&(JobId, Job)| {
+            *made == id
+                && Arc::ptr_eq(job.prepared(), prepared)
+                && job.payout() == seat.channel.payout()
+                && job.coinbase().extranonce_len() == seat.channel.extranonce_len()
         };
-        if let Some((_, job)) = made.clone().find(fits) {
-            return Some(Arc::clone(job));
+        if let Some((_, job)) = self.made.as_ref().filter(fits) {
+            return Some(job.clone());
         }
-        let job = self.make_job(seat, prepared, id)?;
-        let jobs = self.jobs.entry(payout.clone()).or_default();
-        jobs.push((id, Arc::clone(&job)));
-        Some(job)
-    }
-
-    /// The job `id` of `prepared`, for one seat.
-    fn make_job(
-        &mut self,
-        seat: &Seat,
-        prepared: &Arc<PreparedTemplate>,
-        id: JobId,
-    ) -> Option<Arc<Job>> {
         match seat.make_job(&self.rules, prepared, id) {
-            Ok(job) => Some(job),
+            Ok(job) => {
+                let (_, job) = self.made.insert((id, job));
+                Some(job.clone())
+            }
             Err(error) => {
                 let seat = seat.id;
                 self.tell(SessionEvent::NoJob { seat, error });
                 None
             }
         }
-    }
-
-    /// The staged job `staged` on the present tip, whose template is `prepared`.
-    pub(crate) fn on_tip(
-        &mut self,
-        staged: &Arc<Job>,
-        prepared: &Arc<PreparedTemplate>,
-    ) -> Arc<Job> {
-        if let Some((before, job)) = &self.activated
-            && Arc::ptr_eq(before, staged)
-            && Arc::ptr_eq(job.prepared(), prepared)
-        {
-            return Arc::clone(job);
-        }
-        let job = Arc::new(staged.on_tip(Arc::clone(prepared)));
-        self.activated = Some((Arc::clone(staged), Arc::clone(&job)));
-        job
     }
 
     /// Tells the pool of a block.

@@ -110,7 +110,7 @@ impl Seat {
         now: Instant,
         id: JobId,
         work: &PoolWork,
-        job: Arc<Job>,
+        job: Job,
         min_time: UnixTime,
     ) -> &ChannelJob {
         let terms = self.terms(now, id, work, min_time);
@@ -118,7 +118,7 @@ impl Seat {
     }
 
     /// Records that the miner is sent `job` ahead of its tip.
-    pub(crate) fn stage_job(&mut self, staged: Staged, id: JobId, job: Arc<Job>) {
+    pub(crate) fn stage_job(&mut self, staged: Staged, id: JobId, job: Job) {
         self.staged = Some(staged);
         self.channel.stage_job(id, job);
     }
@@ -141,7 +141,7 @@ impl Seat {
         now: Instant,
         id: JobId,
         work: &PoolWork,
-        job: Arc<Job>,
+        job: Job,
         min_time: UnixTime,
     ) {
         let terms = self.terms(now, id, work, min_time);
@@ -154,7 +154,7 @@ impl Seat {
         rules: &PoolRules,
         prepared: &Arc<PreparedTemplate>,
         id: JobId,
-    ) -> Result<Arc<Job>, CoinbaseError> {
+    ) -> Result<Job, CoinbaseError> {
         Job::new(
             Arc::clone(prepared),
             self.channel.payout().clone(),
@@ -162,7 +162,6 @@ impl Seat {
             rules.unique_bytes(id),
             self.channel.extranonce_len(),
         )
-        .map(Arc::new)
     }
 
     /// Judges a share, and lets the difficulty control know.

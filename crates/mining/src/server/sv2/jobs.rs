@@ -142,7 +142,7 @@ impl Sv2Session {
         let (time, is_on_tip) = (self.next_time(now, audience), self.know_tip(audience));
         for id in &audience.members {
             if let Some(seat) = self.seats.get_mut(id) {
-                seat.send_job(now, job_id, &self.desk.work, Arc::clone(&job), time);
+                seat.send_job(now, job_id, &self.desk.work, job.clone(), time);
                 self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
             }
         }
@@ -155,7 +155,7 @@ impl Sv2Session {
         true
     }
 
-    fn make_job(&mut self, audience: &Audience, job_id: JobId) -> Option<Arc<Job>> {
+    fn make_job(&mut self, audience: &Audience, job_id: JobId) -> Option<Job> {
         let seat = self.seats.get_mut(audience.members.first()?)?;
         // One for which no job can be made is looked at again.
         self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
@@ -180,12 +180,12 @@ impl Sv2Session {
             false => next.number,
         };
         let Some(seat) = seats().next() else { return };
-        let Some(job) = self.desk.shared_job(seat, &next.prepared, job_id) else {
+        let Some(job) = self.desk.job(seat, &next.prepared, job_id) else {
             return;
         };
         for id in &audience.members {
             if let Some(seat) = self.seats.get_mut(id) {
-                seat.stage_job(staged, job_id, Arc::clone(&job));
+                seat.stage_job(staged, job_id, job.clone());
             }
         }
         let root = self.staged_root(audience);
@@ -200,7 +200,7 @@ impl Sv2Session {
         };
         let mut held = audience.members.iter().map(|id| {
             let held = self.seats.get(id)?.staged_job(staged)?;
-            Some((held.id(), Arc::clone(held.job())))
+            Some((held.id(), held.job().clone()))
         });
         let Some(Some((job_id, job))) = held.next() else {
             return;
@@ -209,12 +209,12 @@ impl Sv2Session {
         if !held.all(is_same) {
             return;
         }
-        let job = self.desk.on_tip(&job, &start.prepared);
+        let job = job.on_tip(Arc::clone(&start.prepared));
         self.announce(audience);
         let time = self.next_time(now, audience);
         for id in &audience.members {
             if let Some(seat) = self.seats.get_mut(id) {
-                seat.activate_job(now, job_id, &self.desk.work, Arc::clone(&job), time);
+                seat.activate_job(now, job_id, &self.desk.work, job.clone(), time);
                 self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
             }
         }
