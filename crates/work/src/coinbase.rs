@@ -1,7 +1,7 @@
 //! The first transaction of a block: what it says, and whom it pays.
 
 use bitcoin::consensus::Encodable;
-use bitcoin::{TxOut, VarInt};
+use bitcoin::{Amount, Script, VarInt};
 
 use crate::{Payout, PreparedTemplate, Template};
 
@@ -11,6 +11,8 @@ const MAX_SCRIPT_SIG: usize = 100;
 const LONGEST_SCRIPT_SIG: usize =
     (1 + 5) + (1 + PoolTag::MAX_LEN) + (1 + 8) + (1 + Coinbase::MAX_EXTRANONCE_LEN);
 const _: () = assert!(LONGEST_SCRIPT_SIG <= MAX_SCRIPT_SIG);
+/// Version, number of inputs, what the input spends, and the length of its script.
+const PREFIX_LEN: usize = 4 + 1 + 32 + 4 + 1;
 /// The witness of a coinbase: one item, the 32 zero bytes that BIP141 reserves.
 const WITNESS: [u8; 34] = {
     let mut witness = [0; 34];
@@ -42,6 +44,18 @@ pub struct UniqueBytes {
     pub process: [u8; 4],
     /// Counts jobs: no coinbase recurs in re-issued jobs.
     pub job: u32,
+}
+
+impl UniqueBytes {
+    const LEN: usize = 4 + 4;
+
+    /// As they stand in the script.
+    fn bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..4].copy_from_slice(&self.process);
+        bytes[4..].copy_from_slice(&self.job.to_be_bytes());
+        bytes
+    }
 }
 
 /// A coinbase in two pieces, with room for the extranonce between them.
@@ -130,20 +144,23 @@ impl Coinbase {
             return Err(CoinbaseError::ExtranonceTooLong { len });
         }
         let template = prepared.template();
-        let script = script_before_extranonce(template.height, tag, unique, extranonce_len);
-        let outputs = outputs(template, payout);
-        let scripts = outputs.iter().map(|output| output.script_pubkey.len());
-        let suffix_len = 8 + 1 + scripts.map(|len| 8 + 1 + len).sum::<usize>();
-        let mut pieces = prefix(&script, extranonce_len, suffix_len);
+        let height = height_push(template.height);
+        let script_len = height.len() + 1 + tag.as_str().len() + 1 + UniqueBytes::LEN + 1;
+        let mut pieces = Vec::with_capacity(PREFIX_LEN + script_len + suffix_len(template, payout));
+        append_input(script_len + extranonce_len, &mut pieces);
+        pieces.extend_from_slice(&height);
+        append_push(tag.as_str().as_bytes(), &mut pieces);
+        append_push(&unique.bytes(), &mut pieces);
+        pieces.push(push_opcode(extranonce_len));
         let prefix_len = pieces.len();
-        append_suffix(template, &outputs, &mut pieces);
+        append_suffix(template, payout, &mut pieces);
         let coinbase = Self {
             pieces: pieces.into_boxed_slice(),
             prefix_len,
             extranonce_len,
             has_witness: template.witness_commitment.is_some(),
         };
-        coinbase.check_budget(prepared, &outputs)?;
+        coinbase.check_budget(prepared, payout)?;
         Ok(coinbase)
     }
 
@@ -187,7 +204,7 @@ impl Coinbase {
     fn check_budget(
         &self,
         prepared: &PreparedTemplate,
-        outputs: &[TxOut],
+        payout: &Payout,
     ) -> Result<(), CoinbaseError> {
         let stripped = (self.pieces.len() + self.extranonce_len) as u64;
         let witness = match self.has_witness {
@@ -195,9 +212,8 @@ impl Coinbase {
             false => 0,
         };
         // The input's script is pushes only, so that all signature operations are in the outputs.
-        let sigops: usize = outputs
-            .iter()
-            .map(|output| output.script_pubkey.count_sigops_legacy())
+        let sigops: usize = outputs(prepared.template(), payout)
+            .map(|(_, script)| script.count_sigops_legacy())
             .sum();
         let budget = prepared.budget();
         for (what, needed, left) in [
@@ -213,21 +229,14 @@ impl Coinbase {
     }
 }
 
-/// Height (BIP34), tag, unique bytes, and the push of an extranonce that is still to come.
-fn script_before_extranonce(
-    height: u32,
-    tag: &PoolTag,
-    unique: UniqueBytes,
-    extranonce_len: usize,
-) -> Vec<u8> {
-    let mut script = height_push(height);
-    let unique = [unique.process, unique.job.to_be_bytes()].concat();
-    for data in [tag.as_str().as_bytes(), &unique] {
-        script.push(push_opcode(data.len()));
-        script.extend_from_slice(data);
-    }
-    script.push(push_opcode(extranonce_len));
-    script
+/// All before the script: version, one input that spends nothing (no hash, the last index), and the length
+/// of its script, which ends with the extranonce.
+fn append_input(script_len: usize, to: &mut Vec<u8>) {
+    to.extend_from_slice(&VERSION.to_le_bytes());
+    to.push(1);
+    to.extend_from_slice(&[0; 32]);
+    to.extend_from_slice(&[0xff; 4]);
+    to.push(u8::try_from(script_len).expect("the longest script is checked above"));
 }
 
 /// BIP34's height: the shortest push of the number, which for 1 to 16 is `OP_1` to `OP_16`.
@@ -237,47 +246,44 @@ fn height_push(height: u32) -> Vec<u8> {
         .into_bytes()
 }
 
+fn append_push(data: &[u8], to: &mut Vec<u8>) {
+    to.push(push_opcode(data.len()));
+    to.extend_from_slice(data);
+}
+
 /// The opcode that pushes `len` bytes is `len` itself, up to 75: more than any part here has.
 fn push_opcode(len: usize) -> u8 {
     debug_assert!(len <= 75, "longer pushes need another opcode");
     len as u8
 }
 
-/// All up to the extranonce: version, one input that spends nothing (no hash, the last index), and
-/// its script, which ends with the extranonce. Has room for so many bytes more.
-fn prefix(script: &[u8], extranonce_len: usize, room: usize) -> Vec<u8> {
-    let script_len = script.len() + extranonce_len;
-    let mut prefix = Vec::with_capacity(42 + script.len() + room);
-    prefix.extend_from_slice(&VERSION.to_le_bytes());
-    prefix.push(1);
-    prefix.extend_from_slice(&[0; 32]);
-    prefix.extend_from_slice(&[0xff; 4]);
-    prefix.push(u8::try_from(script_len).expect("the longest script is checked above"));
-    prefix.extend_from_slice(script);
-    prefix
+fn suffix_len(template: &Template, payout: &Payout) -> usize {
+    let outputs = outputs(template, payout).map(|(_, script)| 8 + 1 + script.len());
+    4 + 1 + outputs.sum::<usize>() + 4
 }
 
-fn append_suffix(template: &Template, outputs: &[TxOut], to: &mut Vec<u8>) {
+fn append_suffix(template: &Template, payout: &Payout, to: &mut Vec<u8>) {
     to.extend_from_slice(&template.coinbase_sequence.to_le_bytes());
-    append(&VarInt::from(outputs.len()), to);
-    for output in outputs {
-        append(output, to);
+    append(&VarInt::from(outputs(template, payout).count()), to);
+    for (value, script) in outputs(template, payout) {
+        append(&value, to);
+        append(script, to);
     }
     to.extend_from_slice(&template.coinbase_lock_time.to_le_bytes());
 }
 
-fn append(value: &impl Encodable, to: &mut Vec<u8>) {
+fn append<T: Encodable + ?Sized>(value: &T, to: &mut Vec<u8>) {
     value
         .consensus_encode(to)
         .expect("writing to a vector does not fail");
 }
 
-fn outputs(template: &Template, payout: &Payout) -> Vec<TxOut> {
-    let commitment = template.witness_commitment.as_ref().map(|script| TxOut {
-        value: bitcoin::Amount::ZERO,
-        script_pubkey: script.clone(),
-    });
-    let mut outputs = payout.outputs(template.coinbase_value);
-    outputs.extend(commitment);
-    outputs
+/// What is paid, each an amount and the script: the payout, and the commitment, which is paid nothing.
+fn outputs<'a>(
+    template: &'a Template,
+    payout: &'a Payout,
+) -> impl Iterator<Item = (Amount, &'a Script)> {
+    let commitment = template.witness_commitment.as_ref();
+    let commitment = commitment.map(|script| (Amount::ZERO, script.as_script()));
+    payout.outputs(template.coinbase_value).chain(commitment)
 }

@@ -304,7 +304,7 @@ mod tests {
         let miner = policy.miner("rig.1").unwrap();
         assert_eq!(miner.worker, "rig.1");
         assert_eq!(miner.address.to_string(), GENESIS);
-        assert_eq!(miner.payout.outputs(Amount::ONE_BTC).len(), 1);
+        assert_eq!(miner.payout.outputs(Amount::ONE_BTC).count(), 1);
     }
 
     #[test]

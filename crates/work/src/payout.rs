@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bitcoin::{Amount, ScriptBuf, TxOut};
+use bitcoin::{Amount, Script, ScriptBuf};
 
 /// The outputs that a miner's block pays, the commitment aside: the miner, and what the operator
 /// keeps as a fee.
@@ -77,36 +77,24 @@ impl Payout {
         value - fee
     }
 
-    /// The outputs for a coinbase of `value`: the miner first, then the fee. They add up to
-    /// `value`; an output of nothing is left out, the miner's excepted.
-    pub fn outputs(&self, value: Amount) -> Vec<TxOut> {
-        let miner_value = self.miner_amount(value);
-        let mut outputs = vec![TxOut {
-            value: miner_value,
-            script_pubkey: self.0.miner.clone(),
-        }];
-        if let Some(fee) = &self.0.fee {
-            outputs.extend(fee.outputs(value - miner_value));
-        }
-        outputs
+    /// The outputs for a coinbase of `value`, each an amount and the script that it pays: the miner first,
+    /// then the fee. They add up to `value`; an output of nothing is left out, the miner's excepted.
+    pub fn outputs(&self, value: Amount) -> impl Iterator<Item = (Amount, &Script)> + Clone {
+        let miner = (self.miner_amount(value), self.0.miner.as_script());
+        let fee = self.0.fee.iter();
+        let fee = fee.flat_map(move |fee| fee.outputs(value - miner.0));
+        core::iter::once(miner).chain(fee)
     }
 }
 
 impl Fee {
-    fn outputs(&self, total: Amount) -> impl Iterator<Item = TxOut> {
-        let second = self.split.as_ref().map(|(part, script)| TxOut {
-            value: part.of(total),
-            script_pubkey: script.clone(),
-        });
-        let second_value = second.as_ref().map_or(Amount::ZERO, |output| output.value);
-        let first = TxOut {
-            value: total - second_value,
-            script_pubkey: self.script.clone(),
-        };
-        [Some(first), second]
-            .into_iter()
-            .flatten()
-            .filter(|output| output.value > Amount::ZERO)
+    fn outputs(&self, total: Amount) -> impl Iterator<Item = (Amount, &Script)> + Clone {
+        let second = self.split.as_ref();
+        let second = second.map(|(part, script)| (part.of(total), script.as_script()));
+        let second_value = second.map_or(Amount::ZERO, |(value, _)| value);
+        let first = (total - second_value, self.script.as_script());
+        let outputs = [Some(first), second].into_iter().flatten();
+        outputs.filter(|(value, _)| *value > Amount::ZERO)
     }
 }
 
@@ -131,15 +119,16 @@ mod tests {
 
     #[test]
     fn a_fee_of_one_and_a_half_percent_split_in_two() {
-        let outputs = payout(150, 2_500).outputs(Amount::from_sat(312_500_001));
-        let values: Vec<u64> = outputs.iter().map(|output| output.value.to_sat()).collect();
+        let payout = payout(150, 2_500);
+        let outputs = payout.outputs(Amount::from_sat(312_500_001));
+        let values: Vec<u64> = outputs.map(|(value, _)| value.to_sat()).collect();
         assert_eq!(values, [307_812_501, 3_515_625, 1_171_875]);
     }
 
     #[test]
     fn no_fee_is_one_output() {
         assert_eq!(payout(0, 0), Payout::new(script(1), None));
-        assert_eq!(payout(0, 0).outputs(Amount::ONE_BTC).len(), 1);
+        assert_eq!(payout(0, 0).outputs(Amount::ONE_BTC).count(), 1);
     }
 
     proptest! {
@@ -147,10 +136,11 @@ mod tests {
         fn nothing_is_lost(fee in 0u16..=10_000, split in 0u16..=10_000, value in 0u64..=21_000_000 * 100_000_000) {
             let payout = payout(fee, split);
             let outputs = payout.outputs(Amount::from_sat(value));
-            let sum: u64 = outputs.iter().map(|output| output.value.to_sat()).sum();
+            let sum: u64 = outputs.clone().map(|(value, _)| value.to_sat()).sum();
+            let first = outputs.into_iter().next().unwrap();
             prop_assert_eq!(sum, value);
-            prop_assert_eq!(outputs[0].value, payout.miner_amount(Amount::from_sat(value)));
-            prop_assert_eq!(&outputs[0].script_pubkey, payout.miner());
+            prop_assert_eq!(first.0, payout.miner_amount(Amount::from_sat(value)));
+            prop_assert_eq!(first.1, payout.miner().as_script());
         }
     }
 }

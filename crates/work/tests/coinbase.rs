@@ -6,7 +6,7 @@ use bitcoin::consensus::deserialize;
 use bitcoin::hashes::Hash;
 use bitcoin::hex::DisplayHex;
 use bitcoin::script::Instruction;
-use bitcoin::{Amount, Block, OutPoint, Transaction};
+use bitcoin::{Amount, Block, OutPoint, Transaction, TxOut};
 use headframe_work::{
     Coinbase, CoinbaseError, Header, Job, PoolTag, PreparedTemplate, Template, TemplateError,
     UnixTime,
@@ -57,6 +57,8 @@ proptest! {
         let paid: Amount = full.output.iter().map(|output| output.value).sum();
         prop_assert_eq!(paid, template.coinbase_value);
         let payouts = case.payout.outputs(template.coinbase_value);
+        let payouts = payouts.map(|(value, script)| TxOut { value, script_pubkey: script.into() });
+        let payouts: Vec<_> = payouts.collect();
         prop_assert_eq!(&full.output[..payouts.len()], payouts.as_slice());
         let commitments: Vec<_> = full.output[payouts.len()..].iter().collect();
         let scripts = commitments.iter().map(|output| &output.script_pubkey);

@@ -188,7 +188,12 @@ pub(crate) fn their_standard(
         .iter()
         .map(|hash| (*hash).into())
         .collect();
-    let outputs = payout().outputs(template.coinbase_value);
+    let payout = payout();
+    let outputs = payout.outputs(template.coinbase_value);
+    let outputs = outputs.map(|(value, script)| bitcoin::TxOut {
+        value,
+        script_pubkey: script.into(),
+    });
     let new = NewTemplateOwned {
         template_id: 1,
         future_template: true,
@@ -208,7 +213,7 @@ pub(crate) fn their_standard(
         merkle_path: path.try_into().expect("short"),
     };
     channel
-        .on_new_template(new, outputs)
+        .on_new_template(new, outputs.collect())
         .expect("a good template");
     let tip = SetNewPrevHashOwned {
         template_id: 1,
