@@ -61,6 +61,8 @@ const SETTLED_AFTER: f64 = 24.0;
 #[derive(Debug)]
 pub struct DifficultyControl {
     settings: DifficultySettings,
+    /// The time between two shares that is aimed for.
+    interval: Duration,
     /// The easiest rung that the miner accepts, from its `max_target`.
     floor: Rung,
     rung: Rung,
@@ -92,8 +94,10 @@ impl DifficultyControl {
     /// The control of a miner that declares `nominal` (zero: nothing is known) and takes no rung
     /// easier than `floor`.
     pub fn new(settings: DifficultySettings, nominal: Hashrate, floor: Rung, now: Instant) -> Self {
+        let interval = settings.interval();
         let mut control = Self {
             settings,
+            interval,
             floor,
             rung: settings.start,
             declared: Hashrate::ZERO,
@@ -102,7 +106,7 @@ impl DifficultyControl {
             past: None,
             is_resumed: false,
             since: now,
-            evidence: Evidence::new(now, settings.interval(), 1.0, 1.0),
+            evidence: Evidence::new(now, interval, 1.0, 1.0),
             speed: Speed::new(now),
             has_shares: false,
             eased: 0,
@@ -142,7 +146,7 @@ impl DifficultyControl {
 
     /// A rate that a miner for which the rung fits does not exceed.
     pub fn hashrate_at_most(&self) -> Hashrate {
-        let half = self.settings.interval().as_secs_f64() / 2.0;
+        let half = self.interval.as_secs_f64() / 2.0;
         Hashrate::of_work(Work::of_rung(self.rung_of_one()), half)
     }
 
@@ -161,7 +165,7 @@ impl DifficultyControl {
         self.word = Some(wanted);
         let found = Hashrate::of_work(
             Work::of_rung(self.rung_of_one()),
-            self.settings.interval().as_secs_f64(),
+            self.interval.as_secs_f64(),
         );
         let ratio = nominal.as_f64() / found.as_f64();
         let fits = (1.0 / DECLARED_WITHIN..=DECLARED_WITHIN).contains(&ratio);
@@ -231,9 +235,8 @@ impl DifficultyControl {
         self.evidence.handle_share(now, share);
         self.follow(now);
         self.try_guess(now);
-        let interval = self.settings.interval();
         let crowd = self.crowd.share();
-        if self.speed.handle_share(now, credit, interval, crowd) {
+        if self.speed.handle_share(now, credit, self.interval, crowd) {
             self.move_to(now, self.rung);
             self.restart(now);
         }
@@ -264,7 +267,7 @@ impl DifficultyControl {
         if !self.is_unseen() {
             return self.evidence.too_few_at(f64::from(doublings(self.eased)));
         }
-        let wait = (self.settings.interval() * UNSEEN_INTERVALS).min(UNSEEN_AT_MOST);
+        let wait = (self.interval * UNSEEN_INTERVALS).min(UNSEEN_AT_MOST);
         let slow = self.eased.saturating_sub(UNSEEN_QUICKLY - 1);
         self.since + wait * doublings(slow)
     }
@@ -287,7 +290,7 @@ impl DifficultyControl {
             return;
         }
         let elapsed = now.saturating_duration_since(since);
-        let intervals = elapsed.div_duration_f64(self.settings.interval());
+        let intervals = elapsed.div_duration_f64(self.interval);
         // The first share began the trial, or came with it.
         let first = self.crowd.share();
         let rate = (shares - first) / intervals.max(1e-3);
@@ -322,7 +325,7 @@ impl DifficultyControl {
             }
             Some(Finding::TooFew(rate)) => {
                 let work = Work::of_rung(self.rung).expected_hashes();
-                let seconds = self.settings.interval().as_secs_f64();
+                let seconds = self.interval.as_secs_f64();
                 self.speed.handle_slower(now, rate * work / seconds);
                 let steps = -rate.log2().ceil() as i32;
                 self.ease(now, steps.clamp(1, MOST_STEPS));
@@ -362,8 +365,7 @@ impl DifficultyControl {
     fn restart(&mut self, now: Instant) {
         self.since = now;
         self.trial = (now, 0.0);
-        let interval = self.settings.interval();
-        let expected = self.speed.expected(self.rung, interval);
-        self.evidence = Evidence::new(now, interval, expected, self.crowd.share());
+        let expected = self.speed.expected(self.rung, self.interval);
+        self.evidence = Evidence::new(now, self.interval, expected, self.crowd.share());
     }
 }
