@@ -196,6 +196,7 @@ fn template(chain: &mut Chain, now: Instant) -> NewTemplate {
 
 #[test]
 fn a_hundred_thousand_channels_leave_no_memory_behind() {
+    ALLOCATOR.begin();
     let mut farm = Farm::new();
     let mut settled = 0;
     for number in 0..ROUNDS {

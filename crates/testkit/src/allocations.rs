@@ -2,11 +2,12 @@
 //!
 //! A program that counts installs the allocator itself, and runs alone in its process:
 //! `#[global_allocator] static ALLOCATOR: CountingAllocator = CountingAllocator;`
+//! It counts from [`CountingAllocator::begin`] on, since threads that count hinder each other.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Sizes up to this are counted one by one.
 const SIZES: usize = 1 << 15;
@@ -20,7 +21,12 @@ static LIVE: [AtomicI64; SIZES + 1] = [const { AtomicI64::new(0) }; SIZES + 1];
 /// Bytes that are live.
 static BYTES: AtomicI64 = AtomicI64::new(0);
 
+static IS_COUNTING: AtomicBool = AtomicBool::new(false);
+
 fn count(size: usize, sign: i64) {
+    if !IS_COUNTING.load(Ordering::Relaxed) {
+        return;
+    }
     LIVE[size.min(SIZES)].fetch_add(sign, Ordering::Relaxed);
     BYTES.fetch_add(sign * size as i64, Ordering::Relaxed);
 }
@@ -51,6 +57,11 @@ unsafe impl GlobalAlloc for CountingAllocator {
 }
 
 impl CountingAllocator {
+    /// Counts from now on: to be called before anything that is looked at is allocated.
+    pub fn begin(&self) {
+        IS_COUNTING.store(true, Ordering::Relaxed);
+    }
+
     /// Bytes that are allocated and not freed.
     pub fn live_bytes(&self) -> i64 {
         BYTES.load(Ordering::Relaxed)

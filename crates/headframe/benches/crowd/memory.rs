@@ -27,7 +27,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 async fn measure(distinct: bool) -> anyhow::Result<()> {
     let connections = room_for(WANTED, 1);
-    let mut pool = Child::start(&["pool"])?;
+    let mut pool = Child::start(&["pool", "counting"])?;
     let before = State::of(&mut pool)?;
     let miners = Miners {
         connections,

@@ -40,8 +40,12 @@ impl TemplateSource for Released {
     }
 }
 
-/// Runs until its input ends. `limited` among the arguments: the limits on strangers apply to the loopback.
+/// Runs until its input ends. `limited` among the arguments: the limits on strangers apply to the loopback;
+/// `counting`: it can say what is allocated.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    if arguments.contains(&"counting") {
+        ALLOCATOR.begin();
+    }
     let runtime = tokio::runtime::Runtime::new()?;
     let _entered = runtime.enter();
     let directory = tempfile::tempdir()?;
