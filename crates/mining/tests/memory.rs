@@ -17,7 +17,7 @@ use headframe_sv2_wire::mining::{
 use headframe_sv2_wire::{
     Frame, Incoming, Message, Protocol, Str255, U256, codes, try_write_frame,
 };
-use headframe_testkit::{Chain, CountingAllocator, address, fixed_difficulty};
+use headframe_testkit::{Chain, CountingAllocator, Server, address, fixed_difficulty};
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
 
 #[global_allocator]
@@ -94,7 +94,7 @@ impl Farm {
         self.chain.advance();
         let new = template(&mut self.chain, self.now);
         let work = self.hub.handle_template(self.now, new).unwrap();
-        self.session.handle_work(self.now, &work);
+        Server::handle_work(&mut self.session, self.now, &work);
         let tips = self.answers();
         assert_eq!(tips.len() as u64, CHANNELS);
         for &(channel_id, job_id) in &tips {

@@ -13,6 +13,7 @@ use headframe_mining::server::{
 };
 use headframe_transport::{Filled, SHUTDOWN_DEADLINE, TransportError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -196,7 +197,24 @@ impl Connection {
                 }
                 Wake::Due => self.handle_time(Instant::now())?,
             }
+            if self.wire.has_more(Instant::now()) {
+                self.send_some().await?;
+            }
         }
+    }
+
+    /// Gives some of very many channels the jobs that they wait for. The tip, which all of them have been
+    /// told, is written before, and other connections come before, whose miners may not know it yet.
+    async fn send_some(&mut self) -> Result<(), End> {
+        self.settle().await?;
+        tokio::select! {
+            biased;
+            written = self.wire.flush() => written?,
+            () = ready(()) => {}
+        }
+        yield_now().await;
+        self.wire.send_some(Instant::now());
+        Ok(())
     }
 
     fn handle_time(&mut self, now: Instant) -> Result<(), End> {
@@ -241,8 +259,10 @@ impl Connection {
         End::Shutdown
     }
 
-    /// Waits for the next thing to do. New work comes before new shares.
+    /// Waits for the next thing to do, or only looks for it while channels wait for jobs. New work comes
+    /// before new shares.
     async fn wake(&mut self) -> Result<Wake, End> {
+        let has_more = self.wire.has_more(Instant::now());
         let held_until = self.guest.held_until();
         let due = [self.timers(), self.dues.tell_at(), held_until];
         let due = due.into_iter().flatten().min();
@@ -253,6 +273,7 @@ impl Connection {
             () = self.dues.committed().changed() => Ok(Wake::Committed),
             () = sleep_until_some(due) => Ok(Wake::Due),
             filled = read(&mut self.wire, held_until) => Ok(Wake::Filled(filled?)),
+            () = ready(()), if has_more => Ok(Wake::Due),
         }
     }
 

@@ -169,11 +169,16 @@ impl Wire {
 
     /// Waits for ever, and writes what is queued meanwhile. Cancelling loses nothing.
     pub(crate) async fn hold(&mut self) -> Result<Filled, TransportError> {
-        match self {
-            Self::Sv1(wire) => wire.0.flush().await?,
-            Self::Sv2(wire) => wire.0.flush().await?,
-        }
+        self.flush().await?;
         pending().await
+    }
+
+    /// Writes what is queued. Cancelling loses nothing.
+    pub(crate) async fn flush(&mut self) -> Result<(), TransportError> {
+        match self {
+            Self::Sv1(wire) => wire.0.flush().await,
+            Self::Sv2(wire) => wire.0.flush().await,
+        }
     }
 
     /// Gives the session one message that has arrived, and tells what it cost; `None` when there is
@@ -247,6 +252,21 @@ impl Wire {
         match self {
             Self::Sv1(wire) => wire.1.poll_timeout(),
             Self::Sv2(wire) => wire.1.poll_timeout(),
+        }
+    }
+
+    /// Whether the session has more to say at `now`, which [`Self::send_some`] brings forth.
+    pub(crate) fn has_more(&self, now: Instant) -> bool {
+        match self {
+            Self::Sv1(_) => false,
+            Self::Sv2(wire) => wire.1.has_more(now),
+        }
+    }
+
+    pub(crate) fn send_some(&mut self, now: Instant) {
+        match self {
+            Self::Sv1(_) => {}
+            Self::Sv2(wire) => wire.1.send_some(now),
         }
     }
 

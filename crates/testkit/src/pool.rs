@@ -68,13 +68,13 @@ pub trait Server {
     ///
     /// When the connection has to end.
     fn handle_input(&mut self, now: Instant, input: &[u8]) -> Result<(), String>;
-    /// See the session's method of this name.
+    /// See the session's method of this name. No channel is left waiting.
     fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>);
     /// See the session's method of this name.
     fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Settled);
     /// See the session's method of this name.
     fn handle_committed(&mut self, sequence: u64);
-    /// See the session's method of this name.
+    /// See the session's method of this name. No channel is left waiting.
     ///
     /// # Errors
     ///
@@ -459,7 +459,7 @@ impl<S: Server, D: Device> Connection<S, D> {
 }
 
 macro_rules! server {
-    ($Session:ty, $handle_input:expr, $handle_past:expr) => {
+    ($Session:ty, $handle_input:expr, $handle_past:expr, $send_rest:expr) => {
         impl Server for $Session {
             fn wants_prefix(&self) -> bool {
                 self.wants_prefix()
@@ -475,6 +475,7 @@ macro_rules! server {
 
             fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>) {
                 self.handle_work(now, work);
+                $send_rest(self, now);
             }
 
             fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Settled) {
@@ -486,7 +487,9 @@ macro_rules! server {
             }
 
             fn handle_timeout(&mut self, now: Instant) -> Result<(), String> {
-                self.handle_timeout(now).map_err(|fault| fault.to_string())
+                let handled = self.handle_timeout(now);
+                $send_rest(self, now);
+                handled.map_err(|fault| fault.to_string())
             }
 
             fn poll_timeout(&self) -> Option<Instant> {
@@ -517,7 +520,8 @@ server!(
             .handle_line(now, input)
             .map_err(|fault| fault.to_string())
     },
-    |session: &mut Sv1Session, now, _, past| session.handle_past(now, past)
+    |session: &mut Sv1Session, now, _, past| session.handle_past(now, past),
+    |_: &mut Sv1Session, _| {}
 );
 server!(
     Sv2Session,
@@ -528,5 +532,10 @@ server!(
             .handle_frame(now, frame)
             .map_err(|fault| fault.to_string())
     },
-    Sv2Session::handle_past
+    Sv2Session::handle_past,
+    |session: &mut Sv2Session, now| {
+        while session.has_more(now) {
+            session.send_some(now);
+        }
+    }
 );

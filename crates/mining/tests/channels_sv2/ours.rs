@@ -103,14 +103,14 @@ impl Ours {
             .handle_template(self.now, new)
             .expect("a good template");
         for work in start.into_iter().chain([full]) {
-            self.session.handle_work(self.now, &work);
+            Server::handle_work(&mut self.session, self.now, &work);
             self.pump();
         }
     }
 
     pub(crate) fn refresh(&mut self) {
         let work = self.hub.refresh(self.now).expect("there is a template");
-        self.session.handle_work(self.now, &work);
+        Server::handle_work(&mut self.session, self.now, &work);
         self.pump();
     }
 

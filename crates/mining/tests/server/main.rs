@@ -10,6 +10,7 @@ mod order;
 mod payouts;
 mod refresh;
 mod refusals;
+mod rounds;
 mod setup;
 mod shares;
 mod staging;

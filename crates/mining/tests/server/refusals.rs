@@ -120,7 +120,7 @@ fn a_connection_has_so_many_channels_and_no_more() {
     }
     bare.pool.new_tip();
     let work = bare.pool.work();
-    bare.session.handle_work(bare.pool.now, &work);
+    Server::handle_work(&mut bare.session, bare.pool.now, &work);
     let output = bare.session.output();
     let mut rest = &output[..];
     let mut told = HashSet::new();
@@ -148,11 +148,11 @@ fn a_connection_opens_so_many_channels_on_a_tip() {
     assert_eq!(bare.open_with_prefix(), Err(FULL.to_owned()));
     bare.pool.new_template();
     let work = bare.pool.work();
-    bare.session.handle_work(bare.pool.now, &work);
+    Server::handle_work(&mut bare.session, bare.pool.now, &work);
     assert_eq!(bare.open_with_prefix(), Err(FULL.to_owned()));
     bare.pool.new_tip();
     let work = bare.pool.work();
-    bare.session.handle_work(bare.pool.now, &work);
+    Server::handle_work(&mut bare.session, bare.pool.now, &work);
     bare.session.output();
     assert!(bare.open_with_prefix().is_ok());
 }

@@ -11,7 +11,8 @@ use headframe_sv2_wire::{Bytes64K, Seq255, U256, write_frame};
 use headframe_work::{Job, Rung, UnixTime};
 
 use super::Sv2Session;
-use super::groups::Audience;
+use super::groups::{Audience, Place};
+use super::round::Round;
 use super::setup::Setup;
 use crate::server::hub::{NextWork, TipStart};
 use crate::server::seat::Staged;
@@ -31,12 +32,29 @@ impl Sv2Session {
         }
     }
 
-    /// Gives all channels the pool's present work.
+    /// Gives some channels the pool's present work.
     pub(super) fn send_pool_jobs(&mut self, now: Instant) {
         let job_id = self.desk.work.job_id;
-        for audience in self.audiences() {
-            self.send_job(now, &audience, job_id);
+        for audience in self.jobs.next(&self.groups, self.is_single()) {
+            for audience in self.without(audience, job_id) {
+                self.send_job(now, &audience, job_id);
+            }
         }
+    }
+
+    /// Those of an audience that were not sent the job `job_id`: some may have been opened since it was
+    /// everybody's turn to get it.
+    fn without(&self, audience: Audience, job_id: JobId) -> Vec<Audience> {
+        let has = |id: &&ChannelId| {
+            let seat = self.seats.get(id);
+            seat.is_some_and(|seat| seat.channel.job(job_id).is_some())
+        };
+        let members = audience.members();
+        if !members.iter().any(|id| has(&id)) {
+            return vec![audience];
+        }
+        let others = members.iter().filter(|id| !has(id));
+        others.copied().map(Audience::alone).collect()
     }
 
     /// Gives a channel that was just opened the pool's present work.
@@ -58,7 +76,7 @@ impl Sv2Session {
         };
         let mut rest = wanting.clone();
         for audience in audiences {
-            let members = &audience.members;
+            let members = audience.members();
             if members.iter().all(|member| wanting.contains(member)) {
                 members.iter().for_each(|member| {
                     rest.remove(member);
@@ -81,7 +99,8 @@ impl Sv2Session {
         let changed = seat.announce(work);
         write_target(id, seat.announced(), &mut self.output);
         let is_job_due = seat.wants_job(now, work);
-        self.look_at = self.look_at.min(seat.poll_timeout(work));
+        let due = seat.poll_timeout(work);
+        self.look_by(due);
         if let Some(rung) = changed {
             self.workers.tell_difficulty(&mut self.desk, id, rung);
         }
@@ -93,36 +112,37 @@ impl Sv2Session {
     /// What is staged is to be looked at soon.
     pub(super) fn plan_staging(&mut self, now: Instant) {
         if self.desk.work.next.is_some() && !self.seats.is_empty() {
-            self.stage_at.get_or_insert(now + STAGE_AFTER);
+            self.staging.plan(now + STAGE_AFTER);
         }
     }
 
-    /// Sends the next tip's job ahead to all who do not hold it.
+    /// Sends the next tip's job ahead to some who do not hold it.
     pub(super) fn stage_jobs(&mut self) {
-        self.stage_at = None;
         let Some(next) = self.desk.work.next.clone() else {
+            self.staging = Round::NONE;
             return;
         };
-        for audience in self.audiences() {
+        for audience in self.staging.next(&self.groups, self.is_single()) {
             self.stage(&audience, &next);
         }
     }
 
+    /// Everybody.
     fn audiences(&self) -> Vec<Audience> {
-        match self
-            .setup
-            .as_ref()
-            .is_some_and(Setup::requires_standard_jobs)
-        {
-            true => self.groups.singles(),
-            false => self.groups.audiences(),
-        }
+        let single = self.is_single();
+        self.groups.audiences(Place::FIRST, usize::MAX, single).0
+    }
+
+    /// Whether each channel is addressed by itself.
+    fn is_single(&self) -> bool {
+        let setup = self.setup.as_ref();
+        setup.is_some_and(Setup::requires_standard_jobs)
     }
 
     fn send_own_job(&mut self, now: Instant, audience: &Audience) {
         let job_id = self.desk.rules.job_ids.next();
         let is_made = self.send_job(now, audience, job_id);
-        for id in &audience.members {
+        for id in audience.members() {
             if let Some(seat) = self.seats.get_mut(id) {
                 seat.note_own_job(now, is_made);
             }
@@ -140,10 +160,11 @@ impl Sv2Session {
         };
         self.announce(audience);
         let (time, is_on_tip) = (self.next_time(now, audience), self.know_tip(audience));
-        for id in &audience.members {
+        for id in audience.members() {
             if let Some(seat) = self.seats.get_mut(id) {
                 seat.send_job(now, job_id, &self.desk.work, job.clone(), time);
-                self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
+                let due = seat.poll_timeout(&self.desk.work);
+                self.look_by(due);
             }
         }
         let root = self.merkle_root(audience);
@@ -156,10 +177,14 @@ impl Sv2Session {
     }
 
     fn make_job(&mut self, audience: &Audience, job_id: JobId) -> Option<Job> {
-        let seat = self.seats.get_mut(audience.members.first()?)?;
-        // One for which no job can be made is looked at again.
-        self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
-        self.desk.present_job(seat, job_id)
+        let seat = self.seats.get_mut(audience.members().first()?)?;
+        let job = self.desk.present_job(seat, job_id);
+        if job.is_none() {
+            // It is tried again.
+            let due = seat.poll_timeout(&self.desk.work);
+            self.look_by(due);
+        }
+        job
     }
 
     /// Sends a job ahead of its tip, unless it was sent so already. A channel that has no tip yet
@@ -169,7 +194,12 @@ impl Sv2Session {
             number: next.number,
             to: audience.to,
         };
-        let seats = || audience.members.iter().filter_map(|id| self.seats.get(id));
+        let seats = || {
+            audience
+                .members()
+                .iter()
+                .filter_map(|id| self.seats.get(id))
+        };
         let has_all = seats().all(|seat| seat.staged_job(staged).is_some());
         if has_all || seats().any(|seat| seat.channel.newest_job().is_none()) {
             return;
@@ -183,7 +213,7 @@ impl Sv2Session {
         let Some(job) = self.desk.job(seat, &next.prepared, job_id) else {
             return;
         };
-        for id in &audience.members {
+        for id in audience.members() {
             if let Some(seat) = self.seats.get_mut(id) {
                 seat.stage_job(staged, job_id, job.clone());
             }
@@ -198,7 +228,7 @@ impl Sv2Session {
             number: start.number,
             to: audience.to,
         };
-        let mut held = audience.members.iter().map(|id| {
+        let mut held = audience.members().iter().map(|id| {
             let held = self.seats.get(id)?.staged_job(staged)?;
             Some((held.id(), held.job().clone()))
         });
@@ -212,10 +242,11 @@ impl Sv2Session {
         let job = job.on_tip(Arc::clone(&start.prepared));
         self.announce(audience);
         let time = self.next_time(now, audience);
-        for id in &audience.members {
+        for id in audience.members() {
             if let Some(seat) = self.seats.get_mut(id) {
                 seat.activate_job(now, job_id, &self.desk.work, job.clone(), time);
-                self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
+                let due = seat.poll_timeout(&self.desk.work);
+                self.look_by(due);
             }
         }
         self.write_tip(audience.to, job_id, time);
@@ -225,7 +256,7 @@ impl Sv2Session {
     /// is right for all of its members (§5.3.21).
     fn announce(&mut self, audience: &Audience) {
         let mut changed: Vec<(ChannelId, Rung)> = Vec::new();
-        for &id in &audience.members {
+        for &id in audience.members() {
             let seat = self.seats.get_mut(&id);
             let rung = seat.and_then(|seat| seat.announce(&self.desk.work));
             changed.extend(rung.map(|rung| (id, rung)));
@@ -243,20 +274,29 @@ impl Sv2Session {
 
     /// The rung that all members of an audience were told, if it is one.
     fn common_rung(&self, audience: &Audience) -> Option<Rung> {
-        let seats = audience.members.iter().filter_map(|id| self.seats.get(id));
+        let seats = audience
+            .members()
+            .iter()
+            .filter_map(|id| self.seats.get(id));
         let mut rungs = seats.map(|seat| seat.announced());
         let first = rungs.next()?;
         rungs.all(|rung| rung == first).then_some(first)
     }
 
     fn know_tip(&self, audience: &Audience) -> bool {
-        let mut seats = audience.members.iter().filter_map(|id| self.seats.get(id));
+        let mut seats = audience
+            .members()
+            .iter()
+            .filter_map(|id| self.seats.get(id));
         seats.all(|seat| seat.knows_tip_and_bits_of(&self.desk.work))
     }
 
     fn next_time(&self, now: Instant, audience: &Audience) -> UnixTime {
         let work = &self.desk.work;
-        let seats = audience.members.iter().filter_map(|id| self.seats.get(id));
+        let seats = audience
+            .members()
+            .iter()
+            .filter_map(|id| self.seats.get(id));
         let latest = seats.map(|seat| seat.next_time(now, work)).max();
         latest.unwrap_or_else(|| work.time(now))
     }

@@ -8,6 +8,7 @@ mod extensions;
 mod groups;
 mod jobs;
 mod open;
+mod round;
 mod setup;
 mod submit;
 mod workers;
@@ -23,6 +24,7 @@ use headframe_sv2_wire::{DecodeError, Frame, Incoming};
 use self::acks::Acks;
 use self::extensions::{Extensions, MAX_REQUESTS};
 use self::groups::Groups;
+use self::round::Round;
 use self::setup::Setup;
 use self::workers::Workers;
 use super::desk::Desk;
@@ -37,6 +39,12 @@ const CHANNEL_WITHIN: Duration = Duration::from_secs(120);
 
 /// The id of a connection's first channel.
 const FIRST_ID: u32 = 1;
+
+/// Channels to which their jobs go right behind the tip, in one piece with it.
+const FEW_CHANNELS: usize = 4;
+/// Looking at what is due for the channels costs a thousandth of this for each; it is not done again
+/// before, however many there are.
+const LOOK_REST_PER_CHANNEL: Duration = Duration::from_micros(100);
 
 /// A time that no connection sees: the timer where there is nothing to look at.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -59,8 +67,12 @@ pub struct Sv2Session {
     opened_on_tip: u32,
     /// No seat is to be looked at before this time.
     look_at: Instant,
-    /// When the next tip's job is to be sent ahead.
-    stage_at: Option<Instant>,
+    /// Nor before this one, however soon it is due.
+    rested_at: Instant,
+    /// The jobs of the pool's present work go out.
+    jobs: Round,
+    /// The next tip's jobs are sent ahead.
+    staging: Round,
     acks: Acks,
     output: Vec<u8>,
     /// When a client without a channel is sent away.
@@ -110,7 +122,9 @@ impl Sv2Session {
             next_id: FIRST_ID,
             opened_on_tip: 0,
             look_at: now + NEVER,
-            stage_at: None,
+            rested_at: now,
+            jobs: Round::NONE,
+            staging: Round::NONE,
             acks: Acks::default(),
             output: Vec::new(),
             patience: Some(now + SETUP_WITHIN),
@@ -161,6 +175,9 @@ impl Sv2Session {
     }
 
     /// The pool has other work. What the session has already is not sent again.
+    ///
+    /// A tip goes to all channels at once, and so do the jobs of few. Those of many follow, in
+    /// [`Self::handle_timeout`].
     pub fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>) {
         let tip = self.desk.work.tip();
         if !self.desk.handle_work(work) {
@@ -170,10 +187,14 @@ impl Sv2Session {
             self.opened_on_tip = 0;
             self.begin_tip(now);
         }
+        self.jobs = Round::NONE;
         // Who does not hold what a tip is begun with waits for the full job, which follows.
         if !work.is_start() {
-            self.send_pool_jobs(now);
+            self.jobs.plan(now);
             self.plan_staging(now);
+            if self.seats.len() <= FEW_CHANNELS {
+                self.send_pool_jobs(now);
+            }
         }
     }
 
@@ -181,7 +202,8 @@ impl Sv2Session {
     pub fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Settled) {
         if let Some(seat) = self.seats.get_mut(&seat) {
             seat.control.handle_past(now, past);
-            self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
+            let due = seat.poll_timeout(&self.desk.work);
+            self.look_by(due);
         }
     }
 
@@ -209,10 +231,23 @@ impl Sv2Session {
         if now >= self.look_at {
             self.look_at_seats(now);
         }
-        if self.stage_at.is_some_and(|at| now >= at) {
+        self.send_some(now);
+        Ok(())
+    }
+
+    /// Whether channels wait for jobs that are due. The others follow with [`Self::send_some`], or one by
+    /// one with [`Self::handle_timeout`], of which it is a part.
+    pub fn has_more(&self, now: Instant) -> bool {
+        self.jobs.is_due(now) || self.staging.is_due(now)
+    }
+
+    /// Gives some of the channels that wait for jobs theirs.
+    pub fn send_some(&mut self, now: Instant) {
+        if self.jobs.is_due(now) {
+            self.send_pool_jobs(now);
+        } else if self.staging.is_due(now) {
             self.stage_jobs();
         }
-        Ok(())
     }
 
     /// When [`Self::handle_timeout`] is due.
@@ -223,7 +258,8 @@ impl Sv2Session {
         let seats = (!self.seats.is_empty()).then_some(self.look_at);
         [
             seats,
-            self.stage_at,
+            self.jobs.due(),
+            self.staging.due(),
             self.patience,
             self.acks.next_deadline(),
         ]
@@ -296,6 +332,13 @@ impl Sv2Session {
         let work = &self.desk.work;
         let seats = self.seats.values().map(|seat| seat.poll_timeout(work));
         self.look_at = seats.min().unwrap_or(now + NEVER);
+        self.rested_at = now + LOOK_REST_PER_CHANNEL * self.seats.len() as u32;
+        self.look_at = self.look_at.max(self.rested_at);
+    }
+
+    /// Something is due for a channel at `due`.
+    fn look_by(&mut self, due: Instant) {
+        self.look_at = self.look_at.min(due.max(self.rested_at));
     }
 
     fn tell_not_durable(&mut self, shares: impl Iterator<Item = (ChannelId, u32)>) {

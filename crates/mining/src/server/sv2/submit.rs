@@ -126,8 +126,9 @@ impl Sv2Session {
             }
             Some(_) | None => id,
         };
-        self.look_at = self.look_at.min(seat.poll_timeout(&self.desk.work));
+        let due = seat.poll_timeout(&self.desk.work);
         let recorded = self.desk.record(now, seat, booked, share.job_id, verdict);
+        self.look_by(due);
         let accepted = recorded.map_err(code)?;
         self.acks
             .push((id, booked), submitted.sequence_number, accepted);
