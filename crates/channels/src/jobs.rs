@@ -54,12 +54,14 @@ pub struct ChannelJob {
 }
 
 /// What a share of a job can still earn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum JobState {
     /// For the current tip.
     Live,
     /// For an older tip, or retired: not credited any more, but still tested for a block.
     Stale,
+    /// For a tip before the last: as if it were not there, and dropped with the next job.
+    Gone,
 }
 
 /// The network's idea of time, carried on by a monotonic clock.
@@ -171,7 +173,7 @@ impl ChannelJob {
     }
 
     pub(crate) fn is_stale(&self) -> bool {
-        self.state == JobState::Stale
+        self.state != JobState::Live
     }
 
     /// The latest header time that is accepted at `now`.
@@ -204,8 +206,12 @@ impl ChannelJob {
     }
 
     pub(crate) fn retire(&mut self) {
-        self.state = JobState::Stale;
+        self.state = self.state.max(JobState::Stale);
         self.seen.clear();
+    }
+
+    fn is_gone(&self) -> bool {
+        self.state == JobState::Gone
     }
 }
 
@@ -226,20 +232,27 @@ impl JobTable {
         &self.budget
     }
 
-    /// Adds a job. One for another tip makes those before it stale, and drops those that were for
+    /// Adds a job. One for another tip makes those before it stale, and takes away those that were for
     /// an older tip already: the last tip's jobs are kept, since a share that comes late for them
     /// may be a block.
+    ///
+    /// What is taken away is dropped with the job after it. That costs more than all else here, and
+    /// the tip of other channels waits for this one's.
     pub(crate) fn insert(&mut self, job: ChannelJob) {
         let (new_tip, now) = (job.tip(), job.sent);
-        if let Some(last_tip) = self.newest().map(ChannelJob::tip)
+        let last_tip = self.newest().map(ChannelJob::tip);
+        self.jobs.retain(|old| !old.is_gone() && old.id != job.id);
+        if let Some(last_tip) = last_tip
             && last_tip != new_tip
         {
-            // A tip can come back: what was sent for it is still good for a block.
-            self.jobs
-                .retain(|job| job.tip() == last_tip || job.tip() == new_tip);
-            self.jobs.iter_mut().for_each(ChannelJob::retire);
+            for old in &mut self.jobs {
+                old.retire();
+                // A tip can come back: what was sent for it is still good for a block.
+                if old.tip() != last_tip && old.tip() != new_tip {
+                    old.state = JobState::Gone;
+                }
+            }
         }
-        self.jobs.retain(|old| old.id != job.id);
         self.jobs.push_back(job);
         while self.has_too_many(now) {
             self.jobs.pop_front();
@@ -249,12 +262,14 @@ impl JobTable {
 
     #[inline]
     pub(crate) fn find(&self, id: JobId) -> Option<&ChannelJob> {
-        self.jobs.iter().rev().find(|job| job.id == id)
+        let mut jobs = self.jobs.iter().rev();
+        jobs.find(|job| job.id == id && !job.is_gone())
     }
 
     #[inline]
     pub(crate) fn find_mut(&mut self, id: JobId) -> Option<&mut ChannelJob> {
-        self.jobs.iter_mut().rev().find(|job| job.id == id)
+        let mut jobs = self.jobs.iter_mut().rev();
+        jobs.find(|job| job.id == id && !job.is_gone())
     }
 
     pub(crate) fn newest(&self) -> Option<&ChannelJob> {
