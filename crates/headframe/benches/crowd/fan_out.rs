@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::bare::{JOB, TIP};
 use crate::child::Child;
 use crate::reader::{Crowd, Miners, Taken};
 use crate::room_for;
@@ -12,7 +13,12 @@ const WANTED: usize = 10_000;
 /// Tips; the first is not counted.
 const ROUNDS: usize = 11;
 /// A sealed `SetNewPrevHash`.
-pub(crate) const SEALED_TIP: u64 = 22 + 48 + 16;
+pub(crate) const SEALED_TIP: u64 = sealed(TIP);
+
+/// The length of a frame on the wire: header and payload each have a tag of 16 bytes.
+const fn sealed(frame: usize) -> u64 {
+    frame as u64 + 2 * 16
+}
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -59,7 +65,12 @@ pub(crate) async fn measure(miners: Miners) -> anyhow::Result<()> {
         let bare_cpu = bare.cpu()?;
         let theirs = sockets.round(marks, || bare.tell(&write)).await?;
         sockets.quiet().await;
-        table.add(ours, theirs, [cpu, (bare.cpu()? - bare_cpu) * 1e3]);
+        let cpu = [cpu, (bare.cpu()? - bare_cpu) * 1e3];
+        let make = format!("make {}", miners.channels);
+        let made = [tip, tip + sealed(JOB) * miners.channels as u64];
+        let made = sockets.round(made, || bare.tell(&make)).await?;
+        sockets.quiet().await;
+        table.add(ours, [theirs, made], cpu);
     }
     table.print(miners, [tip, all]);
     Ok(())
@@ -68,18 +79,21 @@ pub(crate) async fn measure(miners: Miners) -> anyhow::Result<()> {
 #[derive(Default)]
 struct Table {
     ours: [Spread; 2],
-    bare: [Spread; 2],
-    ratios: [Spread; 2],
+    /// Of the bare writes, and of the seals and hashes with them.
+    bare: [[Spread; 2]; 2],
+    ratios: [[Spread; 2]; 2],
     cpu: [Spread; 2],
 }
 
 impl Table {
-    fn add(&mut self, ours: Taken, bare: Taken, cpu: [f64; 2]) {
+    fn add(&mut self, ours: Taken, bare: [Taken; 2], cpu: [f64; 2]) {
         for thing in [0, 1] {
-            let (ours, bare) = (ours.to_last[thing], bare.to_last[thing]);
+            let ours = ours.to_last[thing];
             self.ours[thing].add(ours);
-            self.bare[thing].add(bare);
-            self.ratios[thing].add(ours / bare);
+            for (kind, bare) in bare.iter().enumerate() {
+                self.bare[thing][kind].add(bare.to_last[thing]);
+                self.ratios[thing][kind].add(ours / bare.to_last[thing]);
+            }
         }
         self.cpu[0].add(cpu[0]);
         self.cpu[1].add(cpu[1]);
@@ -99,9 +113,15 @@ impl Table {
         println!("  {connections} connections, {channels} channels on each, {payouts}");
         for (thing, name) in ["SetNewPrevHash", "and the full job"].iter().enumerate() {
             println!(
-                "    {name}, {} bytes: {:.1} ms, bare {:.1} ms, ratio {:.2}",
-                bytes[thing], self.ours[thing], self.bare[thing], self.ratios[thing]
+                "    {name}, {} bytes: {:.1} ms",
+                bytes[thing], self.ours[thing]
             );
+            for (kind, name) in ["writes", "hashes, seals and writes"].iter().enumerate() {
+                println!(
+                    "      bare {name} {:.1} ms, ratio {:.2}",
+                    self.bare[thing][kind], self.ratios[thing][kind]
+                );
+            }
         }
         println!(
             "    processor time of the pool {:.0} ms, of the bare loop {:.0} ms",
