@@ -71,6 +71,15 @@ impl Rung {
         Self::from_exponent(floor_log2(difficulty.0))
     }
 
+    /// The easiest rung that is not easier than `difficulty`, or the hardest.
+    pub fn at_least(difficulty: Difficulty) -> Self {
+        let rung = Self::at_most(difficulty);
+        match rung.difficulty() < difficulty {
+            true => rung.harder(1),
+            false => rung,
+        }
+    }
+
     /// The easiest rung whose target is not above `max_target`: what a client that announced
     /// `max_target` can be given. `None` when even the hardest rung is too easy.
     pub fn within(max_target: Target) -> Option<Self> {
@@ -184,6 +193,9 @@ mod tests {
                 "{rung:?}"
             );
             assert_eq!(Rung::at_most(rung.difficulty()), rung);
+            assert_eq!(Rung::at_least(rung.difficulty()), rung);
+            let above = Difficulty(rung.difficulty().as_f64().next_up());
+            assert_eq!(Rung::at_least(above), rung.harder(1));
             assert_eq!(Rung::within(rung.target()), Some(rung));
             let units = 1u128 << (32 + rung.exponent());
             assert_eq!(Work::of_target(rung.target()), Work::from_units(units));

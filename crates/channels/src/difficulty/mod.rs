@@ -65,6 +65,8 @@ pub struct DifficultyControl {
     interval: Duration,
     /// The easiest rung that the miner accepts, from its `max_target`.
     floor: Rung,
+    /// The easiest rung that it would have, which is the pool's to grant.
+    least: Rung,
     rung: Rung,
     declared: Hashrate,
     /// How many miners find the shares.
@@ -99,6 +101,7 @@ impl DifficultyControl {
             settings,
             interval,
             floor,
+            least: Rung::EASIEST,
             rung: settings.start,
             declared: Hashrate::ZERO,
             crowd: Crowd::default(),
@@ -196,6 +199,14 @@ impl DifficultyControl {
         if !self.take_up_past(now) {
             self.move_to(now, rung);
         }
+    }
+
+    /// The miner would have no rung easier than `least` (BIP310's `minimum-difficulty`), or is known
+    /// to bear none. Unlike [`Self::floor`] that is a wish: the operator's hardest rung and the
+    /// network's are before it, so that no block is kept back.
+    pub fn handle_least(&mut self, now: Instant, least: Rung) {
+        self.least = least;
+        self.move_to(now, self.rung);
     }
 
     /// What the miner had when it was here before. It is used if the miner says of itself what it
@@ -352,7 +363,7 @@ impl DifficultyControl {
     }
 
     fn move_to(&mut self, now: Instant, wanted: Rung) {
-        let easiest = self.settings.min.max(self.speed.floor());
+        let easiest = self.settings.min.max(self.speed.floor()).max(self.least);
         let easiest = easiest.min(self.settings.max).max(self.floor);
         let rung = wanted.min(self.settings.max).max(easiest);
         if rung != self.rung {

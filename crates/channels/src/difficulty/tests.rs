@@ -330,3 +330,29 @@ fn a_chip_that_leaves_out_easy_shares_is_not_eased_for_ever() {
     }
     assert_eq!(bench.exponent(), 0);
 }
+
+/// What a miner would have at least holds for all that eases it, and gives way to the operator and to
+/// the network.
+#[test]
+fn what_a_miner_would_have_at_least() {
+    let mut bench = Bench::new(SETTINGS, 0.0);
+    bench.control.handle_least(bench.now, rung(3));
+    assert_eq!(bench.exponent(), 3);
+    bench.wait(Duration::from_secs(3600));
+    assert_eq!(bench.exponent(), 3);
+    bench.control.handle_suggestion(bench.now, rung(-5));
+    assert_eq!(bench.exponent(), 3);
+    let network = rung(1).target();
+    assert_eq!(bench.control.rung_for(network), rung(1));
+    bench.control.handle_least(bench.now, Rung::EASIEST);
+    bench.control.handle_suggestion(bench.now, rung(-6));
+    assert_eq!(bench.exponent(), -6);
+
+    let settings = DifficultySettings {
+        max: rung(2),
+        ..SETTINGS
+    };
+    let mut bench = Bench::new(settings, 0.0);
+    bench.control.handle_least(bench.now, rung(3));
+    assert_eq!(bench.exponent(), 2);
+}
