@@ -11,6 +11,8 @@ const VERSION_ROLLING_MASK: &str = "version-rolling.mask";
 const VERSION_ROLLING_MIN_BITS: &str = "version-rolling.min-bit-count";
 const MINIMUM_DIFFICULTY: &str = "minimum-difficulty";
 const MINIMUM_DIFFICULTY_VALUE: &str = "minimum-difficulty.value";
+const SUGGEST_DIFFICULTY: &str = "suggest-difficulty";
+const SUGGEST_DIFFICULTY_VALUE: &str = "suggest-difficulty.value";
 const SUBSCRIBE_EXTRANONCE: &str = "subscribe-extranonce";
 
 /// The longest name of an extension that is answered, in bytes; a longer one is cut.
@@ -26,9 +28,12 @@ pub struct Configure<'a> {
     pub version_rolling: Option<VersionRolling>,
     /// The client wants no difficulty below this.
     pub minimum_difficulty: Option<Difficulty>,
+    /// The client suggests a difficulty, as by `mining.suggest_difficulty`. Not in BIP310; goPool's
+    /// clients ask so.
+    pub suggest_difficulty: Option<Difficulty>,
     /// The client understands `mining.set_extranonce`.
     pub subscribe_extranonce: bool,
-    /// Extensions that nobody here knows.
+    /// Extensions that nobody here knows, and those whose value cannot be read.
     pub unknown: Vec<Cow<'a, str>>,
 }
 
@@ -63,16 +68,23 @@ pub enum VersionRollingAnswer {
 }
 
 impl<'a> Configure<'a> {
-    /// The reply of a server that rolls within `mask` and follows `mining.extranonce.subscribe`:
-    /// the intersection of both masks, and `false` to everything that is not known or not done.
-    pub fn answer(&self, mask: u32) -> Configured<'a> {
-        let mut others = Vec::new();
-        if self.minimum_difficulty.is_some() {
-            others.push((Cow::Borrowed(MINIMUM_DIFFICULTY), false));
-        }
-        if self.subscribe_extranonce {
-            others.push((Cow::Borrowed(SUBSCRIBE_EXTRANONCE), true));
-        }
+    /// The reply of a server that rolls within `mask`, follows suggestions and
+    /// `mining.extranonce.subscribe`, and keeps the minimum difficulty or not: the intersection of
+    /// both masks, and `false` to everything that is not known or not done.
+    pub fn answer(&self, mask: u32, keeps_minimum: bool) -> Configured<'a> {
+        let known = [
+            (
+                MINIMUM_DIFFICULTY,
+                self.minimum_difficulty.is_some(),
+                keeps_minimum,
+            ),
+            (SUGGEST_DIFFICULTY, self.suggest_difficulty.is_some(), true),
+            (SUBSCRIBE_EXTRANONCE, self.subscribe_extranonce, true),
+        ];
+        let asked = known.into_iter().filter(|(_, is_asked, _)| *is_asked);
+        let mut others: Vec<_> = asked
+            .map(|(name, _, is_granted)| (Cow::Borrowed(name), is_granted))
+            .collect();
         others.extend(self.unknown.iter().map(|name| (name.clone(), false)));
         Configured {
             version_rolling: self.version_rolling.map(|asked| asked.answer(mask)),
@@ -86,14 +98,17 @@ impl<'a> Configure<'a> {
             Some(Value::Object(options)) => options,
             _ => Vec::new(),
         };
+        let minimum = difficulty(&options, MINIMUM_DIFFICULTY_VALUE);
+        let suggested = difficulty(&options, SUGGEST_DIFFICULTY_VALUE);
         let mut configure = Self::default();
         for name in names {
             match &*name {
                 VERSION_ROLLING => {
                     configure.version_rolling = Some(VersionRolling::parse(&options)?);
                 }
-                MINIMUM_DIFFICULTY => {
-                    configure.minimum_difficulty = Some(minimum_difficulty(&options)?);
+                MINIMUM_DIFFICULTY if minimum.is_some() => configure.minimum_difficulty = minimum,
+                SUGGEST_DIFFICULTY if suggested.is_some() => {
+                    configure.suggest_difficulty = suggested;
                 }
                 SUBSCRIBE_EXTRANONCE => configure.subscribe_extranonce = true,
                 _ => configure.unknown.push(name),
@@ -106,6 +121,7 @@ impl<'a> Configure<'a> {
         let known = [
             self.version_rolling.map(|_| VERSION_ROLLING),
             self.minimum_difficulty.map(|_| MINIMUM_DIFFICULTY),
+            self.suggest_difficulty.map(|_| SUGGEST_DIFFICULTY),
             self.subscribe_extranonce.then_some(SUBSCRIBE_EXTRANONCE),
         ];
         let unknown = self.unknown.iter().map(AsRef::as_ref);
@@ -130,11 +146,19 @@ impl<'a> Configure<'a> {
             push_key(out, VERSION_ROLLING_MIN_BITS);
             json::push_display(out, rolling.min_bit_count);
         }
-        if let Some(difficulty) = self.minimum_difficulty {
-            if self.version_rolling.is_some() {
+        let difficulties = [
+            (MINIMUM_DIFFICULTY_VALUE, self.minimum_difficulty),
+            (SUGGEST_DIFFICULTY_VALUE, self.suggest_difficulty),
+        ];
+        let mut is_first = self.version_rolling.is_none();
+        for (key, difficulty) in difficulties {
+            let Some(difficulty) = difficulty else {
+                continue;
+            };
+            if !core::mem::take(&mut is_first) {
                 out.push(b',');
             }
-            push_key(out, MINIMUM_DIFFICULTY_VALUE);
+            push_key(out, key);
             json::push_display(out, difficulty);
         }
     }
@@ -231,14 +255,10 @@ fn extension_names(names: Option<Value<'_>>) -> Vec<Cow<'_, str>> {
         .collect()
 }
 
-fn minimum_difficulty(options: &[(Cow<'_, str>, Value<'_>)]) -> Result<Difficulty, Fault> {
-    option(options, MINIMUM_DIFFICULTY_VALUE)
+fn difficulty(options: &[(Cow<'_, str>, Value<'_>)], name: &str) -> Option<Difficulty> {
+    option(options, name)
         .and_then(Value::as_f64)
         .and_then(Difficulty::new)
-        .ok_or(Fault::Malformed {
-            field: "minimum difficulty",
-            expected: "a number above zero",
-        })
 }
 
 fn parse_mask(value: &Value<'_>) -> Result<u32, Fault> {

@@ -36,10 +36,16 @@ pub enum Fault {
     /// that the server asked, best ignored.
     #[error("no method")]
     NoMethod,
+    /// The parameters are no list, where a share needs one. In ckpool's words, as the next two.
+    #[error("Params not array")]
+    NoList,
+    /// A share has fewer than five parameters.
+    #[error("Invalid array size")]
+    TooFew,
     /// A parameter is missing.
-    #[error("{field} is missing")]
+    #[error("No {field}")]
     Missing {
-        /// The parameter, in words.
+        /// The parameter, by ckpool's name where it has one.
         field: &'static str,
     },
     /// A parameter has the wrong form.
@@ -68,6 +74,8 @@ impl Fault {
             Self::Json { .. } | Self::NotAnObject | Self::Id => true,
             Self::Blank
             | Self::NoMethod
+            | Self::NoList
+            | Self::TooFew
             | Self::Missing { .. }
             | Self::Malformed { .. }
             | Self::TooLong { .. } => false,

@@ -6,27 +6,37 @@ use crate::value::Value;
 use crate::{Difficulty, Extranonce, Fault, MAX_EXTRANONCE_LEN, hex};
 
 /// The parameters of a line that have not been read yet.
-pub(crate) struct Params<'a>(std::vec::IntoIter<Value<'a>>);
+pub(crate) struct Params<'a> {
+    items: std::vec::IntoIter<Value<'a>>,
+    is_list: bool,
+}
 
 impl<'a> Params<'a> {
     /// Takes a list; a bare value counts as a list of one, and anything else as an empty list.
     pub(crate) fn new(params: Option<Value<'a>>) -> Self {
+        let is_list = matches!(params, Some(Value::Array(_)));
         let items = match params {
             Some(Value::Array(items)) => items,
             None | Some(Value::Null | Value::Object(_)) => Vec::new(),
             Some(value) => vec![value],
         };
-        Self(items.into_iter())
+        let items = items.into_iter();
+        Self { items, is_list }
+    }
+
+    /// Whether they came as a list.
+    pub(crate) fn is_list(&self) -> bool {
+        self.is_list
     }
 
     /// How many parameters are left.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.items.len()
     }
 
     /// The next parameter; none if it is missing or `null`.
     pub(crate) fn optional(&mut self) -> Option<Value<'a>> {
-        self.0.next().filter(|value| *value != Value::Null)
+        self.items.next().filter(|value| *value != Value::Null)
     }
 
     /// The next parameter as text cut to `max` bytes; empty if there is none.

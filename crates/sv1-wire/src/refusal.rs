@@ -9,8 +9,9 @@ use crate::value::Value;
 /// The longest error message that is kept, in bytes.
 const MAX_MESSAGE_LEN: usize = 255;
 
-/// The number in a reply's error. Those that a pool sends are constants here, the numbers as in ckpool;
-/// a client may see any other.
+/// The number in a reply's error. Those that a pool sends are constants here: the numbers are the
+/// field's, the texts ckpool's, which sends no numbers and whose texts AxeOS and others explain to
+/// their owners (ESP-Miner issue 765). A client may see any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ErrorCode(i64);
 
@@ -35,11 +36,11 @@ error_codes! {
     /// Whatever has no code of its own.
     OTHER = 20, "Other";
     /// The job is unknown or stale.
-    JOB_NOT_FOUND = 21, "Job not found";
+    JOB_NOT_FOUND = 21, "Invalid JobID";
     /// The share was sent before.
-    DUPLICATE = 22, "Duplicate share";
+    DUPLICATE = 22, "Duplicate";
     /// The share misses its target.
-    LOW_DIFFICULTY = 23, "Low difficulty share";
+    LOW_DIFFICULTY = 23, "Above target";
     /// The worker was not authorised.
     UNAUTHORIZED = 24, "Unauthorized worker";
     /// The client did not subscribe.

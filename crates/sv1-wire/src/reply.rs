@@ -30,6 +30,8 @@ pub enum Answer<'a> {
     Configured(Configured<'a>),
     /// A string: `pong`, or a version.
     Text(Cow<'a, str>),
+    /// A whole number: how many transactions a job has.
+    Number(i64),
     /// The request was refused.
     Refused(Refusal<'a>),
     /// No result and no error, or a result of a shape that nobody here asks for.
@@ -98,9 +100,8 @@ impl<'a> Answer<'a> {
             }
             Some(Value::Object(members)) => Self::Configured(Configured::parse(members)?),
             Some(Value::Text(text)) => Self::Text(crate::params::cut(text, MAX_TEXT_LEN)),
-            None | Some(Value::Null | Value::Array(_) | Value::Integer(_) | Value::Number(_)) => {
-                Self::Nothing
-            }
+            Some(Value::Integer(number)) => Self::Number(number),
+            None | Some(Value::Null | Value::Array(_) | Value::Number(_)) => Self::Nothing,
         })
     }
 
@@ -111,6 +112,7 @@ impl<'a> Answer<'a> {
             Self::Subscribed(subscribed) => subscribed.push_result(out),
             Self::Configured(configured) => configured.push_result(out),
             Self::Text(text) => json::push_str(out, text),
+            Self::Number(number) => json::push_display(out, number),
             Self::Nothing => out.extend_from_slice(b"null"),
             Self::Refused(refusal) => {
                 out.extend_from_slice(b"null");

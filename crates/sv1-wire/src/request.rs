@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use crate::envelope::Envelope;
 use crate::params::{Params, cut};
+use crate::value::Value;
 use crate::{
-    Configure, Difficulty, Fault, Id, LineError, MAX_WORKER_NAME_LEN, Submit, Subscribe, hex, json,
+    Configure, Difficulty, Fault, Id, LineError, MAX_JOB_ID_LEN, MAX_WORKER_NAME_LEN, Submit,
+    Subscribe, hex, json,
 };
 
 /// How much of an unknown method's name is kept, in bytes.
@@ -13,6 +15,9 @@ pub const MAX_METHOD_LEN: usize = 64;
 
 /// How much of a password is kept, in bytes.
 pub const MAX_PASSWORD_LEN: usize = 255;
+
+/// The capability that is a wish.
+const SUGGESTED_TARGET: &str = "suggested_target";
 
 /// One line from a client.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,10 +47,28 @@ pub enum Method<'a> {
     SuggestTarget([u8; 32]),
     /// `mining.extranonce.subscribe`: the client follows `mining.set_extranonce`. Answered by `true`.
     ExtranonceSubscribe,
-    /// `mining.ping`. Answered by the text `pong`.
+    /// `mining.ping` or `client.ping`. Answered by the text `pong`.
     Ping,
     /// `mining.get_version` or `client.get_version`. Answered by the server's name and version.
     GetVersion,
+    /// `mining.get_transactions`: what is in a job. Answered by a number, as ckpool does: the
+    /// transactions themselves are as long as a block.
+    GetTransactions {
+        /// The job's id, cut to [`MAX_JOB_ID_LEN`] bytes; the newest job where it is missing.
+        job_id: Option<Cow<'a, str>>,
+    },
+    /// `mining.capabilities`: what the client can do, BFGMiner's draft. Answered by `true`.
+    Capabilities {
+        /// The target that it would like, most significant byte first.
+        suggested_target: Option<[u8; 32]>,
+    },
+    /// What only servers tell, handed back by a confused proxy: `mining.set_difficulty` and the
+    /// like, parameters dropped. Owed `true` where it has an id, and means nothing: were it taken
+    /// for a wish, an echo would bring back a difficulty that is over.
+    Echo {
+        /// The method's name.
+        name: Cow<'a, str>,
+    },
     /// Anything else, parameters dropped. With an id it is owed a
     /// [`METHOD_NOT_FOUND`](crate::ErrorCode::METHOD_NOT_FOUND), without one it is best ignored.
     Unknown {
@@ -73,7 +96,7 @@ impl<'a> Request<'a> {
     pub fn parse(line: &'a [u8]) -> Result<Self, LineError<'a>> {
         let envelope = Envelope::parse(line)?;
         let id = envelope.id;
-        let Some(crate::value::Value::Text(name)) = envelope.method else {
+        let Some(Value::Text(name)) = envelope.method else {
             let fault = Fault::NoMethod;
             return Err(LineError { id, fault });
         };
@@ -108,23 +131,40 @@ impl<'a> Method<'a> {
             Self::ExtranonceSubscribe => "mining.extranonce.subscribe",
             Self::Ping => "mining.ping",
             Self::GetVersion => "client.get_version",
-            Self::Unknown { name } => name,
+            Self::GetTransactions { .. } => "mining.get_transactions",
+            Self::Capabilities { .. } => "mining.capabilities",
+            Self::Echo { name } | Self::Unknown { name } => name,
         }
     }
 
     fn parse(name: Cow<'a, str>, mut params: Params<'a>) -> Result<Self, Fault> {
         Ok(match &*name {
             "mining.subscribe" => Self::Subscribe(Subscribe::parse(params)),
-            "mining.authorize" => Self::Authorize(Authorize::parse(params)?),
+            "mining.authorize" | "mining.auth" => Self::Authorize(Authorize::parse(params)?),
             "mining.configure" => Self::Configure(Configure::parse(params)?),
             "mining.submit" => Self::Submit(Submit::parse(params)?),
             "mining.suggest_difficulty" => {
                 Self::SuggestDifficulty(params.difficulty("difficulty")?)
             }
-            "mining.suggest_target" => Self::SuggestTarget(parse_target(&mut params)?),
+            "mining.suggest_target" => Self::SuggestTarget(parse_target(params.optional())?),
             "mining.extranonce.subscribe" => Self::ExtranonceSubscribe,
-            "mining.ping" => Self::Ping,
+            "mining.ping" | "client.ping" => Self::Ping,
             "mining.get_version" | "client.get_version" => Self::GetVersion,
+            "mining.get_transactions" => Self::GetTransactions {
+                job_id: optional_text(&mut params, MAX_JOB_ID_LEN),
+            },
+            "mining.capabilities" => Self::Capabilities {
+                suggested_target: suggested_target(params.optional()),
+            },
+            "mining.notify"
+            | "mining.set_difficulty"
+            | "mining.set_target"
+            | "mining.set_extranonce"
+            | "mining.set_version_mask"
+            | "mining.show_message"
+            | "client.show_message"
+            | "mining.reconnect"
+            | "client.reconnect" => Self::Echo { name },
             _ => Self::Unknown {
                 name: cut(name, MAX_METHOD_LEN),
             },
@@ -139,7 +179,25 @@ impl<'a> Method<'a> {
             Self::Submit(submit) => submit.push_params(out),
             Self::SuggestDifficulty(difficulty) => json::push_display(out, difficulty),
             Self::SuggestTarget(target) => json::push_hex(out, target),
-            Self::ExtranonceSubscribe | Self::Ping | Self::GetVersion | Self::Unknown { .. } => {}
+            Self::GetTransactions { job_id: Some(id) } => json::push_str(out, id),
+            Self::Capabilities {
+                suggested_target: Some(target),
+            } => {
+                out.push(b'{');
+                json::push_str(out, SUGGESTED_TARGET);
+                out.push(b':');
+                json::push_hex(out, target);
+                out.push(b'}');
+            }
+            Self::GetTransactions { job_id: None }
+            | Self::Capabilities {
+                suggested_target: None,
+            }
+            | Self::ExtranonceSubscribe
+            | Self::Ping
+            | Self::GetVersion
+            | Self::Echo { .. }
+            | Self::Unknown { .. } => {}
         }
     }
 }
@@ -147,7 +205,7 @@ impl<'a> Method<'a> {
 impl<'a> Authorize<'a> {
     fn parse(mut params: Params<'a>) -> Result<Self, Fault> {
         Ok(Self {
-            worker: params.text("worker name", MAX_WORKER_NAME_LEN)?,
+            worker: params.text("username", MAX_WORKER_NAME_LEN)?,
             password: params.text_cut(MAX_PASSWORD_LEN),
         })
     }
@@ -159,17 +217,35 @@ impl<'a> Authorize<'a> {
     }
 }
 
+/// The next parameter as text cut to `max` bytes; none if it is missing or empty.
+fn optional_text<'a>(params: &mut Params<'a>, max: usize) -> Option<Cow<'a, str>> {
+    let text = params.text_cut(max);
+    (!text.is_empty()).then_some(text)
+}
+
+/// The target among a client's capabilities. What cannot be read is no wish.
+fn suggested_target(capabilities: Option<Value<'_>>) -> Option<[u8; 32]> {
+    let Some(Value::Object(members)) = capabilities else {
+        return None;
+    };
+    let mut members = members.into_iter();
+    let (_, target) = members.find(|(name, _)| name == SUGGESTED_TARGET)?;
+    parse_target(Some(target)).ok()
+}
+
 /// A target is 64 digits; leading zeros may be missing.
-fn parse_target(params: &mut Params<'_>) -> Result<[u8; 32], Fault> {
+fn parse_target(target: Option<Value<'_>>) -> Result<[u8; 32], Fault> {
     let field = "target";
-    let text = params.text(field, 66)?;
+    let malformed = Fault::Malformed {
+        field,
+        expected: "up to 64 hexadecimal digits",
+    };
+    let text = target.ok_or(Fault::Missing { field })?.into_text();
+    let text = text.ok_or(malformed)?;
     let digits = text.strip_prefix("0x").unwrap_or(&text);
     let mut target = [0; 32];
     hex::decode_exact(&format!("{digits:0>64}"), &mut target)
         .filter(|()| !digits.is_empty())
-        .ok_or(Fault::Malformed {
-            field,
-            expected: "up to 64 hexadecimal digits",
-        })?;
+        .ok_or(malformed)?;
     Ok(target)
 }

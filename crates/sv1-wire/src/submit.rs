@@ -12,6 +12,9 @@ pub const MAX_WORKER_NAME_LEN: usize = 255;
 /// The longest job id in bytes. Ours are far shorter; the bound keeps a foreign one small.
 pub const MAX_JOB_ID_LEN: usize = 64;
 
+/// Without the bits of the version, which not every device rolls.
+const LEAST_PARAMS: usize = 5;
+
 /// The parameters of `mining.submit`: five of them, or six with version rolling (BIP310).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submit<'a> {
@@ -33,10 +36,16 @@ pub struct Submit<'a> {
 
 impl<'a> Submit<'a> {
     pub(crate) fn parse(mut params: Params<'a>) -> Result<Self, Fault> {
+        if !params.is_list() {
+            return Err(Fault::NoList);
+        }
+        if params.len() < LEAST_PARAMS {
+            return Err(Fault::TooFew);
+        }
         Ok(Self {
-            worker: params.text("worker name", MAX_WORKER_NAME_LEN)?,
-            job_id: params.text("job id", MAX_JOB_ID_LEN)?,
-            extranonce2: params.extranonce("extranonce2")?,
+            worker: params.text("username", MAX_WORKER_NAME_LEN)?,
+            job_id: params.text("job_id", MAX_JOB_ID_LEN)?,
+            extranonce2: params.extranonce("nonce2")?,
             ntime: params.hex_u32("ntime")?,
             nonce: params.hex_u32("nonce")?,
             version_bits: parse_version_bits(&mut params)?,

@@ -37,17 +37,21 @@ fn extension() -> impl Strategy<Value = String> {
 fn configure() -> impl Strategy<Value = Configure<'static>> {
     (
         prop::option::of((any::<u32>(), any::<u32>())),
-        prop::option::of(difficulty()),
+        [
+            prop::option::of(difficulty()),
+            prop::option::of(difficulty()),
+        ],
         any::<bool>(),
         vec(extension(), 0..5),
     )
         .prop_map(
-            |(rolling, minimum_difficulty, extranonce, unknown)| Configure {
+            |(rolling, [minimum_difficulty, suggest_difficulty], extranonce, unknown)| Configure {
                 version_rolling: rolling.map(|(mask, min_bit_count)| VersionRolling {
                     mask,
                     min_bit_count,
                 }),
                 minimum_difficulty,
+                suggest_difficulty,
                 subscribe_extranonce: extranonce,
                 unknown: unknown.into_iter().map(Into::into).collect(),
             },
@@ -96,6 +100,14 @@ fn method() -> impl Strategy<Value = Method<'static>> {
         Just(Method::ExtranonceSubscribe),
         Just(Method::Ping),
         Just(Method::GetVersion),
+        prop::option::of(text(16)).prop_map(|job_id| Method::GetTransactions {
+            job_id: job_id.map(Into::into)
+        }),
+        any::<Option<[u8; 32]>>()
+            .prop_map(|suggested_target| Method::Capabilities { suggested_target }),
+        Just(Method::Echo {
+            name: "mining.set_difficulty".into()
+        }),
         text(16).prop_map(|name| Method::Unknown { name: name.into() }),
     ]
 }
@@ -130,6 +142,7 @@ fn answer() -> impl Strategy<Value = Answer<'static>> {
         }),
         configured().prop_map(Answer::Configured),
         text(63).prop_map(|text| Answer::Text(text.into())),
+        any::<i64>().prop_map(Answer::Number),
         (code, text(63))
             .prop_map(|(code, text)| Answer::Refused(Refusal::with_message(code, text))),
         Just(Answer::Nothing),

@@ -142,7 +142,7 @@ fn nicehash_names_hosts_and_asks_for_extranonce_changes() {
 
 #[test]
 fn an_antminer_configures_with_every_option() {
-    let line = r#"{"method":"mining.configure","id":1,"params":[["minimum-difficulty","version-rolling","subscribe-extranonce","info"],{"minimum-difficulty.value":2048,"version-rolling.mask":"1fffe000","version-rolling.min-bit-count":2,"info.hw-version":"S19"}]}"#;
+    let line = r#"{"method":"mining.configure","id":1,"params":[["minimum-difficulty","version-rolling","suggest-difficulty","subscribe-extranonce","info"],{"minimum-difficulty.value":2048,"suggest-difficulty.value":"4096.5","version-rolling.mask":"1fffe000","version-rolling.min-bit-count":2,"info.hw-version":"S19"}]}"#;
     let Method::Configure(configure) = method(line) else {
         panic!("not a configure");
     };
@@ -154,18 +154,126 @@ fn an_antminer_configures_with_every_option() {
                 min_bit_count: 2
             }),
             minimum_difficulty: Difficulty::new(2048.0),
+            suggest_difficulty: Difficulty::new(4096.5),
             subscribe_extranonce: true,
             unknown: vec!["info".into()],
         }
     );
-    assert_eq!(
-        replied(
-            Id::number(1),
-            Answer::Configured(configure.answer(0x3fff_e000))
-        ),
-        "{\"id\":1,\"result\":{\"version-rolling\":true,\"version-rolling.mask\":\"1fffe000\",\
-         \"minimum-difficulty\":false,\"subscribe-extranonce\":true,\"info\":false},\"error\":null}\n"
-    );
+    for keeps_minimum in [false, true] {
+        let answer = configure.answer(0x3fff_e000, keeps_minimum);
+        let expected = format!(
+            "{{\"id\":1,\"result\":{{\"version-rolling\":true,\"version-rolling.mask\":\"1fffe000\",\
+             \"minimum-difficulty\":{keeps_minimum},\"suggest-difficulty\":true,\
+             \"subscribe-extranonce\":true,\"info\":false}},\"error\":null}}\n"
+        );
+        assert_eq!(replied(Id::number(1), Answer::Configured(answer)), expected);
+    }
+}
+
+/// BIP310: each extension is answered by itself. One whose value cannot be read is not granted, and
+/// the others are.
+#[test]
+fn an_extension_without_its_value_is_not_granted() {
+    for options in [
+        r#"{}"#,
+        r#"{"minimum-difficulty.value":"much","suggest-difficulty.value":0}"#,
+        r#"{"minimum-difficulty.value":null,"suggest-difficulty.value":-1}"#,
+    ] {
+        let line = format!(
+            r#"{{"id":1,"method":"mining.configure","params":[["minimum-difficulty","suggest-difficulty","version-rolling"],{options}]}}"#
+        );
+        let Method::Configure(configure) = method(&line) else {
+            panic!("not a configure");
+        };
+        let answer = configure.answer(0x1fff_e000, true);
+        let refused = |name: &'static str| (name.into(), false);
+        let expected = ["minimum-difficulty", "suggest-difficulty"].map(refused);
+        assert_eq!(answer.others, expected, "{options}");
+        let mask = 0x1fff_e000;
+        let granted = Some(VersionRollingAnswer::Granted { mask });
+        assert_eq!(answer.version_rolling, granted);
+    }
+}
+
+/// Every name under which a device says the same.
+#[test]
+fn methods_have_other_names() {
+    for name in ["mining.authorize", "mining.auth"] {
+        let line = format!(r#"{{"id":1,"method":"{name}","params":["w","x"]}}"#);
+        assert!(matches!(method(&line), Method::Authorize(_)), "{name}");
+    }
+    for (name, expected) in [
+        ("mining.ping", Method::Ping),
+        ("client.ping", Method::Ping),
+        ("mining.get_version", Method::GetVersion),
+        ("client.get_version", Method::GetVersion),
+    ] {
+        let line = format!(r#"{{"id":1,"method":"{name}"}}"#);
+        assert_eq!(method(&line), expected);
+    }
+    for name in [
+        "mining.notify",
+        "mining.set_difficulty",
+        "mining.set_target",
+        "mining.set_extranonce",
+        "mining.set_version_mask",
+        "mining.show_message",
+        "client.show_message",
+        "mining.reconnect",
+        "client.reconnect",
+    ] {
+        let line = format!(r#"{{"id":1,"method":"{name}","params":[1]}}"#);
+        assert_eq!(method(&line), Method::Echo { name: name.into() });
+    }
+}
+
+#[test]
+fn the_transactions_of_a_job_are_asked_for() {
+    let asked = |params: &str| {
+        let line = format!(r#"{{"id":1,"method":"mining.get_transactions","params":{params}}}"#);
+        match Request::parse(line.as_bytes())
+            .expect("it can be read")
+            .method
+        {
+            Method::GetTransactions { job_id } => job_id.map(|id| id.into_owned()),
+            other => panic!("{other:?}"),
+        }
+    };
+    for params in ["[]", "null", "[\"\"]", "[null]", "{}"] {
+        assert_eq!(asked(params), None, "{params}");
+    }
+    for params in ["[\"5f\"]", "\"5f\"", "[\"5f\",1]"] {
+        assert_eq!(asked(params).as_deref(), Some("5f"), "{params}");
+    }
+}
+
+/// BFGMiner's draft: a target among its capabilities is a wish. What cannot be read is none.
+#[test]
+fn capabilities_may_have_a_target() {
+    let target = |params: &str| {
+        let line = format!(r#"{{"id":null,"method":"mining.capabilities","params":{params}}}"#);
+        match Request::parse(line.as_bytes())
+            .expect("it can be read")
+            .method
+        {
+            Method::Capabilities { suggested_target } => suggested_target,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut expected = [0; 32];
+    expected[4..6].copy_from_slice(&[0xff, 0xff]);
+    let digits = "00000000ffff0000000000000000000000000000000000000000000000000000";
+    let with = format!(r#"[{{"notify":[],"set_difficulty":{{}},"suggested_target":"{digits}"}}]"#);
+    assert_eq!(target(&with), Some(expected));
+    for params in [
+        "[]",
+        "null",
+        r#"[{"notify":[]}]"#,
+        r#"[{"suggested_target":"x"}]"#,
+        r#"[{"suggested_target":[]}]"#,
+    ] {
+        assert_eq!(target(params), None, "{params}");
+    }
 }
 
 #[test]
@@ -174,7 +282,7 @@ fn a_mask_without_common_bits_is_refused() {
     let Method::Configure(configure) = method(line) else {
         panic!("not a configure");
     };
-    let configured = configure.answer(0x1fff_e000);
+    let configured = configure.answer(0x1fff_e000, true);
     assert_eq!(
         configured.version_rolling,
         Some(VersionRollingAnswer::Refused)
@@ -277,13 +385,19 @@ fn an_unknown_method_survives_with_its_id() {
 #[test]
 fn a_wrong_submit_names_the_field() {
     let cases = [
-        (r#"[]"#, "worker name is missing"),
-        (r#"["w"]"#, "job id is missing"),
+        (r#"{}"#, "Params not array"),
+        (r#"null"#, "Params not array"),
+        (r#"[]"#, "Invalid array size"),
+        (r#"["w","1","00","0"]"#, "Invalid array size"),
+        (r#"[null,"1","00","0","0"]"#, "No username"),
+        (r#"["w",null,"00","0","0"]"#, "No job_id"),
+        (r#"["w","1",null,"0","0"]"#, "No nonce2"),
+        (r#"["w","1","00",null,"0"]"#, "No ntime"),
+        (r#"["w","1","00","0",null]"#, "No nonce"),
         (
-            r#"["w","1","000"]"#,
-            "extranonce2 must be pairs of hexadecimal digits",
+            r#"["w","1","000","0","0"]"#,
+            "nonce2 must be pairs of hexadecimal digits",
         ),
-        (r#"["w","1","00"]"#, "ntime is missing"),
         (
             r#"["w","1","00","zz","0"]"#,
             "ntime must be up to 8 hexadecimal digits",
@@ -326,9 +440,9 @@ fn fields_are_bounded() {
     };
     assert_eq!(submit(255, 64, 32), Ok(()));
     let too_long = |field, max| Err(Fault::TooLong { field, max });
-    assert_eq!(submit(256, 64, 32), too_long("worker name", 255));
-    assert_eq!(submit(255, 65, 32), too_long("job id", 64));
-    assert_eq!(submit(255, 64, 33), too_long("extranonce2", 32));
+    assert_eq!(submit(256, 64, 32), too_long("username", 255));
+    assert_eq!(submit(255, 65, 32), too_long("job_id", 64));
+    assert_eq!(submit(255, 64, 33), too_long("nonce2", 32));
 
     let agent = "é".repeat(100);
     let line = format!(r#"{{"id":1,"method":"mining.subscribe","params":["{agent}"]}}"#);
@@ -425,19 +539,21 @@ fn errors_come_in_four_shapes() {
     assert_eq!(answer(r#"{"id":4,"result":true}"#), Answer::Bool(true));
 }
 
+/// The numbers are the field's; the texts are ckpool's (libckpool.h), which AxeOS explains to its
+/// owners.
 #[test]
-fn codes_are_those_of_ckpool() {
+fn refusals_are_in_ckpool_s_words() {
     let codes = [
-        (ErrorCode::OTHER, 20),
-        (ErrorCode::JOB_NOT_FOUND, 21),
-        (ErrorCode::DUPLICATE, 22),
-        (ErrorCode::LOW_DIFFICULTY, 23),
-        (ErrorCode::UNAUTHORIZED, 24),
-        (ErrorCode::NOT_SUBSCRIBED, 25),
+        (ErrorCode::OTHER, 20, "Other"),
+        (ErrorCode::JOB_NOT_FOUND, 21, "Invalid JobID"),
+        (ErrorCode::DUPLICATE, 22, "Duplicate"),
+        (ErrorCode::LOW_DIFFICULTY, 23, "Above target"),
+        (ErrorCode::UNAUTHORIZED, 24, "Unauthorized worker"),
+        (ErrorCode::NOT_SUBSCRIBED, 25, "Not subscribed"),
     ];
-    for (code, number) in codes {
+    for (code, number, text) in codes {
         let reply = replied(Id::number(1), Answer::Refused(Refusal::new(code)));
-        let expected = format!("\"error\":[{number},\"{}\",null]", code.default_message());
+        let expected = format!("\"error\":[{number},\"{text}\",null]");
         assert!(reply.contains(&expected), "{reply}");
     }
 }

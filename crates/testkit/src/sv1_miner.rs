@@ -106,7 +106,7 @@ impl Sv1Miner {
                 return Some((refusal.code.as_i64(), refusal.message.into_owned()));
             }
             Answer::Bool(granted) => assert!(granted, "a refusal gives its reason"),
-            Answer::Text(_) | Answer::Nothing => {}
+            Answer::Text(_) | Answer::Number(_) | Answer::Nothing => {}
         }
         None
     }

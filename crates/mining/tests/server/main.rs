@@ -15,6 +15,7 @@ mod setup;
 mod shares;
 mod staging;
 mod sv1;
+mod sv1_methods;
 mod templates;
 mod timers;
 mod uniqueness;

@@ -478,9 +478,11 @@ fn refusal(answer: &Answer<'_>) -> Option<String> {
         Answer::Bool(true) => None,
         Answer::Refused(refusal) => Some(shown(&refusal.to_string())),
         Answer::Bool(false) => Some("refused without a reason".to_owned()),
-        Answer::Subscribed(_) | Answer::Configured(_) | Answer::Text(_) | Answer::Nothing => {
-            Some("an answer without meaning".to_owned())
-        }
+        Answer::Subscribed(_)
+        | Answer::Configured(_)
+        | Answer::Text(_)
+        | Answer::Number(_)
+        | Answer::Nothing => Some("an answer without meaning".to_owned()),
     }
 }
 

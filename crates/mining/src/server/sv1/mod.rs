@@ -1,8 +1,7 @@
 //! A connection of a Stratum V1 miner.
 //!
 //! Inside it is one extended channel, so that a share takes the same road as one of SV2. The plain
-//! protocol only: the quirks of single devices, resumed sessions and difficulty wishes in
-//! passwords have no code here yet.
+//! protocol only: resumed sessions and difficulty wishes in passwords have no code here yet.
 
 mod replies;
 mod submit;
@@ -21,7 +20,7 @@ use headframe_sv1_wire::{
     Answer, Authorize, Configure, ErrorCode, Extranonce, Fault, Id, LineError, Method, Refusal,
     Reply, Request, Subscribe, Subscribed, VersionRollingAnswer,
 };
-use headframe_work::{Difficulty, Hashrate, Miner, Rung};
+use headframe_work::{Difficulty, Hashrate, Miner, Rung, Target};
 
 use self::replies::Replies;
 use super::desk::Desk;
@@ -53,6 +52,8 @@ pub struct Sv1Session {
     workers: Vec<Worker>,
     seat: Option<Seat>,
     suggested: Option<Rung>,
+    /// The easiest rung that the client would have, as it was granted (BIP310).
+    minimum: Rung,
     work: WorkFlow,
     patience: Option<Instant>,
     unreadable: u32,
@@ -105,6 +106,7 @@ impl Sv1Session {
             workers: Vec::new(),
             seat: None,
             suggested: None,
+            minimum: Rung::EASIEST,
             work: WorkFlow::NotReady,
             patience: Some(now + AUTHORIZED_WITHIN),
             unreadable: 0,
@@ -245,23 +247,26 @@ impl Sv1Session {
                 return self.handle_subscribe(now, id, &subscribe);
             }
             Method::Authorize(authorize) => return self.handle_authorize(now, id, &authorize),
-            Method::Configure(configure) => self.configure(id, &configure),
+            Method::Configure(configure) => return self.handle_configure(now, id, &configure),
             Method::Submit(submit) => return self.handle_submit(now, id, &submit),
             Method::SuggestDifficulty(difficulty) => {
-                return self.handle_suggestion(now, id, Difficulty::from_f64(difficulty.as_f64()));
+                return self.handle_suggestion(now, id, of_wire(difficulty));
             }
             Method::SuggestTarget(target) => {
-                let target = headframe_work::Target::from_be_bytes(target);
-                let difficulty = Difficulty::of_target(target);
-                return self.handle_suggestion(now, id, Some(difficulty));
+                return self.handle_suggestion(now, id, Some(of_target(target)));
             }
+            Method::Capabilities { suggested_target } => {
+                return self.handle_suggestion(now, id, suggested_target.map(of_target));
+            }
+            Method::GetTransactions { job_id } => self.count_transactions(id, job_id.as_deref()),
             Method::ExtranonceSubscribe => Reply::yes(id),
             Method::Ping => answer(id, Answer::Text("pong".into())),
             Method::GetVersion => {
                 let version = concat!("headframe/", env!("CARGO_PKG_VERSION"));
                 answer(id, Answer::Text(version.into()))
             }
-            Method::Unknown { .. } if id.is_null() => return,
+            Method::Echo { .. } | Method::Unknown { .. } if id.is_null() => return,
+            Method::Echo { .. } => Reply::yes(id),
             Method::Unknown { .. } => Reply::unknown_method(id),
         };
         self.replies.push(&reply);
@@ -332,15 +337,54 @@ impl Sv1Session {
         });
     }
 
-    fn configure<'a>(&mut self, id: Id<'a>, configure: &Configure<'a>) -> Reply<'a> {
-        let configured = configure.answer(SV1_VERSION_MASK);
+    fn handle_configure(&mut self, now: Instant, id: Id<'_>, configure: &Configure<'_>) {
+        let wanted = configure.minimum_difficulty.and_then(of_wire);
+        let minimum = wanted.and_then(|wanted| self.minimum(wanted));
+        let configured = configure.answer(SV1_VERSION_MASK, minimum.is_some());
         if let Some(VersionRollingAnswer::Granted { mask }) = configured.version_rolling {
             self.version_mask = mask;
             if let Some(seat) = &mut self.seat {
                 seat.channel.set_version_mask(mask);
             }
         }
-        answer(id, Answer::Configured(configured))
+        self.replies
+            .push(&answer(id, Answer::Configured(configured)));
+        self.minimum = minimum.unwrap_or(self.minimum);
+        self.keep_least(now);
+        if let Some(difficulty) = configure.suggest_difficulty.and_then(of_wire) {
+            self.suggest(now, difficulty);
+        }
+    }
+
+    /// The rung for a minimum difficulty that a client asks for, if neither the operator's hardest
+    /// rung nor the network's difficulty is below it.
+    fn minimum(&self, wanted: Difficulty) -> Option<Rung> {
+        let network = self.desk.work.prepared.target();
+        let hardest = self.desk.rules.difficulty.max.no_harder_than(network);
+        let rung = Rung::at_least(wanted);
+        (rung <= hardest && rung.difficulty() >= wanted).then_some(rung)
+    }
+
+    /// Makes shares no easier than the client would have them.
+    fn keep_least(&mut self, now: Instant) {
+        let least = self.minimum;
+        if let Some(seat) = &mut self.seat {
+            seat.control.handle_least(now, least);
+        }
+    }
+
+    /// How many transactions a job has, its coinbase aside: the named one, or the newest.
+    fn count_transactions<'a>(&self, id: Id<'a>, job_id: Option<&str>) -> Reply<'a> {
+        let channel = self.seat.as_ref().map(|seat| &seat.channel);
+        let job = channel.and_then(|channel| match job_id {
+            Some(job_id) => channel.job(submit::job_id(job_id)?),
+            None => channel.newest_job(),
+        });
+        let Some(job) = job else {
+            return Reply::refused(id, Refusal::new(ErrorCode::JOB_NOT_FOUND));
+        };
+        let count = job.job().prepared().template().transactions.len();
+        answer(id, Answer::Number(count as i64))
     }
 
     fn handle_authorize(&mut self, now: Instant, id: Id<'_>, authorize: &Authorize<'_>) {
@@ -361,8 +405,11 @@ impl Sv1Session {
         let miner = self.desk.rules.payouts.miner(name).map_err(|error| {
             let reason = error.to_string();
             let user = Device::new(name).as_str().to_owned();
-            self.desk.tell(SessionEvent::NameRefused { user, reason });
-            error.to_string()
+            self.desk.tell(SessionEvent::NameRefused {
+                user,
+                reason: reason.clone(),
+            });
+            reason
         })?;
         self.check_worker(&miner)?;
         let prefix = self.prefix().ok_or(POOL_IS_FULL)?;
@@ -406,6 +453,7 @@ impl Sv1Session {
         channel.set_version_mask(self.version_mask);
         let settings = self.desk.rules.difficulty;
         let mut control = DifficultyControl::new(settings, Hashrate::ZERO, Rung::EASIEST, now);
+        control.handle_least(now, self.minimum);
         if let Some(rung) = self.suggested {
             control.handle_suggestion(now, rung);
         }
@@ -426,12 +474,16 @@ impl Sv1Session {
         })));
     }
 
-    /// The same suggestion again is a keep-alive, and changes nothing.
     fn handle_suggestion(&mut self, now: Instant, id: Id<'_>, difficulty: Option<Difficulty>) {
         self.replies.push(&Reply::yes(id));
-        let Some(rung) = difficulty.map(Rung::at_most) else {
-            return;
-        };
+        if let Some(difficulty) = difficulty {
+            self.suggest(now, difficulty);
+        }
+    }
+
+    /// The same suggestion again is a keep-alive, and changes nothing.
+    fn suggest(&mut self, now: Instant, difficulty: Difficulty) {
+        let rung = Rung::at_most(difficulty);
         if self.suggested.replace(rung) == Some(rung) {
             return;
         }
@@ -452,4 +504,12 @@ impl Sv1Session {
 
 fn answer<'a>(id: Id<'a>, answer: Answer<'a>) -> Reply<'a> {
     Reply { id, answer }
+}
+
+fn of_wire(difficulty: headframe_sv1_wire::Difficulty) -> Option<Difficulty> {
+    Difficulty::from_f64(difficulty.as_f64())
+}
+
+fn of_target(target: [u8; 32]) -> Difficulty {
+    Difficulty::of_target(Target::from_be_bytes(target))
 }

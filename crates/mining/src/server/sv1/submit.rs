@@ -30,10 +30,7 @@ impl Sv1Session {
         let Some(seat) = &mut self.seat else {
             return Err(Refusal::new(ErrorCode::UNAUTHORIZED));
         };
-        let job_id = u32::from_str_radix(&submit.job_id, 16)
-            .ok()
-            .and_then(JobId::new);
-        let job_id = job_id.ok_or(Refusal::new(ErrorCode::JOB_NOT_FOUND))?;
+        let job_id = job_id(&submit.job_id).ok_or(Refusal::new(ErrorCode::JOB_NOT_FOUND))?;
         let share = Share {
             job_id,
             version: version(&seat.channel, job_id, submit.version_bits),
@@ -49,7 +46,10 @@ impl Sv1Session {
             {
                 self.desk.hand_in(seat.id, *block);
             }
-            return Err(Refusal::new(ErrorCode::UNAUTHORIZED));
+            return Err(Refusal::with_message(
+                ErrorCode::UNAUTHORIZED,
+                "Worker mismatch",
+            ));
         };
         let verdict = seat.judge(now, &share);
         if self.desk.budget.is_used_up() {
@@ -63,6 +63,11 @@ impl Sv1Session {
     }
 }
 
+/// The job that a client names.
+pub(super) fn job_id(text: &str) -> Option<JobId> {
+    u32::from_str_radix(text, 16).ok().and_then(JobId::new)
+}
+
 /// The header version of a share: rolled bits replace those of the job within the mask (BIP310).
 /// Bits outside it are kept as they are sent, for the channel to judge.
 fn version(channel: &Channel, job_id: JobId, rolled: Option<u32>) -> u32 {
@@ -74,7 +79,8 @@ fn version(channel: &Channel, job_id: JobId, rolled: Option<u32>) -> u32 {
     }
 }
 
-/// What a rejection is called on the wire: ckpool's codes, which miners know by name.
+/// What a rejection is called on the wire: in ckpool's words, which miners explain to their owners,
+/// under the field's codes.
 fn refusal(reason: RejectReason) -> Refusal<'static> {
     match reason {
         RejectReason::UnknownJob => Refusal::new(ErrorCode::JOB_NOT_FOUND),
@@ -87,7 +93,8 @@ fn refusal(reason: RejectReason) -> Refusal<'static> {
         RejectReason::BadVersionBits => {
             Refusal::with_message(ErrorCode::OTHER, "Invalid version mask")
         }
-        RejectReason::TimeTooOld => Refusal::with_message(ErrorCode::OTHER, "Ntime too old"),
-        RejectReason::TimeTooNew => Refusal::with_message(ErrorCode::OTHER, "Ntime too new"),
+        RejectReason::TimeTooOld | RejectReason::TimeTooNew => {
+            Refusal::with_message(ErrorCode::OTHER, "Ntime out of range")
+        }
     }
 }

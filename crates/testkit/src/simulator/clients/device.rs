@@ -14,7 +14,7 @@ use crate::simulator::witness::{Violation, ensure};
 
 /// What an honest device's share may be refused with: its tip or its job was replaced while it was on
 /// its way.
-const LATE: [&str; 4] = ["stale-share", "invalid-job-id", "Stale", "Job not found"];
+const LATE: [&str; 4] = ["stale-share", "invalid-job-id", "Stale", "Invalid JobID"];
 
 /// A device.
 #[derive(Debug)]

@@ -104,7 +104,7 @@ impl Sv1Observer {
                 }
                 foreseen => Said::Share(id, foreseen),
             },
-            Method::Unknown { .. } if request.id.is_null() => Said::Nothing,
+            Method::Echo { .. } | Method::Unknown { .. } if request.id.is_null() => Said::Nothing,
             _ => Said::Request(id),
         }
     }

@@ -1,0 +1,441 @@
+//! Stratum V1's methods: what each is answered, and what comes of it.
+
+use std::time::Duration;
+
+use headframe_channels::DifficultySettings;
+use headframe_mining::server::SessionEvent;
+use headframe_testkit::{Pool, PoolSettings, address};
+use headframe_work::Rung;
+use serde_json::{Value, json};
+
+use crate::{MILLISECOND, pool};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A client that keeps what it hears, and has work.
+fn client(pool: &mut Pool, user_agent: &str) -> usize {
+    let link = silent(pool);
+    let subscribe = json!({"id": "sub", "method": "mining.subscribe", "params": [user_agent]});
+    send(pool, link, &subscribe.to_string());
+    let user = address(1).to_string();
+    pool.sv1[link].miner.authorize("auth", &user);
+    pool.advance(50 * MILLISECOND);
+    link
+}
+
+/// A client that keeps what it hears, and has said nothing.
+fn silent(pool: &mut Pool) -> usize {
+    let link = pool.connect_sv1();
+    pool.sv1[link].miner.heard = Some(Vec::new());
+    link
+}
+
+fn send(pool: &mut Pool, link: usize, line: &str) {
+    pool.sv1[link].miner.send(line);
+    pool.pump();
+}
+
+/// What the client is told by and by of `line`.
+fn told(pool: &mut Pool, link: usize, line: &str) -> Vec<Value> {
+    pool.sv1[link].miner.heard = Some(Vec::new());
+    send(pool, link, line);
+    let heard = pool.sv1[link].miner.heard.take().unwrap_or_default();
+    heard
+        .iter()
+        .map(|line| serde_json::from_slice(line).expect("JSON"))
+        .collect()
+}
+
+/// Every method that a miner sends has an answer, with all three members, under the id that it came
+/// with. None ends the connection.
+#[test]
+fn every_method_is_answered() {
+    let mut pool = pool();
+    let link = client(&mut pool, "x");
+    let version = concat!("headframe/", env!("CARGO_PKG_VERSION"));
+    let unknown = json!([-32601, "Method not found", null]);
+    let (yes, null) = (json!(true), Value::Null);
+    let user = address(1).to_string();
+    let cases = [
+        ("mining.auth", json!([user]), &yes, &null),
+        ("mining.ping", json!([]), &json!("pong"), &null),
+        ("client.ping", json!([]), &json!("pong"), &null),
+        ("mining.get_version", json!([]), &json!(version), &null),
+        ("client.get_version", json!([]), &json!(version), &null),
+        ("mining.extranonce.subscribe", json!([]), &yes, &null),
+        ("mining.capabilities", json!([{"notify": []}]), &yes, &null),
+        ("mining.get_transactions", json!([]), &json!(3), &null),
+        ("mining.set_difficulty", json!([1]), &yes, &null),
+        ("mining.set_target", json!(["00"]), &yes, &null),
+        ("client.show_message", json!(["hello"]), &yes, &null),
+        ("mining.show_message", json!(["hello"]), &yes, &null),
+        ("client.reconnect", json!(["a.example", 1, 2]), &yes, &null),
+        ("mining.reconnect", json!([]), &yes, &null),
+        ("mining.multi_version", json!([1]), &null, &unknown),
+    ];
+    for (method, params, result, error) in cases {
+        let line = json!({"id": "7 a", "method": method, "params": params});
+        let told = told(&mut pool, link, &line.to_string());
+        let expected = json!({"id": "7 a", "result": result, "error": error});
+        assert_eq!(told, [expected], "{method}");
+    }
+    assert_eq!(pool.sv1[link].fault, None);
+}
+
+/// JSON-RPC: what has no id is no question. What nobody knows, and what a confused proxy hands back,
+/// is passed over then; BFGMiner's suggestions are answered all the same.
+#[test]
+fn without_an_id_the_unknown_is_passed_over() {
+    let mut pool = pool();
+    let link = client(&mut pool, "x");
+    for method in [
+        "mining.unheard_of",
+        "mining.set_difficulty",
+        "mining.set_target",
+        "client.reconnect",
+        "client.show_message",
+    ] {
+        for id in [r#""id":null,"#, ""] {
+            let line = format!(r#"{{{id}"method":"{method}","params":[1]}}"#);
+            assert!(told(&mut pool, link, &line).is_empty(), "{line}");
+        }
+    }
+    let line = r#"{"method":"mining.suggest_difficulty","params":[1024]}"#;
+    let expected = json!({"id": null, "result": true, "error": null});
+    assert_eq!(told(&mut pool, link, line)[0], expected);
+}
+
+/// An echo of a difficulty that is over does not bring it back.
+#[test]
+fn an_echo_is_no_wish() {
+    let mut pool = pool();
+    let link = client(&mut pool, "x");
+    let before = pool.sv1[link].miner.difficulty;
+    send(
+        &mut pool,
+        link,
+        r#"{"id":5,"method":"mining.set_difficulty","params":[0.000001]}"#,
+    );
+    pool.advance(2 * SECOND);
+    assert_eq!(pool.sv1[link].miner.difficulty, before);
+    assert_eq!(pool.sv1[link].miner.jobs.len(), 1);
+}
+
+/// As ckpool answers: a number, for the job that is named or the newest.
+#[test]
+fn transactions_are_counted() {
+    let mut pool = pool();
+    let early = silent(&mut pool);
+    let ask = |id: Option<&str>| {
+        json!({"id": 1, "method": "mining.get_transactions", "params": id.as_slice()}).to_string()
+    };
+    let unknown = json!([21, "Invalid JobID", null]);
+    let before = told(&mut pool, early, &ask(None));
+    assert_eq!(before[0]["error"], unknown, "there is no job yet");
+    let link = client(&mut pool, "x");
+    let job = format!("{:x}", pool.sv1[link].miner.job().id);
+    for id in [None, Some(&*job)] {
+        let count = told(&mut pool, link, &ask(id))[0]["result"].clone();
+        assert_eq!(count, json!(3), "{id:?}");
+    }
+    for id in ["fffffff0", "x", ""] {
+        let asked = told(&mut pool, link, &ask(Some(id)));
+        let expected = if id.is_empty() {
+            &Value::Null
+        } else {
+            &unknown
+        };
+        assert_eq!(&asked[0]["error"], expected, "{id:?}");
+    }
+}
+
+fn rung(exponent: i32) -> Rung {
+    Rung::from_exponent(exponent)
+}
+
+/// A pool whose network is harder than any difficulty here.
+fn hard_pool(start: i32, max: i32) -> Pool {
+    Pool::new(&PoolSettings {
+        bits: 0x1700_ffff,
+        difficulty: DifficultySettings {
+            shares_per_minute: 12.0,
+            start: rung(start),
+            min: Rung::EASIEST,
+            max: rung(max),
+        },
+        ..PoolSettings::default()
+    })
+}
+
+fn configure(extension: &str, value: Value) -> String {
+    let options = json!({ format!("{extension}.value"): value });
+    let params = json!([[extension], options]);
+    json!({"id": "cfg", "method": "mining.configure", "params": params}).to_string()
+}
+
+/// BIP310: a minimum difficulty that is granted is kept, from the first job on, whatever else is
+/// suggested and however long the miner is silent. It is rounded up: it is a minimum.
+#[test]
+fn a_minimum_difficulty_is_kept() {
+    for is_early in [true, false] {
+        let mut pool = hard_pool(2, 40);
+        let link = if is_early {
+            silent(&mut pool)
+        } else {
+            client(&mut pool, "x")
+        };
+        let reply = told(
+            &mut pool,
+            link,
+            &configure("minimum-difficulty", json!(500)),
+        );
+        assert_eq!(reply[0]["result"], json!({"minimum-difficulty": true}));
+        if is_early {
+            pool.sv1[link].miner.log_in(&address(1).to_string());
+        }
+        send(
+            &mut pool,
+            link,
+            r#"{"id":5,"method":"mining.suggest_difficulty","params":[1]}"#,
+        );
+        for _ in 0..60 {
+            pool.advance(60 * SECOND);
+            assert_eq!(pool.sv1[link].miner.difficulty, Some(512.0), "{is_early}");
+        }
+    }
+}
+
+/// A minimum that the pool could not keep is not granted: above the operator's hardest difficulty, or
+/// above the network's, where it would keep a block back.
+#[test]
+fn a_minimum_difficulty_has_limits() {
+    let mut pool = hard_pool(2, 9);
+    let link = client(&mut pool, "x");
+    for (wanted, is_granted) in [
+        (json!(512), true),
+        (json!("511.5"), true),
+        (json!(513), false),
+        (json!(1e300), false),
+        (json!(0), false),
+        (json!(-1), false),
+        (json!("much"), false),
+        (Value::Null, false),
+    ] {
+        let line = configure("minimum-difficulty", wanted.clone());
+        let result = told(&mut pool, link, &line)[0]["result"].clone();
+        assert_eq!(
+            result,
+            json!({"minimum-difficulty": is_granted}),
+            "{wanted}"
+        );
+    }
+    let mut easy = crate::pool();
+    let link = client(&mut easy, "x");
+    let result = told(
+        &mut easy,
+        link,
+        &configure("minimum-difficulty", json!(512)),
+    )[0]
+    .clone();
+    assert_eq!(result["result"], json!({"minimum-difficulty": false}));
+}
+
+/// All four ways to ask for a difficulty are one: the reply comes first, and the first work has it.
+#[test]
+fn a_difficulty_may_be_suggested_in_four_ways() {
+    let target = format!(
+        "{:0>64}",
+        "ffff000000000000000000000000000000000000000000000000"
+    );
+    for line in [
+        json!({"id": 5, "method": "mining.suggest_difficulty", "params": [16]}).to_string(),
+        json!({"id": 5, "method": "mining.suggest_target", "params": [target]}).to_string(),
+        json!({"id": 5, "method": "mining.capabilities", "params": [{"suggested_target": target}]})
+            .to_string(),
+        configure("suggest-difficulty", json!(16)),
+    ] {
+        let mut pool = hard_pool(2, 40);
+        let link = silent(&mut pool);
+        pool.sv1[link].miner.log_in(&address(1).to_string());
+        send(&mut pool, link, &line);
+        let miner = &pool.sv1[link].miner;
+        let expected = if line.contains("target") {
+            65536.0
+        } else {
+            16.0
+        };
+        assert_eq!(miner.difficulty, Some(expected), "{line}");
+        assert!(miner.transcript[2].starts_with("reply"), "{line}");
+        assert_eq!(miner.jobs.len(), 1);
+    }
+}
+
+/// Down to a hundred-thousandth, as a number or a string, and never another one before it.
+#[test]
+fn a_fraction_may_be_suggested() {
+    for (suggested, exponent) in [
+        (json!(0.00001), -17),
+        (json!("0.00001"), -17),
+        (json!(" 1e-5 "), -17),
+        (json!(0.00015), -13),
+        (json!("0.5"), -1),
+    ] {
+        let mut pool = hard_pool(10, 40);
+        let link = silent(&mut pool);
+        pool.sv1[link].miner.log_in(&address(1).to_string());
+        let line = json!({"id": 5, "method": "mining.suggest_difficulty", "params": [suggested]});
+        send(&mut pool, link, &line.to_string());
+        let heard = pool.sv1[link].miner.heard.take().unwrap_or_default();
+        let told: Vec<Value> = heard
+            .iter()
+            .map(|line| serde_json::from_slice(line).expect("JSON"))
+            .filter(|line: &Value| line["method"] == "mining.set_difficulty")
+            .collect();
+        let expected = json!([2f64.powi(exponent)]);
+        assert_eq!(told.len(), 1, "{suggested}");
+        assert_eq!(told[0]["params"], expected, "{suggested}");
+    }
+}
+
+/// A suggestion is honoured within the operator's limits, and what cannot be one harms nothing.
+#[test]
+fn a_suggestion_has_limits() {
+    for (suggested, exponent) in [(json!(1), 2), (json!(1e9), 12), (json!(100), 6)] {
+        let mut pool = Pool::new(&PoolSettings {
+            bits: 0x1700_ffff,
+            difficulty: DifficultySettings {
+                shares_per_minute: 12.0,
+                start: rung(4),
+                min: rung(2),
+                max: rung(12),
+            },
+            ..PoolSettings::default()
+        });
+        let link = silent(&mut pool);
+        pool.sv1[link].miner.log_in(&address(1).to_string());
+        let line = json!({"id": 5, "method": "mining.suggest_difficulty", "params": [suggested]});
+        send(&mut pool, link, &line.to_string());
+        assert_eq!(
+            pool.sv1[link].miner.difficulty,
+            Some(2f64.powi(exponent)),
+            "{suggested}"
+        );
+        for wrong in [json!(0), json!(-1), json!("nan"), json!([]), Value::Null] {
+            let line = json!({"id": 6, "method": "mining.suggest_difficulty", "params": [wrong]});
+            let told = told(&mut pool, link, &line.to_string());
+            assert_eq!(told[0]["error"][0], json!(20), "{wrong}");
+        }
+        assert_eq!(pool.sv1[link].fault, None);
+    }
+}
+
+/// NerdMiner says every 30 s what it would like (issue 805): that is a keep-alive. What has been found
+/// out since stays, to the share.
+#[test]
+fn a_repeated_suggestion_changes_nothing() {
+    let run = |repeats: bool| {
+        let mut pool = hard_pool(10, 40);
+        let link = silent(&mut pool);
+        pool.sv1[link].miner.log_in(&address(1).to_string());
+        for second in 0..7200u32 {
+            if second % 30 == 0 && (repeats || second == 0) {
+                let forms = [json!(0.00015), json!("0.00015"), json!("1.5e-4")];
+                let form = &forms[second as usize / 30 % 3];
+                let line =
+                    json!({"id": 5, "method": "mining.suggest_difficulty", "params": [form]});
+                pool.sv1[link].miner.send(&line.to_string());
+            }
+            pool.advance(SECOND);
+        }
+        let events = &pool.sv1[link].events;
+        let rungs = events.iter().filter_map(|event| match event {
+            SessionEvent::Difficulty { rung, .. } => Some(rung.exponent()),
+            _ => None,
+        });
+        (
+            rungs.collect::<Vec<_>>(),
+            pool.sv1[link].miner.job_times.len(),
+        )
+    };
+    let once = run(false);
+    assert!(once.0.len() > 3, "a silent miner is eased: {once:?}");
+    assert_eq!(run(true), once);
+}
+
+/// ckpool's words for every reason that a miner is refused for, which its owner finds explained.
+#[test]
+fn refusals_are_in_ckpool_s_words() {
+    let mut pool = hard_pool(10, 40);
+    let link = client(&mut pool, "x");
+    let user = address(1).to_string();
+    let job = format!("{:x}", pool.sv1[link].miner.job().id);
+    let time = pool.sv1[link].miner.job().time;
+    let (now, late, early) = (
+        format!("{time:08x}"),
+        format!("{:08x}", time + 10_000),
+        format!("{:08x}", 1),
+    );
+    let good = "0000000000000000";
+    let cases = [
+        (
+            json!([user, "fffffff0", good, now, "0"]),
+            21,
+            "Invalid JobID",
+        ),
+        (
+            json!([user, job, "00", now, "0"]),
+            20,
+            "Invalid nonce2 length",
+        ),
+        (
+            json!([user, job, good, late, "0"]),
+            20,
+            "Ntime out of range",
+        ),
+        (
+            json!([user, job, good, early, "0"]),
+            20,
+            "Ntime out of range",
+        ),
+        (
+            json!([user, job, good, now, "0", "80000000"]),
+            20,
+            "Invalid version mask",
+        ),
+        (json!([user, job, good, now, "0"]), 23, "Above target"),
+        (json!(["x", job, good, now, "0"]), 24, "Worker mismatch"),
+        (json!([user, job, good, now]), 20, "Invalid array size"),
+        (json!({}), 20, "Params not array"),
+    ];
+    for (params, code, text) in cases {
+        let line = json!({"id": 5, "method": "mining.submit", "params": params}).to_string();
+        let told = told(&mut pool, link, &line);
+        assert_eq!(told[0]["error"], json!([code, text, null]), "{line}");
+        assert_eq!(told[0]["result"], Value::Null);
+    }
+    let nobody = silent(&mut pool);
+    let line = json!({"id": 5, "method": "mining.submit", "params": [user, job, good, now, "0"]});
+    let first = told(&mut pool, nobody, &line.to_string());
+    assert_eq!(first[0]["error"], json!([25, "Not subscribed", null]));
+    let subscribe = r#"{"id":1,"method":"mining.subscribe","params":["x"]}"#;
+    send(&mut pool, nobody, subscribe);
+    let second = told(&mut pool, nobody, &line.to_string());
+    assert_eq!(second[0]["error"], json!([24, "Unauthorized worker", null]));
+
+    pool.new_tip();
+    let params = json!([user, job, good, now, "0"]);
+    let line = json!({"id": 5, "method": "mining.submit", "params": params}).to_string();
+    let told_late = told(&mut pool, link, &line);
+    assert_eq!(told_late[0]["error"], json!([21, "Stale", null]));
+
+    let mut pool = hard_pool(Rung::EASIEST.exponent(), 40);
+    let link = client(&mut pool, "x");
+    let job = pool.sv1[link].miner.job();
+    let (id, time) = (format!("{:x}", job.id), format!("{:08x}", job.time));
+    let params = json!([user, id, good, time, "0"]);
+    let line = json!({"id": 5, "method": "mining.submit", "params": params}).to_string();
+    send(&mut pool, link, &line);
+    pool.advance(SECOND);
+    let again = told(&mut pool, link, &line);
+    assert_eq!(again[0]["error"], json!([22, "Duplicate", null]));
+}
