@@ -55,6 +55,7 @@ fn every_method_is_answered() {
     let version = concat!("headframe/", env!("CARGO_PKG_VERSION"));
     let unknown = json!([-32601, "Method not found", null]);
     let (yes, null) = (json!(true), Value::Null);
+    let manual = include_str!("../../../../docs/stratum-v1.md");
     let user = address(1).to_string();
     let cases = [
         ("mining.auth", json!([user]), &yes, &null),
@@ -78,6 +79,8 @@ fn every_method_is_answered() {
         let told = told(&mut pool, link, &line.to_string());
         let expected = json!({"id": "7 a", "result": result, "error": error});
         assert_eq!(told, [expected], "{method}");
+        let is_told = manual.contains(&format!("`{method}`")) || !error.is_null();
+        assert!(is_told, "docs/stratum-v1.md does not tell of {method}");
     }
     assert_eq!(pool.sv1[link].fault, None);
 }
@@ -362,6 +365,60 @@ fn a_repeated_suggestion_changes_nothing() {
     assert_eq!(run(true), once);
 }
 
+/// public-pool issue 120: a Whatsminer that tunes itself for hours is never given less than
+/// difficulty 1. Others are eased on.
+#[test]
+fn a_whatsminer_that_is_silent_is_eased_down_to_one() {
+    for (agent, is_easier) in [("whatsminer/v1.0", false), ("x/1.0", true)] {
+        let mut pool = hard_pool(4, 40);
+        let link = client(&mut pool, agent);
+        pool.advance(3600 * SECOND);
+        let difficulty = pool.sv1[link].miner.difficulty.expect("it has work");
+        assert_eq!(difficulty < 1.0, is_easier, "{agent}: {difficulty}");
+    }
+    // A name that is told only after authorization counts as well.
+    let mut pool = hard_pool(4, 40);
+    let link = silent(&mut pool);
+    let user = address(1).to_string();
+    pool.sv1[link].miner.authorize("auth", &user);
+    send(
+        &mut pool,
+        link,
+        r#"{"id":1,"method":"mining.subscribe","params":["whatsminer/v1.0"]}"#,
+    );
+    pool.advance(3600 * SECOND);
+    assert_eq!(pool.sv1[link].miner.difficulty, Some(1.0));
+}
+
+/// An Avalon cuts a long name in the midst of the address. It is refused, and its owner is told why.
+#[test]
+fn an_avalon_that_cut_its_name_is_told_so() {
+    let cut = "bcrt1pw508d6qejxtdg4y5r3zarvary0c5xw7kw508d6qejxtdg4y5r3zarvary";
+    assert_eq!(cut.len(), 63);
+    for (agent, name, is_explained) in [
+        ("cgminer/4.11.1", cut, true),
+        ("cgminer/4.11.1", &cut[..62], false),
+        ("bitaxe/BM1370/v2.15.0", cut, false),
+    ] {
+        let mut pool = pool();
+        let link = silent(&mut pool);
+        let subscribe = json!({"id": 1, "method": "mining.subscribe", "params": [agent]});
+        send(&mut pool, link, &subscribe.to_string());
+        pool.sv1[link].miner.authorize("auth", name);
+        pool.pump();
+        let (code, text) = pool.sv1[link].miner.replies["auth"]
+            .clone()
+            .expect("a refusal");
+        assert_eq!(code, 24);
+        let hint = "this device bears user names of 63 characters at most";
+        assert_eq!(text.contains(hint), is_explained, "{text}");
+        let told = pool.sv1[link].events.iter().any(
+            |event| matches!(event, SessionEvent::NameRefused { reason, .. } if reason == &text),
+        );
+        assert!(told, "the operator is told the same");
+    }
+}
+
 /// ckpool's words for every reason that a miner is refused for, which its owner finds explained.
 #[test]
 fn refusals_are_in_ckpool_s_words() {
@@ -376,6 +433,7 @@ fn refusals_are_in_ckpool_s_words() {
         format!("{:08x}", 1),
     );
     let good = "0000000000000000";
+    let manual = include_str!("../../../../docs/stratum-v1.md");
     let cases = [
         (
             json!([user, "fffffff0", good, now, "0"]),
@@ -412,6 +470,10 @@ fn refusals_are_in_ckpool_s_words() {
         let told = told(&mut pool, link, &line);
         assert_eq!(told[0]["error"], json!([code, text, null]), "{line}");
         assert_eq!(told[0]["result"], Value::Null);
+        let row = format!("| {code} | ");
+        let mut rows = manual.lines().filter(|line| line.starts_with(&row));
+        let is_told = rows.any(|row| row.contains(&format!("`{text}`")));
+        assert!(is_told, "docs/stratum-v1.md does not tell of {code} {text}");
     }
     let nobody = silent(&mut pool);
     let line = json!({"id": 5, "method": "mining.submit", "params": [user, job, good, now, "0"]});

@@ -3,6 +3,7 @@
 //! Inside it is one extended channel, so that a share takes the same road as one of SV2. The plain
 //! protocol only: resumed sessions and difficulty wishes in passwords have no code here yet.
 
+mod quirks;
 mod replies;
 mod submit;
 mod work;
@@ -22,6 +23,7 @@ use headframe_sv1_wire::{
 };
 use headframe_work::{Difficulty, Hashrate, Miner, Rung, Target};
 
+use self::quirks::Quirks;
 use self::replies::Replies;
 use super::desk::Desk;
 use super::seat::Seat;
@@ -43,6 +45,7 @@ const MAX_UNREADABLE: u32 = 10;
 pub struct Sv1Session {
     desk: Desk,
     device: Device,
+    quirks: &'static Quirks,
     /// The version bits that the client may roll (BIP310).
     version_mask: u32,
     /// What the client is told at `mining.subscribe`.
@@ -100,6 +103,7 @@ impl Sv1Session {
         Self {
             desk: Desk::new(rules, work),
             device: Device::default(),
+            quirks: &quirks::PLAIN,
             version_mask: SV1_VERSION_MASK,
             prefix: None,
             is_subscribed: false,
@@ -296,6 +300,7 @@ impl Sv1Session {
     fn handle_subscribe(&mut self, now: Instant, id: Id<'_>, subscribe: &Subscribe<'_>) {
         let reply = self.subscribe(id, subscribe);
         self.replies.push(&reply);
+        self.keep_least(now);
         self.start_work(now);
     }
 
@@ -307,6 +312,7 @@ impl Sv1Session {
         };
         self.is_subscribed = true;
         self.device = Device::new(&subscribe.user_agent);
+        self.quirks = Quirks::of(&subscribe.user_agent);
         let extranonce1 = Extranonce::new(prefix.as_bytes());
         answer(
             id,
@@ -365,9 +371,9 @@ impl Sv1Session {
         (rung <= hardest && rung.difficulty() >= wanted).then_some(rung)
     }
 
-    /// Makes shares no easier than the client would have them.
+    /// Makes shares no easier than the client would have them, or can bear.
     fn keep_least(&mut self, now: Instant) {
-        let least = self.minimum;
+        let least = self.minimum.max(self.quirks.least);
         if let Some(seat) = &mut self.seat {
             seat.control.handle_least(now, least);
         }
@@ -403,7 +409,7 @@ impl Sv1Session {
             return Ok(());
         }
         let miner = self.desk.rules.payouts.miner(name).map_err(|error| {
-            let reason = error.to_string();
+            let reason = self.quirks.explain(name, error.to_string());
             let user = Device::new(name).as_str().to_owned();
             self.desk.tell(SessionEvent::NameRefused {
                 user,
@@ -453,7 +459,7 @@ impl Sv1Session {
         channel.set_version_mask(self.version_mask);
         let settings = self.desk.rules.difficulty;
         let mut control = DifficultyControl::new(settings, Hashrate::ZERO, Rung::EASIEST, now);
-        control.handle_least(now, self.minimum);
+        control.handle_least(now, self.minimum.max(self.quirks.least));
         if let Some(rung) = self.suggested {
             control.handle_suggestion(now, rung);
         }
