@@ -25,6 +25,7 @@ transcripts! {
     fn braiins_sv1();
     fn braiins_sv2();
     fn cgminer();
+    fn confused_proxy();
     fn cpuminer();
     fn esp_miner_sv1();
     fn esp_miner_sv1_probe();
@@ -37,6 +38,7 @@ transcripts! {
     fn esp_miner_sv2_standard();
     fn esp_miner_sv2_target();
     fn nerdminer();
+    fn nerdqaxe_sv1();
     fn nerdqaxe_sv2();
     fn nicehash();
     fn odd_lines();

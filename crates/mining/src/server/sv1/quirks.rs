@@ -24,6 +24,11 @@ pub(super) const PLAIN: Quirks = Quirks {
     coinbase_len: None,
 };
 
+const READS_WHOLE_DIFFICULTIES: Quirks = Quirks {
+    least: Rung::ONE,
+    ..PLAIN
+};
+
 /// How the names of devices begin, in small letters, and what is different with them. The first that
 /// fits counts.
 const DEVICES: &[(&str, Quirks)] = &[
@@ -46,6 +51,14 @@ const DEVICES: &[(&str, Quirks)] = &[
             ..PLAIN
         },
     ),
+    // The boards of one firmware. It reads a difficulty as a 32-bit whole number, so that a fraction is
+    // zero to it: ESP-Miner-NerdQAxePlus, main/stratum/stratum_api.cpp.
+    ("nerdaxe", READS_WHOLE_DIFFICULTIES),
+    ("nerdeko", READS_WHOLE_DIFFICULTIES),
+    ("nerdhaxe", READS_WHOLE_DIFFICULTIES),
+    ("nerdoctaxe", READS_WHOLE_DIFFICULTIES),
+    ("nerdqaxe", READS_WHOLE_DIFFICULTIES),
+    ("nerdqx", READS_WHOLE_DIFFICULTIES),
     // A coinbase of more than 255 bytes is cut in a buffer of 512 digits, and every share of it is
     // wrong: NerdMiner_v2, issue 809, src/utils.cpp.
     ("nerdminer", bears_coinbases_of(255)),
@@ -106,7 +119,13 @@ mod tests {
         assert_eq!(coinbase_len("Antminer S21 Pro/Mon Apr 1"), Some(755));
         assert_eq!(coinbase_len("bitaxe/BM1370/v2.15.0"), Some(384));
         assert_eq!(coinbase_len("NerdMinerV2/1.8.3"), Some(255));
-        assert_eq!(Quirks::of("whatsminer/v1.0").least, Rung::ONE);
+        for at_least_one in [
+            "whatsminer/v1.0",
+            "NerdQAxe++/BM1370/v1.0.36",
+            "NerdOCTAXE-γ/BM1370",
+        ] {
+            assert_eq!(Quirks::of(at_least_one).least, Rung::ONE, "{at_least_one}");
+        }
         for plain in ["", "n", "ни", "cpuminer/2.5.1", "my whatsminer/v1"] {
             assert_eq!(Quirks::of(plain), &PLAIN, "{plain}");
         }
@@ -127,9 +146,13 @@ mod tests {
     fn the_manual_lists_every_device() {
         let manual = include_str!("../../../../../docs/stratum-v1.md");
         for (name, quirks) in DEVICES {
+            let named = format!("`{name}`");
             let mut rows = manual.lines().filter(|line| line.starts_with("| `"));
-            let row = rows.find(|row| row.to_lowercase().starts_with(&format!("| `{name}`")));
+            let row = rows.find(|row| row.to_lowercase().contains(&named));
             let row = row.unwrap_or_else(|| panic!("docs/stratum-v1.md has no row for {name}"));
+            let is_least =
+                quirks.least == Rung::EASIEST || row.contains("never below difficulty 1");
+            assert!(is_least, "{name}: its easiest difficulty is not in {row}");
             let lens = [quirks.name_len, quirks.coinbase_len];
             for len in lens.into_iter().flatten() {
                 let row = row.replace(',', "");
