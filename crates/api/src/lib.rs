@@ -39,8 +39,8 @@ pub use connect::{Connect, Listener, ListenerProtocol};
 pub use control::{ControlRefusal, ControlRequest, TraceRequest};
 pub use history::{History, Series};
 pub use miner::{
-    ChannelKind, Encryption, Miner, MinerCounts, MinerState, Protocol, Silence, SilenceCause,
-    SilenceCode,
+    ChannelKind, CoinbaseTooLong, Encryption, Miner, MinerCounts, MinerState, Protocol, Silence,
+    SilenceCause, SilenceCode,
 };
 pub use node::{Node, NodeKind, NodeState, TemplateSummary};
 pub use shares::{

@@ -41,6 +41,20 @@ pub struct Miner {
     /// What is known of its silence, while it is [`MinerState::Quiet`].
     #[serde(default)]
     pub silence: Option<Silence>,
+    /// What its device cannot bear of the pool's coinbases; `None` where nothing is known of the
+    /// device or all is well.
+    #[serde(default)]
+    pub coinbase_too_long: Option<CoinbaseTooLong>,
+}
+
+/// A coinbase that is longer than a device is known to hash whole: its shares are wrong, or soon
+/// will be. Fewer outputs help, or another firmware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoinbaseTooLong {
+    /// The coinbase's length in bytes, without witness.
+    pub bytes: u64,
+    /// The longest that such devices bear, in bytes.
+    pub limit_bytes: u64,
 }
 
 /// A miner that is connected, has work, and gives no share.

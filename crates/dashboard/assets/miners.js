@@ -159,7 +159,7 @@ function fillRow({ line, cells, button, under, cause, facts }, miner) {
   setAttribute(line, "data-state", miner.state);
   setText(button, workerName(miner.worker, miner.payout_address), miner.worker);
   setText(under, underText(miner), underTitle(miner));
-  setText(cause, miner.silence?.causes[0]?.text ?? "");
+  setText(cause, coinbaseText(miner) || (miner.silence?.causes[0]?.text ?? ""));
   setTwo(protocol, miner.protocol === "sv2" ? "SV2" : "SV1", kindText(miner));
   setTwo(hashrate, rate(windows.five_minutes), hourText(windows), `${exact(windows.five_minutes)} H/s`, "strong");
   setText(asks, difficulty(miner.difficulty), exact(miner.difficulty));
@@ -224,9 +224,16 @@ function details(miner) {
     fact("Hashrate", ratesText(windows)),
     fact("Difficulty asked", exact(miner.difficulty)),
     fact("Best share", miner.best_difficulty > 0 ? difficulty(miner.best_difficulty) : "none yet", exact(miner.best_difficulty)),
+    ...(miner.coinbase_too_long ? [fact("Coinbase", coinbaseText(miner))] : []),
     ...silenceFacts(miner.silence),
     fact("Rejected", shares.rejected > 0 ? `${count(shares.rejected)}: ${reasonsText(shares)}` : "none"),
   ];
+}
+
+/** A device that cuts the coinbase mines for nothing, and looks well itself. */
+function coinbaseText({ coinbase_too_long: coinbase }) {
+  if (!coinbase) return "";
+  return `The coinbase has ${exact(coinbase.bytes)} bytes, and such a device hashes ${exact(coinbase.limit_bytes)} at most: its shares and blocks may be worthless. Pay fewer outputs, or update it.`;
 }
 
 /** Why a quiet miner may be so; the others have nothing to say about it. */

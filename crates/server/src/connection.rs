@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use headframe_channels::{ChannelId, ChannelKind};
 use headframe_ledger::{ClientKind, Sighting, Text, WorkerId};
 use headframe_mining::server::{
-    FoundBlock, Joined, PoolRules, PoolWork, Protocol, REPLY_WITHIN, SessionEvent,
+    FoundBlock, Joined, LongCoinbase, PoolRules, PoolWork, Protocol, REPLY_WITHIN, SessionEvent,
 };
 use headframe_transport::{Filled, SHUTDOWN_DEADLINE, TransportError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
@@ -357,6 +357,9 @@ impl Connection {
                         at,
                     });
                 }
+                SessionEvent::LongCoinbase { seat, coinbase } => {
+                    self.note_long_coinbase(seat, coinbase);
+                }
                 SessionEvent::NoJob { error, .. } => {
                     warn!("no job for {}: {error}", self.peer);
                     let (reason, at) = (error.to_string(), wall_clock());
@@ -416,6 +419,17 @@ impl Connection {
         let sighting = Sighting { client, user_agent };
         let peer = (self.peer, self.wire.is_sealed());
         self.dues.join(worker, sighting, joined, peer);
+    }
+
+    fn note_long_coinbase(&mut self, seat: ChannelId, coinbase: LongCoinbase) {
+        if let Some(seat) = self.dues.seat(seat) {
+            let LongCoinbase { len, limit } = coinbase;
+            self.pool.faults.tell(format_args!(
+                "{}: the coinbase has {len} bytes, and its device is known to hash {limit} at most",
+                seat.worker.user()
+            ));
+        }
+        self.dues.note_long_coinbase(seat, coinbase);
     }
 
     /// The miners of a channel have seats of their own, and its name needs none.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use headframe_channels::{ChannelId, ExtranoncePrefix, Settled};
 use headframe_ledger::{BestShare, ShareBatch, Sighting, WorkerId};
-use headframe_mining::server::{Joined, Protocol, ShareEvent};
+use headframe_mining::server::{Joined, LongCoinbase, Protocol, ShareEvent};
 use headframe_work::{Rung, UnixTime, Work};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -62,6 +62,8 @@ pub(crate) struct Seat {
     arrival: Option<Box<News>>,
     /// His difficulty, until the board knows.
     rung: Option<Rung>,
+    /// A coinbase that is too long for his device, until the board knows.
+    coinbase: Option<LongCoinbase>,
     tally: ShareTally,
 }
 
@@ -149,6 +151,7 @@ impl Dues {
             protocol,
             arrival: Some(Box::new(arrival)),
             rung: None,
+            coinbase: None,
             tally: ShareTally::default(),
         };
         let told = self.tell_departures();
@@ -230,6 +233,16 @@ impl Dues {
             return;
         };
         miner.rung = Some(rung);
+        let told = miner.tell_arrival(key, &self.news);
+        self.keep(told);
+    }
+
+    pub(crate) fn note_long_coinbase(&mut self, seat: ChannelId, coinbase: LongCoinbase) {
+        let key = self.key(seat);
+        let Some(miner) = self.seats.get_mut(&seat) else {
+            return;
+        };
+        miner.coinbase = Some(coinbase);
         let told = miner.tell_arrival(key, &self.news);
         self.keep(told);
     }
@@ -351,7 +364,7 @@ impl Dues {
 }
 
 impl Seat {
-    /// That he is here, and at which difficulty.
+    /// That he is here, at which difficulty, and what is too long for his device.
     fn tell_arrival(&mut self, key: MinerKey, news: &mpsc::Sender<News>) -> Result<(), Full> {
         if self.arrival.is_some() {
             let place = news.try_reserve().map_err(|_| Full)?;
@@ -363,6 +376,11 @@ impl Seat {
             let place = news.try_reserve().map_err(|_| Full)?;
             place.send(News::Difficulty { key, rung });
             self.rung = None;
+        }
+        if let Some(coinbase) = self.coinbase {
+            let place = news.try_reserve().map_err(|_| Full)?;
+            place.send(News::LongCoinbase { key, coinbase });
+            self.coinbase = None;
         }
         Ok(())
     }

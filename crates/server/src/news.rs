@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use bitcoin::{Amount, BlockHash};
 use headframe_channels::ChannelId;
 use headframe_ledger::{Ban, BestShare, BlockFate, FoundBlock, Rejection};
-use headframe_mining::server::Joined;
+use headframe_mining::server::{Joined, LongCoinbase};
 use headframe_node::NodeStatus;
 use headframe_work::{Rung, UnixTime, Work};
 
@@ -36,6 +36,11 @@ pub(crate) enum News {
     Shares { key: MinerKey, tally: ShareTally },
     /// A miner's difficulty changed.
     Difficulty { key: MinerKey, rung: Rung },
+    /// A miner's coinbases are longer than its device bears.
+    LongCoinbase {
+        key: MinerKey,
+        coinbase: LongCoinbase,
+    },
     /// A miner is gone. Under a name that was `vacated` nobody mined who is not here under another.
     Left {
         key: MinerKey,

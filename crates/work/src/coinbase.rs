@@ -179,6 +179,11 @@ impl Coinbase {
         self.extranonce_len
     }
 
+    /// The length of what is hashed: all of it but BIP141's marker, flag and witness, in bytes.
+    pub fn stripped_len(&self) -> usize {
+        self.pieces.len() + self.extranonce_len
+    }
+
     /// The whole transaction as it goes into a block, with the witness if the block needs one.
     /// `extranonce` has [`extranonce_len`](Self::extranonce_len) bytes; of another length it makes
     /// no transaction.
@@ -206,7 +211,7 @@ impl Coinbase {
         prepared: &PreparedTemplate,
         payout: &Payout,
     ) -> Result<(), CoinbaseError> {
-        let stripped = (self.pieces.len() + self.extranonce_len) as u64;
+        let stripped = self.stripped_len() as u64;
         let witness = match self.has_witness {
             true => (MARKER_AND_FLAG.len() + WITNESS.len()) as u64,
             false => 0,

@@ -6,10 +6,10 @@ use bitcoin::consensus::deserialize;
 use bitcoin::hashes::Hash;
 use bitcoin::hex::DisplayHex;
 use bitcoin::script::Instruction;
-use bitcoin::{Amount, Block, OutPoint, Transaction, TxOut};
+use bitcoin::{Amount, Block, OutPoint, ScriptBuf, Transaction, TxOut};
 use headframe_work::{
-    Coinbase, CoinbaseError, Header, Job, PoolTag, PreparedTemplate, Template, TemplateError,
-    UnixTime,
+    BasisPoints, Coinbase, CoinbaseError, Fee, Header, Job, Payout, PoolTag, PreparedTemplate,
+    Template, TemplateError, UnixTime,
 };
 use proptest::prelude::*;
 use support::{Case, case};
@@ -246,6 +246,32 @@ fn the_longest_script_fits() {
             Coinbase::new(&prepared, &case.payout, &case.tag, case.unique, len),
             Err(CoinbaseError::ExtranonceTooLong { len })
         );
+    }
+}
+
+/// Devices have little room (docs/stratum-v1.md). A block that pays its miner alone stays below 250
+/// bytes, and one with a fee, whatever address and tag; what is hashed is as long as it is told.
+#[test]
+fn a_coinbase_is_short() {
+    let taproot = |byte: u8| ScriptBuf::from_bytes([&[0x51, 32][..], &[byte; 32]].concat());
+    let half = BasisPoints::new(5_000).unwrap();
+    let fee = |split: bool| Fee {
+        rate: BasisPoints::new(100).unwrap(),
+        script: taproot(2),
+        split: split.then(|| (half, taproot(3))),
+    };
+    for (fee, len) in [(None, 200), (Some(fee(false)), 243), (Some(fee(true)), 286)] {
+        let mut case = sample();
+        case.template.height = 8_388_607;
+        case.template.coinbase_value = Amount::ONE_BTC;
+        let commitment = [&[0x6a, 36, 0xaa, 0x21, 0xa9, 0xed][..], &[0; 32]].concat();
+        case.template.witness_commitment = Some(ScriptBuf::from_bytes(commitment));
+        case.tag = PoolTag::new(&"x".repeat(PoolTag::MAX_LEN)).unwrap();
+        case.payout = Payout::new(taproot(1), fee);
+        (case.prefix, case.rolled) = (vec![0; 4], vec![0; 8]);
+        let job = case.job();
+        assert_eq!(job.coinbase().stripped_len(), len);
+        assert_eq!(stripped(&job, &case.extranonce()).len(), len);
     }
 }
 

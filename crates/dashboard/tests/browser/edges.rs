@@ -171,6 +171,36 @@ fn a_row_names_the_commonest_reasons_and_its_details_all() {
     });
 }
 
+/// A device that cuts the coinbase looks well by itself; its row says that it is not.
+#[test]
+fn a_miner_whose_coinbase_is_too_long_is_told_in_its_row() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("running");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelectorAll('#miner-rows tr').length > 0");
+        assert_eq!(browser.value_of(&text("#miner-rows .cause")), "");
+        dashboard.publish(|snapshot| {
+            for miner in &mut snapshot.miners {
+                miner.coinbase_too_long = Some(headframe_api::CoinbaseTooLong {
+                    bytes: 1_286,
+                    limit_bytes: 255,
+                });
+            }
+        });
+        browser.until("document.querySelector('#miner-rows .cause').textContent !== ''");
+        let said = browser.value_of(&text("#miner-rows .cause"));
+        let said = said.as_str().expect("a text");
+        assert!(
+            said.contains("1,286 bytes") && said.contains("255 at most"),
+            "{said}"
+        );
+        browser.value_of("document.querySelector('#miner-rows button').click()");
+        let facts = browser.value_of(&text("#miner-rows .detail"));
+        let facts = facts.as_str().expect("a text");
+        assert!(facts.contains("1,286 bytes"), "{facts}");
+    });
+}
+
 #[test]
 fn a_quiet_miner_s_row_says_why_it_probably_is() {
     with_browser(|browser| {

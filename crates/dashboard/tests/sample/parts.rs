@@ -221,6 +221,7 @@ pub(super) fn miner(
         best_difficulty: 4.12e10 * (noise(id) + 0.01) * rate / 1.2e12,
         last_share_at: Some(now - (id + tick) % 9),
         silence: None,
+        coinbase_too_long: None,
     }
 }
 

@@ -41,6 +41,13 @@ pub enum SessionEvent {
         /// What to remember.
         settled: Settled,
     },
+    /// A seat's device is known to bear no coinbase as long as those that it gets. Told once.
+    LongCoinbase {
+        /// The seat.
+        seat: ChannelId,
+        /// How long it is, and how long it may be.
+        coinbase: LongCoinbase,
+    },
     /// No job could be made for a seat; it goes on with its old one. The operator's to mend.
     NoJob {
         /// The seat.
@@ -61,6 +68,15 @@ pub enum SessionEvent {
     },
     /// A prefix is not used any more and goes back to the hub.
     PrefixReturned(ExtranoncePrefix),
+}
+
+/// A coinbase that is too long for a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LongCoinbase {
+    /// Its length in bytes, without witness.
+    pub len: usize,
+    /// The longest that the device is known to hash whole, in bytes.
+    pub limit: usize,
 }
 
 /// The protocol of a session.

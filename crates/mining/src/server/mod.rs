@@ -24,7 +24,7 @@ mod sv1;
 mod sv2;
 
 pub use desk::REPLY_WITHIN;
-pub use event::{Device, FoundBlock, Joined, Protocol, SessionEvent, ShareEvent};
+pub use event::{Device, FoundBlock, Joined, LongCoinbase, Protocol, SessionEvent, ShareEvent};
 pub use fuzz::{fuzz_sv1_session, fuzz_sv2_session};
 pub use hub::{Hub, NewTemplate, PoolWork};
 pub use rules::{JobIds, PoolRules, Sv2Rules};

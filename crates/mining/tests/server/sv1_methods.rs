@@ -1,11 +1,13 @@
 //! Stratum V1's methods: what each is answered, and what comes of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bitcoin::ScriptBuf;
 use headframe_channels::DifficultySettings;
 use headframe_mining::server::SessionEvent;
 use headframe_testkit::{Pool, PoolSettings, address};
-use headframe_work::Rung;
+use headframe_work::{BasisPoints, Fee, PoolTag, Rung};
 use serde_json::{Value, json};
 
 use crate::{MILLISECOND, pool};
@@ -416,6 +418,50 @@ fn an_avalon_that_cut_its_name_is_told_so() {
             |event| matches!(event, SessionEvent::NameRefused { reason, .. } if reason == &text),
         );
         assert!(told, "the operator is told the same");
+    }
+}
+
+/// A NerdMiner cuts a coinbase of more than 255 bytes, and all its shares are wrong (NerdMiner_v2 issue
+/// 809). Its owner is told once for each worker, and nobody else's.
+#[test]
+fn a_coinbase_that_is_too_long_for_a_device_is_told() {
+    let script = |byte: u8| ScriptBuf::from_bytes([&[0x51, 32][..], &[byte; 32]].concat());
+    let part = |points| BasisPoints::new(points).expect("a part");
+    let split = Fee {
+        rate: part(100),
+        script: script(1),
+        split: Some((part(5_000), script(2))),
+    };
+    for (agent, tag_len, fee, expected) in [
+        ("NerdMinerV2/1.8.3", 32, Some(split.clone()), 2),
+        ("NerdMinerV2/1.8.3", 32, None, 0),
+        ("bitaxe/BM1370/v2.15.0", 32, Some(split), 0),
+    ] {
+        let mut pool = pool();
+        let rules = Arc::make_mut(&mut pool.rules);
+        rules.tag = PoolTag::new(&"x".repeat(tag_len)).expect("printable and short");
+        rules.payouts.fee = fee;
+        let link = client(&mut pool, agent);
+        let second = format!("{}.b", address(1));
+        pool.sv1[link].miner.authorize("second", &second);
+        pool.new_template();
+        pool.new_tip();
+        pool.new_tip();
+        let told = pool.sv1[link]
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                SessionEvent::LongCoinbase { seat, coinbase } => Some((seat.get(), *coinbase)),
+                _ => None,
+            });
+        let told: Vec<_> = told.collect();
+        assert_eq!(told.len(), expected, "{agent}: {told:?}");
+        for (index, (seat, coinbase)) in told.iter().enumerate() {
+            assert_eq!(*seat as usize, index + 1);
+            let job = pool.sv1[link].miner.job();
+            let stripped = job.coinbase(&[0; 8]).expect("a coinbase").base_size();
+            assert_eq!((coinbase.len, coinbase.limit), (stripped, 255));
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use headframe_api::RejectReason;
 use headframe_channels::ChannelKind;
 use headframe_ledger::{ClientKind, Rejection, Sums, Text};
-use headframe_mining::server::Protocol;
+use headframe_mining::server::{LongCoinbase, Protocol};
 use headframe_work::{Network, UnixTime};
 
 pub(super) fn network(network: Network) -> headframe_api::Network {
@@ -46,6 +46,13 @@ pub(super) fn add(by_reason: &mut BTreeMap<RejectReason, u64>, reason: RejectRea
     if count > 0 {
         let sum = by_reason.entry(reason).or_default();
         *sum = sum.saturating_add(count);
+    }
+}
+
+pub(super) fn coinbase_too_long(coinbase: LongCoinbase) -> headframe_api::CoinbaseTooLong {
+    headframe_api::CoinbaseTooLong {
+        bytes: coinbase.len as u64,
+        limit_bytes: coinbase.limit as u64,
     }
 }
 

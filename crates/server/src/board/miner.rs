@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use headframe_api::{Encryption, HashrateWindows, MinerState, RejectReason, Silence};
 use headframe_ledger::{BestShare, ClientKind, WorkerId, WorkerRecord};
-use headframe_mining::server::Joined;
+use headframe_mining::server::{Joined, LongCoinbase};
 use headframe_work::{Rung, UnixTime};
 
 use super::convert;
@@ -119,6 +119,7 @@ impl Record {
             best_difficulty: convert::finite(best_difficulty),
             last_share_at: self.last_share_at.map(convert::unix),
             silence: None,
+            coinbase_too_long: None,
         }
     }
 }
@@ -132,6 +133,8 @@ pub(super) struct Connected {
     /// Those of its shares, from the first on.
     windows: Option<Box<Windows>>,
     hearing: Hearing,
+    /// A coinbase that is too long for its device.
+    pub(super) coinbase: Option<LongCoinbase>,
     pub(super) verdicts: Verdicts,
 }
 
@@ -155,6 +158,7 @@ impl Connected {
             since: now,
             windows: None,
             hearing: Hearing::new(joined, now),
+            coinbase: None,
             verdicts: Verdicts::default(),
         }
     }
@@ -233,6 +237,7 @@ impl Connected {
             peer: self.peer.clone(),
             hashes_per_second: self.rates(now),
             silence: (state == MinerState::Quiet).then(|| self.silence()),
+            coinbase_too_long: self.coinbase.map(convert::coinbase_too_long),
             ..self.record.shown(state)
         }
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use headframe_api::{Miner, MinerCounts, MinerState, SilenceCause};
 use headframe_ledger::{ClientKind, WorkerId, WorkerRecord};
+use headframe_mining::server::LongCoinbase;
 use headframe_work::{Rung, UnixTime};
 
 use super::miner::{Connected, HighRejects, Identity, Record};
@@ -104,6 +105,12 @@ impl Miners {
     pub(super) fn handle_difficulty(&mut self, key: MinerKey, rung: Rung) {
         if let Some(miner) = self.here.get_mut(&key) {
             miner.record.rung = Some(rung);
+        }
+    }
+
+    pub(super) fn handle_long_coinbase(&mut self, key: MinerKey, coinbase: LongCoinbase) {
+        if let Some(miner) = self.here.get_mut(&key) {
+            miner.coinbase = Some(coinbase);
         }
     }
 

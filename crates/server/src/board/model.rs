@@ -124,6 +124,9 @@ impl Model {
             } => self.join(key, &joined, (peer, is_sealed), (now, at)),
             News::Shares { key, tally } => self.handle_shares(key, &tally, now, wall),
             News::Difficulty { key, rung } => self.miners.handle_difficulty(key, rung),
+            News::LongCoinbase { key, coinbase } => {
+                self.miners.handle_long_coinbase(key, coinbase);
+            }
             News::Left { key, at, vacated } => self.miners.leave(key, (now, at), vacated),
             News::NameRefused {
                 user,

@@ -25,6 +25,7 @@ fn miner(worker: &str, state: MinerState) -> Miner {
         best_difficulty: 0.0,
         last_share_at: None,
         silence: None,
+        coinbase_too_long: None,
     }
 }
 

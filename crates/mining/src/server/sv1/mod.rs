@@ -78,6 +78,8 @@ enum WorkFlow {
 struct Worker {
     name: String,
     seat: ChannelId,
+    /// Whether it was told that the coinbase is too long for its device.
+    is_warned: bool,
 }
 
 /// Why a connection has to end. The client's fault.
@@ -427,6 +429,7 @@ impl Sv1Session {
         self.workers.push(Worker {
             name,
             seat: seat_id,
+            is_warned: false,
         });
         self.tell_joined(seat_id, miner);
         Ok(())

@@ -9,7 +9,7 @@ use headframe_sv1_wire::{Difficulty, Notification, Notify};
 use headframe_work::{Rung, UnixTime};
 
 use super::{Sv1Session, WorkFlow};
-use crate::server::SessionEvent;
+use crate::server::{LongCoinbase, SessionEvent};
 
 impl Sv1Session {
     /// The first work of a connection, with its difficulty before it.
@@ -56,6 +56,7 @@ impl Sv1Session {
         if let Some(rung) = self.announce() {
             self.replies.notify(&set_difficulty(rung));
         }
+        self.warn(job.coinbase().stripped_len());
         let work = &self.desk.work;
         let Some(seat) = &mut self.seat else {
             return false;
@@ -66,6 +67,20 @@ impl Sv1Session {
         let notify = notify(sent, work.time(now), clean_jobs);
         self.replies.notify(&Notification::Notify(notify));
         true
+    }
+
+    /// Tells of a coinbase of `len` bytes, if that is known to be too long for the device.
+    fn warn(&mut self, len: usize) {
+        let Some(limit) = self.quirks.coinbase_len.filter(|limit| len > *limit) else {
+            return;
+        };
+        for worker in self.workers.iter_mut().filter(|worker| !worker.is_warned) {
+            worker.is_warned = true;
+            let seat = worker.seat;
+            let coinbase = LongCoinbase { len, limit };
+            self.desk
+                .tell(SessionEvent::LongCoinbase { seat, coinbase });
+        }
     }
 
     fn announce(&mut self) -> Option<Rung> {

@@ -183,3 +183,37 @@ fn a_channel_s_own_name_leaves_no_row_to_its_workers() {
     let past = Past::read_at(&ledger, UnixTime::from_secs(DAWN)).unwrap();
     assert_eq!(names(&mut Stage::new(past)), [""; 0]);
 }
+
+/// A coinbase that its device cannot bear stands in a miner's row as long as it is here.
+#[test]
+fn a_coinbase_that_is_too_long_is_shown_in_the_miner_s_row() {
+    let mut stage = Stage::running();
+    stage.tell(0, joined(0, 1, "nerd", Protocol::Sv1));
+    stage.tell(0, joined(0, 2, "other", Protocol::Sv1));
+    let coinbase = LongCoinbase {
+        len: 286,
+        limit: 255,
+    };
+    let long = |number| News::LongCoinbase {
+        key: key(number),
+        coinbase,
+    };
+    stage.tell(1, long(1));
+    stage.tell(1, long(77));
+    let shown = |stage: &mut Stage, at| {
+        let mut miners = stage.look(at).miners;
+        miners.sort_by_key(|miner| miner.id);
+        miners
+            .into_iter()
+            .map(|miner| miner.coinbase_too_long)
+            .collect::<Vec<_>>()
+    };
+    let too_long = headframe_api::CoinbaseTooLong {
+        bytes: 286,
+        limit_bytes: 255,
+    };
+    assert_eq!(shown(&mut stage, 2), [Some(too_long), None]);
+    stage.tell(3, shares(3, 1, 1, 2_000.0));
+    stage.tell(4, left(4, 1));
+    assert_eq!(shown(&mut stage, 5), [None, None]);
+}

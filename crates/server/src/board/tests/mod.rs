@@ -25,7 +25,7 @@ use headframe_ledger::{
     Ban, BestShare, BlockFate, BlockUpdate, ClientKind, DataDir, FoundBlock, Ledger, MemoryLedger,
     Rejection, Retention, ShareBatch, Sighting, SqliteLedger, Text, WorkerId,
 };
-use headframe_mining::server::{Device, Joined, Protocol};
+use headframe_mining::server::{Device, Joined, LongCoinbase, Protocol};
 use headframe_node::{Condition, NodeError, NodeStatus, SubmitAnswer, Tip};
 use headframe_work::{Hashrate, Miner, Network, Rung, UnixTime, Work};
 use tokio::sync::{mpsc, watch};

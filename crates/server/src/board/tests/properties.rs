@@ -54,6 +54,12 @@ fn any_news(at: u64) -> impl Strategy<Value = News> {
             key: key(number),
             rung: Rung::from_exponent(exponent),
         }),
+        (number.clone(), any::<(usize, usize)>()).prop_map(|(number, (len, limit))| {
+            News::LongCoinbase {
+                key: key(number),
+                coinbase: LongCoinbase { len, limit },
+            }
+        }),
         number.prop_map(move |number| left(at, number)),
         any::<f64>().prop_map(move |difficulty| work(at, difficulty)),
         (any::<u32>(), difficulty.clone()).prop_map(move |(height, d)| found(at, height, d)),

@@ -128,6 +128,7 @@ impl<'a> Heard<'a> {
                 | SessionEvent::NameRefused { .. }
                 | SessionEvent::Difficulty { .. }
                 | SessionEvent::Settled { .. }
+                | SessionEvent::LongCoinbase { .. }
                 | SessionEvent::PrefixReturned(_) => {}
             }
             is_late |= !matches!(
