@@ -30,6 +30,7 @@ mod params;
 mod refusal;
 mod reply;
 mod request;
+mod second_opinion;
 mod server_line;
 mod submit;
 mod subscribe;
@@ -47,6 +48,8 @@ pub use notify::{MAX_MERKLE_BRANCHES, Notify};
 pub use refusal::{ErrorCode, Refusal};
 pub use reply::{Answer, Reply};
 pub use request::{Authorize, MAX_METHOD_LEN, MAX_PASSWORD_LEN, Method, Request};
+#[doc(hidden)]
+pub use second_opinion::fuzz_against_serde_json;
 pub use server_line::ServerLine;
 pub use submit::{MAX_JOB_ID_LEN, MAX_WORKER_NAME_LEN, Submit};
 pub use subscribe::{MAX_SESSION_ID_LEN, MAX_USER_AGENT_LEN, Subscribe, Subscribed};

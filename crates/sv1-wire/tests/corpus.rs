@@ -21,6 +21,14 @@ fn requests() {
     replay("sv1_request", headframe_sv1_wire::fuzz_request);
 }
 
+/// The lines of one target are good for the other.
+#[test]
+fn requests_as_serde_json_reads_them() {
+    replay("sv1_json", headframe_sv1_wire::fuzz_against_serde_json);
+    replay("sv1_request", headframe_sv1_wire::fuzz_against_serde_json);
+    replay("sv1_json", headframe_sv1_wire::fuzz_request);
+}
+
 #[test]
 fn notifications() {
     replay("sv1_notification", headframe_sv1_wire::fuzz_notification);

@@ -3,7 +3,8 @@
 use headframe_sv1_wire::{
     Answer, Authorize, Configure, Configured, Difficulty, ErrorCode, Extranonce, Id, Method,
     Notification, Notify, Reconnect, Refusal, Reply, Request, ServerLine, Submit, Subscribe,
-    Subscribed, VersionRolling, VersionRollingAnswer, fuzz_notification, fuzz_request,
+    Subscribed, VersionRolling, VersionRollingAnswer, fuzz_against_serde_json, fuzz_notification,
+    fuzz_request,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -212,7 +213,90 @@ fn notification() -> impl Strategy<Value = Notification<'static>> {
     ]
 }
 
+/// Parameters in every form that firmware has for them, and in others.
+fn odd_params() -> impl Strategy<Value = String> {
+    let hex = "(0x|0X|)[0-9a-fA-F]{0,10}";
+    let text = prop_oneof![hex, "[0-9.eE+-]{0,8}", "[ a-z.]{0,5}", "[0-9a-f]{60,70}"];
+    let item = prop_oneof![
+        6 => text.prop_map(|text| format!("{text:?}")),
+        2 => any::<i64>().prop_map(|number| number.to_string()),
+        1 => any::<u64>().prop_map(|number| number.to_string()),
+        2 => difficulty().prop_map(|number| number.to_string()),
+        2 => Just("null".to_owned()),
+        1 => prop::sample::select(vec!["[]", "{}", "true", "\" 0x1 \"", "1e999", "-0", "\"\\u0031\""])
+            .prop_map(str::to_owned),
+    ];
+    prop_oneof![
+        8 => vec(item.clone(), 0..8).prop_map(|items| format!("[{}]", items.join(","))),
+        1 => item,
+    ]
+}
+
+/// The parameters of a share, in which perhaps one is odd.
+fn share_params() -> impl Strategy<Value = String> {
+    let number = || "\"(0x|)[0-9a-fA-F]{1,8}\"";
+    let bits = prop_oneof![number(), Just("\"\"".to_owned()), Just("null".to_owned())];
+    let share = (
+        "\"[a-z.]{1,9}\"",
+        number(),
+        "\"([0-9a-f]{2}){0,9}\"",
+        number(),
+        number(),
+        bits,
+    );
+    (share, 5usize..=6, 0usize..12, odd_params()).prop_map(|(share, len, odd_at, odd)| {
+        let mut items = [share.0, share.1, share.2, share.3, share.4, share.5];
+        if let Some(item) = items.get_mut(odd_at) {
+            *item = odd;
+        }
+        format!("[{}]", items[..len].join(","))
+    })
+}
+
+/// Lines as odd firmware writes them.
+fn odd_line() -> impl Strategy<Value = String> {
+    let before = prop::sample::select(vec!["", "\u{feff}", " ", "\u{feff}\t ", "\u{feff}\u{feff}"]);
+    let id = prop::sample::select(vec!["1", "\"a\"", "null", "[]", "-1.5", "1e999", "true"]);
+    let other = prop::sample::select(vec![
+        "mining.submit",
+        "mining.authorize",
+        "mining.auth",
+        "mining.subscribe",
+        "mining.suggest_difficulty",
+        "mining.suggest_target",
+        "mining.configure",
+        "mining.capabilities",
+        "mining.get_transactions",
+        "mining.set_difficulty",
+        "mining.nobody_knows",
+    ]);
+    let after = prop::sample::select(vec!["", "\r", "}", "\0\0", " {\"id\":2}", "garbage"]);
+    let more = prop::sample::select(vec![
+        "",
+        ",\"id\":2",
+        ",\"jsonrpc\":\"2.0\"",
+        ",\"x\":1e999",
+    ]);
+    let call = prop_oneof![
+        (Just("mining.submit"), share_params()),
+        (other, odd_params()),
+    ];
+    (before, id, call, more, after).prop_map(|(before, id, (method, params), more, after)| {
+        format!("{before}{{\"id\":{id},\"method\":\"{method}\",\"params\":{params}{more}}}{after}")
+    })
+}
+
 proptest! {
+    /// The parser against another reading of the same line.
+    #[test]
+    fn both_readings_agree(line in odd_line(), cut in any::<prop::sample::Index>(), is_cut in 0..8) {
+        fuzz_against_serde_json(line.as_bytes());
+        fuzz_request(line.as_bytes());
+        if is_cut == 0 {
+            fuzz_against_serde_json(&line.as_bytes()[..cut.index(line.len() + 1)]);
+        }
+    }
+
     #[test]
     fn a_server_reads_what_a_client_writes(id in id(), method in method()) {
         let request = Request { id, method };
