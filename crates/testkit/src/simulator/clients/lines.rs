@@ -71,7 +71,7 @@ impl Lines {
 
     pub(super) fn act(&mut self, users: &Users, means: &mut Means) {
         means.plans.push((means.chance.wait(ACTS), Plan::Act));
-        match means.chance.below(9) {
+        match means.chance.below(10) {
             // The same address is a label, another one is refused (R-2).
             0 => {
                 let other = users.sibling(&self.user, &mut means.chance);
@@ -110,13 +110,32 @@ impl Lines {
                     self.miner.submit("somebody.else", &nonce);
                 }
             }
-            7 => self
+            7 => self.ask(means),
+            8 => self
                 .miner
                 .send(r#"{"id":9,"method":"mining.extranonce.subscribe","params":[]}"#),
             _ => self
                 .miner
                 .send(r#"{"id":8,"method":"mining.subscribe","params":["again"]}"#),
         }
+    }
+
+    /// Something that changes nothing, or a difficulty in another way.
+    fn ask(&mut self, means: &mut Means) {
+        let wish = 2f64.powi(-28 - means.chance.below(4) as i32);
+        let line = match means.chance.below(6) {
+            0 => r#"{"id":10,"method":"mining.get_transactions","params":[]}"#.to_owned(),
+            1 => r#"{"id":11,"method":"mining.set_difficulty","params":[1e9]}"#.to_owned(),
+            2 => r#"{"method":"client.reconnect","params":[]}"#.to_owned(),
+            3 => r#"{"id":12,"method":"mining.nobody_knows"}"#.to_owned(),
+            4 => format!(
+                r#"{{"id":13,"method":"mining.configure","params":[["minimum-difficulty"],{{"minimum-difficulty.value":{wish:e}}}]}}"#
+            ),
+            _ => format!(
+                r#"{{"id":14,"method":"mining.configure","params":[["suggest-difficulty"],{{"suggest-difficulty.value":"{wish:e}"}}]}}"#
+            ),
+        };
+        self.miner.send(&line);
     }
 
     pub(super) fn take_output(&mut self) -> Vec<u8> {
