@@ -154,7 +154,9 @@ impl Channel {
     /// The job must pay this channel's payout and have room for its extranonce.
     pub fn send_job(&mut self, terms: JobTerms, job: Job) -> &ChannelJob {
         let merkle_root = self.fixed_merkle_root(&job);
-        self.insert(terms, job, merkle_root)
+        let job = self.sent_job(terms, job, merkle_root);
+        self.jobs.insert(job);
+        self.jobs.newest().expect("a job was just inserted")
     }
 
     /// Records that `job` is sent ahead of its tip, in place of one that was.
@@ -177,18 +179,19 @@ impl Channel {
     /// changed, if no job of this id is staged.
     pub fn activate_job(&mut self, terms: JobTerms, job: Job) -> Option<&ChannelJob> {
         let staged = self.staged.take_if(|staged| staged.id == terms.id)?;
-        Some(self.insert(terms, job, staged.merkle_root))
+        let job = self.sent_job(terms, job, staged.merkle_root);
+        self.jobs.begin_tip(job);
+        self.jobs.newest()
     }
 
-    fn insert(&mut self, terms: JobTerms, job: Job, merkle_root: Option<[u8; 32]>) -> &ChannelJob {
+    fn sent_job(&mut self, terms: JobTerms, job: Job, merkle_root: Option<[u8; 32]>) -> ChannelJob {
         let job = ChannelJob::new(terms, job, merkle_root, self.jobs.budget());
         // A client forgets what it was sent ahead once it is told a tip (MP-103).
         let newest = self.newest_job();
         if newest.is_some_and(|newest| !newest.template().same_tip_and_bits(job.template())) {
             self.staged = None;
         }
-        self.jobs.insert(job);
-        self.jobs.newest().expect("a job was just inserted")
+        job
     }
 
     /// The merkle root of `job`, where the miner cannot change it.

@@ -60,7 +60,7 @@ enum JobState {
     Live,
     /// For an older tip, or retired: not credited any more, but still tested for a block.
     Stale,
-    /// For a tip before the last: as if it were not there, and dropped with the next job.
+    /// For a tip before the last: as if it were not there, and dropped soon.
     Gone,
 }
 
@@ -232,17 +232,19 @@ impl JobTable {
         &self.budget
     }
 
-    /// Adds a job. One for another tip makes those before it stale, and takes away those that were for
+    /// Adds a job. One for another tip makes those before it stale, and drops those that were for
     /// an older tip already: the last tip's jobs are kept, since a share that comes late for them
     /// may be a block.
-    ///
-    /// What is taken away is dropped with the job after it. That costs more than all else here, and
-    /// the tip of other channels waits for this one's.
     pub(crate) fn insert(&mut self, job: ChannelJob) {
+        self.begin_tip(job);
+        self.jobs.retain(|job| !job.is_gone());
+    }
+
+    /// Adds a job that another follows at once. What it is to drop is only taken away, and dropped with
+    /// that one: freeing memory costs more than all else here, and other channels wait for their tip.
+    pub(crate) fn begin_tip(&mut self, job: ChannelJob) {
         let (new_tip, now) = (job.tip(), job.sent);
-        let last_tip = self.newest().map(ChannelJob::tip);
-        self.jobs.retain(|old| !old.is_gone() && old.id != job.id);
-        if let Some(last_tip) = last_tip
+        if let Some(last_tip) = self.newest().map(ChannelJob::tip)
             && last_tip != new_tip
         {
             for old in &mut self.jobs {
@@ -253,6 +255,7 @@ impl JobTable {
                 }
             }
         }
+        self.jobs.retain(|old| old.id != job.id);
         self.jobs.push_back(job);
         while self.has_too_many(now) {
             self.jobs.pop_front();
