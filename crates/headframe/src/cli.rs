@@ -161,7 +161,8 @@ pub(crate) struct Trace {
 
 #[derive(Debug, Args)]
 pub(crate) struct Miner {
-    /// stratum+tcp://HOST:PORT, or stratum2+tcp://HOST:PORT/AUTHORITY_KEY
+    /// stratum+tcp://HOST:PORT, stratum+ssl://HOST:PORT/FINGERPRINT, or
+    /// stratum2+tcp://HOST:PORT/AUTHORITY_KEY
     pub(crate) url: String,
     /// The user name at the pool: usually your address, or address.worker
     #[arg(long)]
@@ -185,7 +186,7 @@ pub(crate) struct Miner {
     /// Do not roll the header's version
     #[arg(long)]
     pub(crate) fixed_version: bool,
-    /// Trust whoever answers, without an authority key
+    /// Trust whoever answers, without an authority key or a fingerprint
     #[arg(long)]
     pub(crate) insecure: bool,
     /// Print the counts as one JSON object at the end
@@ -196,7 +197,8 @@ pub(crate) struct Miner {
 /// A load generator. It finds no shares worth anything, and prints one JSON object at the end.
 #[derive(Debug, Args)]
 pub(crate) struct Swarm {
-    /// stratum+tcp://HOST:PORT, or stratum2+tcp://HOST:PORT/AUTHORITY_KEY
+    /// stratum+tcp://HOST:PORT, stratum+ssl://HOST:PORT/FINGERPRINT, or
+    /// stratum2+tcp://HOST:PORT/AUTHORITY_KEY
     pub(crate) url: String,
     /// A user name at the pool; given several times, the channels take them in turn
     #[arg(long, value_name = "NAME")]
@@ -249,7 +251,7 @@ pub(crate) struct Swarm {
     /// Threads of the swarm [default: half of the cores]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroU32>,
-    /// Trust whoever answers, without an authority key
+    /// Trust whoever answers, without an authority key or a fingerprint
     #[arg(long)]
     pub(crate) insecure: bool,
     /// Load a pool that is not on this computer. Only one that is yours

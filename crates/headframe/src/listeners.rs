@@ -82,6 +82,7 @@ pub(crate) fn connect(
 fn shown(protocols: Protocols) -> Vec<ListenerProtocol> {
     let Protocols {
         sv1,
+        sv1_tls: _,
         sv2,
         plaintext_sv2,
     } = protocols;

@@ -31,11 +31,11 @@ pub(crate) fn run(command: cli::Miner) -> anyhow::Result<()> {
 
 fn settings(command: cli::Miner) -> anyhow::Result<MinerSettings> {
     let url = PoolUrl::parse(&command.url, command.insecure)?;
-    if command.channel.is_some() && matches!(url, PoolUrl::Sv1(_)) {
+    if command.channel.is_some() && url.is_sv1() {
         warn!("--channel has no effect: {url} is Stratum V1, which has no kinds of channels");
     }
     let is_standard = matches!(command.channel, Some(cli::Channel::Standard));
-    if command.worker.is_some() && (is_standard || matches!(url, PoolUrl::Sv1(_))) {
+    if command.worker.is_some() && (is_standard || url.is_sv1()) {
         warn!("--worker has no effect: only shares of SV2's extended channels carry a name");
     }
     Ok(MinerSettings {

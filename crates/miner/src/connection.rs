@@ -6,7 +6,9 @@ use std::time::Instant;
 use headframe_mining::client::{
     ClientEvent, Frame, SessionError, Solution, Submission, Sv1Session, Sv2Session,
 };
-use headframe_transport::{Filled, FrameStream, LineStream, SHUTDOWN_DEADLINE, TransportError};
+use headframe_transport::{
+    Filled, FrameStream, LineSocket, LineStream, SHUTDOWN_DEADLINE, TransportError,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::sleep_until;
@@ -15,9 +17,9 @@ use crate::MinerError;
 
 /// A connection in either protocol.
 #[derive(Debug)]
-pub(crate) enum Connection<S = TcpStream> {
-    Sv1(LineStream<S>, Box<Sv1Session>),
-    Sv2(FrameStream<S>, Box<Sv2Session>),
+pub(crate) enum Connection<L = LineSocket, F = TcpStream> {
+    Sv1(LineStream<L>, Box<Sv1Session>),
+    Sv2(FrameStream<F>, Box<Sv2Session>),
 }
 
 /// What a wait on the connection brought.
@@ -29,7 +31,12 @@ pub(crate) enum Woke {
     Closed,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+/// What bytes come and go over.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket for S {}
+
+impl<L: Socket, F: Socket> Connection<L, F> {
     /// Sends what the session has to say as far as it goes, and waits for the pool or a deadline of the
     /// session. May be cancelled at any time.
     pub(crate) async fn wait(&mut self) -> Result<Woke, TransportError> {

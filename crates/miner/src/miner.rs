@@ -35,7 +35,7 @@ impl Miner {
     /// A miner and the means to watch it.
     pub fn new(settings: MinerSettings) -> (Self, Observer) {
         let (protocol, channel) = match settings.url {
-            PoolUrl::Sv1(_) => (Protocol::Sv1, None),
+            PoolUrl::Sv1(_) | PoolUrl::Sv1Tls(..) => (Protocol::Sv1, None),
             PoolUrl::Sv2(..) => (
                 Protocol::Sv2,
                 Some(settings.channel.unwrap_or(Channel::Extended)),

@@ -11,13 +11,12 @@ use headframe_mining::client::{
     ChannelKind, ClientEvent, Reconnect, ReconnectGuard, Submission, Sv1Session, Sv1Settings,
     Sv2Session, Sv2Settings,
 };
-use headframe_transport::{CurvePool, DialSettings, Dialer, Endpoint, PoolUrl};
+use headframe_transport::{CurvePool, DialSettings, Dialer, Endpoint, PoolUrl, TlsTrust};
 use headframe_work::{Hashrate, Rung, Target};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::connection::{Connection, Woke};
+use crate::connection::{Connection, Socket, Woke};
 use crate::crew::Crew;
 use crate::gauge::Gauge;
 use crate::slot::Assignment;
@@ -181,6 +180,10 @@ impl Shift {
                 let stream = dialer.sv1(endpoint).await?;
                 Connection::Sv1(stream, Box::new(self.sv1_session()?))
             }
+            PoolUrl::Sv1Tls(endpoint, trust) => {
+                let stream = dialer.sv1_tls(endpoint, *trust).await?;
+                Connection::Sv1(stream, Box::new(self.sv1_session()?))
+            }
             PoolUrl::Sv2(endpoint, trust) => {
                 let stream = dialer.sv2(endpoint, *trust).await?;
                 Connection::Sv2(stream, Box::new(self.sv2_session(endpoint)?))
@@ -222,10 +225,10 @@ impl Shift {
     }
 
     /// Serves one connection to its end.
-    async fn mine<S: AsyncRead + AsyncWrite + Unpin>(
+    async fn mine<L: Socket, F: Socket>(
         &mut self,
         endpoint: &Endpoint,
-        mut connection: Connection<S>,
+        mut connection: Connection<L, F>,
         shutdown: &mut (impl Future<Output = ()> + Unpin),
     ) -> Ending {
         let mut ticks = interval(REPORT_INTERVAL);
@@ -258,10 +261,10 @@ impl Shift {
     }
 
     /// Lets the session have all that has arrived and does what it says.
-    fn handle_input<S: AsyncRead + AsyncWrite + Unpin>(
+    fn handle_input<L: Socket, F: Socket>(
         &mut self,
         endpoint: &Endpoint,
-        connection: &mut Connection<S>,
+        connection: &mut Connection<L, F>,
     ) -> Result<Option<Ending>, MinerError> {
         loop {
             while let Some(event) = connection.poll_event() {
@@ -315,11 +318,7 @@ impl Shift {
         None
     }
 
-    fn submit<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        connection: &mut Connection<S>,
-        found: Found,
-    ) {
+    fn submit<L: Socket, F: Socket>(&mut self, connection: &mut Connection<L, F>, found: Found) {
         if found.connection != self.connection {
             self.report.dropped += 1;
             return;
@@ -343,7 +342,7 @@ impl Shift {
     }
 
     /// What was found before we were told to stop is still worth something.
-    fn submit_found<S: AsyncRead + AsyncWrite + Unpin>(&mut self, connection: &mut Connection<S>) {
+    fn submit_found<L: Socket, F: Socket>(&mut self, connection: &mut Connection<L, F>) {
         self.crew.slot.assign(None);
         while let Ok(found) = self.crew.found.try_recv() {
             self.submit(connection, found);
@@ -389,7 +388,8 @@ impl Shift {
 ///
 /// A Stratum V1 pool cannot prove that it is the one that we know, and anybody on the way can write
 /// this line: it may only name another port. A Stratum V2 pool may name any host, which has to
-/// prove itself by the same authority as the pool did (FR-37, FR-38).
+/// prove itself by the same authority as the pool did (FR-37, FR-38); so may one that is known by the
+/// certificate of its TLS.
 fn redirected<'a>(from: &PoolUrl, demand: &'a Reconnect) -> Result<PoolUrl, &'a str> {
     let present = from.endpoint();
     let host = demand.host.as_deref();
@@ -397,8 +397,13 @@ fn redirected<'a>(from: &PoolUrl, demand: &'a Reconnect) -> Result<PoolUrl, &'a 
     let endpoint = Endpoint::new(host.unwrap_or_else(|| present.host()), port);
     let endpoint = endpoint.unwrap_or_else(|_| present.clone());
     match (from, host) {
-        (PoolUrl::Sv1(_), Some(host)) if host != present.host() => Err(host),
+        (PoolUrl::Sv1(_) | PoolUrl::Sv1Tls(_, TlsTrust::Anyone), Some(host))
+            if host != present.host() =>
+        {
+            Err(host)
+        }
         (PoolUrl::Sv1(_), _) => Ok(PoolUrl::Sv1(endpoint)),
+        (PoolUrl::Sv1Tls(_, trust), _) => Ok(PoolUrl::Sv1Tls(endpoint, *trust)),
         (PoolUrl::Sv2(_, trust), _) => Ok(PoolUrl::Sv2(endpoint, *trust)),
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use headframe_sv2_noise::{ACT1_LEN, ACT2_LEN, RecordLayer, StaticIdentity, respond};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -22,6 +23,7 @@ use crate::outbox::OUTBOX_LIMIT;
 use crate::protocols::Protocols;
 use crate::proxy_header::{PROXY_HEADER_LIMIT, ProxyHeader, ProxyHeaderError, read_proxy_header};
 use crate::random;
+use crate::tls::{LineSocket, Rewound, TlsIdentity};
 
 /// How long a client has from its connection to the end of its handshake. Devices and the reference
 /// implementation give servers as much.
@@ -46,11 +48,13 @@ pub struct AcceptSettings {
     pub protocols: Protocols,
 }
 
-/// Turns sockets into streams. Clones share the identity and the curve pool.
+/// Turns sockets into streams. Clones share the identities and the curve pool.
 #[derive(Debug, Clone)]
 pub struct Acceptor {
     settings: AcceptSettings,
     identity: watch::Receiver<Arc<StaticIdentity>>,
+    /// Where there is none, TLS is not served.
+    tls: Option<watch::Receiver<TlsIdentity>>,
     curve_pool: CurvePool,
 }
 
@@ -112,6 +116,11 @@ pub enum AcceptError {
         "the client speaks Stratum V1, which this port does not; configure the miner with stratum2+tcp:// and the pool's authority key, or with another port of the pool"
     )]
     Sv1,
+    /// The client's user's: this port has Stratum V1 in TLS alone.
+    #[error(
+        "the client speaks Stratum V1 without TLS, which this port does not; configure the miner with stratum+ssl://, or with another port of the pool"
+    )]
+    ClearSv1,
     /// The client's user's: this port has no Stratum V2.
     #[error(
         "the client does not speak Stratum V1, and this port has no encrypted Stratum V2; configure the miner with stratum+tcp://, or with another port of the pool"
@@ -122,6 +131,14 @@ pub enum AcceptError {
         "the client speaks TLS, which this port does not; configure the miner without TLS, stratum+tcp:// or stratum2+tcp://"
     )]
     Tls,
+    /// The client's, or of both, who have no way of TLS in common.
+    #[error("the TLS handshake failed: {0}")]
+    TlsHandshake(io::Error),
+    /// The client's user's: in TLS there is Stratum V1 alone.
+    #[error(
+        "the client speaks TLS, and in it something else than Stratum V1; Stratum V2 has an encryption of its own, configure the miner with stratum2+tcp://"
+    )]
+    ForeignInTls,
 }
 
 impl Default for AcceptSettings {
@@ -147,7 +164,17 @@ impl Acceptor {
         Self {
             settings,
             identity,
+            tls: None,
             curve_pool,
+        }
+    }
+
+    /// Answers TLS handshakes too, with whatever identity the channel holds at the time.
+    #[must_use]
+    pub fn with_tls(self, tls: watch::Receiver<TlsIdentity>) -> Self {
+        Self {
+            tls: Some(tls),
+            ..self
         }
     }
 
@@ -213,14 +240,14 @@ impl Acceptor {
         let frame_limit = self.settings.frame_limit;
         let serves = self.settings.protocols;
         match detected {
-            Detected::Sv1 { .. } if !serves.sv1 => Err(AcceptError::Sv1),
-            Detected::Sv1 { skip } => {
+            Detected::Sv1 { skip } if serves.sv1 => {
                 link.inbox.take(skip);
-                Ok(Accepted::Sv1(LineStream::from_link(
-                    link,
-                    self.settings.line_limit,
-                )))
+                let link = link.map(LineSocket::Tcp);
+                Ok(Accepted::Sv1(self.lines(link)))
             }
+            Detected::Sv1 { .. } if self.serves_tls() => Err(AcceptError::ClearSv1),
+            Detected::Sv1 { .. } => Err(AcceptError::Sv1),
+            Detected::Tls if self.serves_tls() => Box::pin(self.greet_in_tls(link)).await,
             Detected::Tls => Err(AcceptError::Tls),
             Detected::ProxyHeader => Err(AcceptError::UnlistedProxy),
             Detected::PlainSv2 if local && serves.plaintext_sv2 => Ok(Accepted::Sv2(
@@ -237,6 +264,36 @@ impl Acceptor {
                     frame_limit,
                 )))
             }
+        }
+    }
+
+    const fn serves_tls(&self) -> bool {
+        self.settings.protocols.sv1_tls && self.tls.is_some()
+    }
+
+    fn lines(&self, link: Link<LineSocket>) -> LineStream {
+        LineStream::from_link(link, self.settings.line_limit)
+    }
+
+    /// The client has begun a TLS handshake.
+    async fn greet_in_tls(&self, link: Link<TcpStream>) -> Result<Accepted, AcceptError> {
+        let Some(tls) = &self.tls else {
+            return Err(AcceptError::Tls);
+        };
+        let acceptor = tls.borrow().acceptor();
+        let (socket, hello) = link.into_parts();
+        let handshake = acceptor.accept(Rewound::new(hello, socket));
+        let shaken = self.curve_pool.drive(handshake).await?;
+        let stream = shaken.map_err(AcceptError::TlsHandshake)?;
+        let socket = LineSocket::Tls(Box::new(stream.into()));
+        let mut link = Link::new(socket, ACT1_LEN, self.settings.outbox_limit);
+        match recognise(&mut link).await? {
+            None => Ok(Accepted::Nothing),
+            Some(Detected::Sv1 { skip }) => {
+                link.inbox.take(skip);
+                Ok(Accepted::Sv1(self.lines(link)))
+            }
+            Some(_) => Err(AcceptError::ForeignInTls),
         }
     }
 
@@ -261,7 +318,9 @@ impl Acceptor {
 }
 
 /// `None` when the client left without a byte; a reset counts as leaving.
-async fn recognise(link: &mut Link<TcpStream>) -> Result<Option<Detected>, AcceptError> {
+async fn recognise<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+) -> Result<Option<Detected>, AcceptError> {
     loop {
         match detect(link.inbox.pending()) {
             Detected::Undecided => {}
@@ -286,7 +345,9 @@ async fn take_proxy_header(link: &mut Link<TcpStream>) -> Result<Option<ProxyHea
 }
 
 /// False when the client left without a byte; a reset counts as leaving.
-async fn receive_or_nothing(link: &mut Link<TcpStream>) -> Result<bool, AcceptError> {
+async fn receive_or_nothing<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+) -> Result<bool, AcceptError> {
     match receive(link).await {
         Ok(()) => Ok(true),
         Err(_) if link.inbox.pending().is_empty() => Ok(false),
@@ -294,7 +355,7 @@ async fn receive_or_nothing(link: &mut Link<TcpStream>) -> Result<bool, AcceptEr
     }
 }
 
-async fn receive(link: &mut Link<TcpStream>) -> Result<(), AcceptError> {
+async fn receive<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>) -> Result<(), AcceptError> {
     match link.fill().await.map_err(io_error)? {
         Filled::Bytes => Ok(()),
         Filled::Closed => Err(AcceptError::ClosedEarly {

@@ -1,9 +1,12 @@
-//! Where the curve operations of handshakes run.
+//! Where the curve operations of handshakes run, of Noise and of TLS alike.
 
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
 use std::io;
 use std::sync::Arc;
+use std::task::Wake;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// One handshake's curve work at a time, on a thread that judges no shares: a storm of reconnects
 /// takes one core at most, and who waits too long meets his deadline.
@@ -32,6 +35,37 @@ impl CurvePool {
             result
         });
         done.await.map_err(io::Error::other)?
+    }
+
+    /// Takes `work` to its end, one step in each turn: between its steps it waits for the network, and
+    /// keeps no place. Whoever stops waiting ends it.
+    pub(crate) async fn drive<W>(&self, mut work: W) -> io::Result<W::Output>
+    where
+        W: Future<Output: Send + 'static> + Unpin + Send + 'static,
+    {
+        let woken = Arc::new(Woken(Notify::new()));
+        loop {
+            let waker = Waker::from(Arc::clone(&woken));
+            let step = move || {
+                let polled = Pin::new(&mut work).poll(&mut Context::from_waker(&waker));
+                Ok((work, polled))
+            };
+            let (rest, polled) = self.run(step).await?;
+            if let Poll::Ready(output) = polled {
+                return Ok(output);
+            }
+            work = rest;
+            woken.0.notified().await;
+        }
+    }
+}
+
+/// Remembers a wake that comes before somebody waits for it.
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
     }
 }
 

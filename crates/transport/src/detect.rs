@@ -149,7 +149,14 @@ fn detect_proxy_header(bytes: &[u8]) -> Detected {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use headframe_sv2_noise::{Initiator, NoiseKey, Trust};
     use proptest::prelude::*;
+    use tokio_rustls::rustls::version::{TLS12, TLS13};
+    use tokio_rustls::rustls::{
+        ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion, crypto,
+    };
 
     use super::*;
 
@@ -253,7 +260,67 @@ mod tests {
         assert!((sv1 + tls + plain_sv2 + proxy).log2() < -40.0);
     }
 
+    /// What a TLS client begins with, as its library writes it.
+    fn real_hello(host: &str, versions: &[&'static SupportedProtocolVersion]) -> Vec<u8> {
+        let provider = Arc::new(crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let name = host.to_owned().try_into().unwrap();
+        let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello).unwrap();
+        hello
+    }
+
+    /// However the bytes are cut into segments, what is looked at is always a beginning of them: each is
+    /// undecided or already what the whole is.
+    fn assert_never_misread(bytes: &[u8], is_right: impl Fn(Detected) -> bool) {
+        for len in 0..=bytes.len() {
+            let verdict = detect(&bytes[..len]);
+            let is_early = verdict == Detected::Undecided && len < ACT1_LEN;
+            assert!(
+                is_early || is_right(verdict),
+                "{verdict:?} after {len} of {bytes:02x?}"
+            );
+        }
+        assert!(is_right(detect(bytes)), "{bytes:02x?}");
+    }
+
     proptest! {
+        #[test]
+        fn a_hello_is_tls_however_it_is_cut(host in "[a-z]{1,60}[.]example", versions in 0..3_usize) {
+            let sets: [&[_]; 3] = [&[&TLS12, &TLS13], &[&TLS12], &[&TLS13]];
+            let hello = real_hello(&host, sets[versions]);
+            assert_never_misread(&hello, |verdict| verdict == Detected::Tls);
+        }
+
+        #[test]
+        fn act_1_is_noise_however_it_is_cut(secret in any::<[u8; 32]>(), entropy in any::<[u8; 32]>()) {
+            let key = NoiseKey::new(secret, entropy);
+            prop_assume!(key.is_ok());
+            let (_, act1) = Initiator::start(Trust::Anyone, key.unwrap());
+            assert_never_misread(&act1, |verdict| verdict == Detected::Noise);
+        }
+
+        #[test]
+        fn a_request_is_sv1_however_it_is_cut(
+            id in "(0|[1-9][0-9]{0,5}|\"[a-z0-9]{1,8}\"|null)",
+            method in "mining[.][a-z_]{4,20}",
+            param in "[ -!#-~]{0,60}",
+            end in "\r?\n",
+            lead in "\u{feff}?[ \t\r\n]{0,5}",
+        ) {
+            let param = param.replace('\\', "/");
+            let line =
+                format!("{lead}{{\"id\":{id},\"method\":\"{method}\",\"params\":[\"{param}\"]}}{end}");
+            assert_never_misread(line.as_bytes(), |verdict| {
+                matches!(verdict, Detected::Sv1 { skip } if skip == lead.len())
+            });
+        }
+
         #[test]
         fn act_1_may_begin_with_a_brace(mut act1 in prop::collection::vec(any::<u8>(), ACT1_LEN)) {
             act1[0] = b'{';

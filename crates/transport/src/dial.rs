@@ -3,12 +3,15 @@
 use core::time::Duration;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use headframe_sv2_noise::{ACT2_LEN, HandshakeError, Initiator, RecordLayer, Trust};
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::accept::{HANDSHAKE_DEADLINE, MINING_FRAME_LIMIT};
 use crate::curve_pool::CurvePool;
@@ -19,6 +22,7 @@ use crate::link::{Filled, Link};
 use crate::outbox::OUTBOX_LIMIT;
 use crate::pool_url::Endpoint;
 use crate::random;
+use crate::tls::{LineSocket, Rewound, TlsTrust, client_config};
 
 /// How long each address of a pool has to take a connection.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -28,7 +32,7 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 pub struct DialSettings {
     /// For a connection to each address that the host's name stands for.
     pub connect_deadline: Duration,
-    /// From the connection to the end of the Noise handshake.
+    /// From the connection to the end of the handshake, of Noise or TLS.
     pub handshake_deadline: Duration,
     /// Payload bytes of a frame.
     pub frame_limit: usize,
@@ -81,6 +85,16 @@ pub enum DialError {
         /// Which check failed.
         error: HandshakeError,
     },
+    /// The pool's, an impostor's, or the configured fingerprint's; or the network's.
+    #[error(
+        "{endpoint}: the TLS handshake failed: {error}; does it speak TLS, and is the fingerprint that of its certificate?"
+    )]
+    Tls {
+        /// Who was dialled.
+        endpoint: Endpoint,
+        /// What failed.
+        error: io::Error,
+    },
     /// The network's, or ours when the operating system has no random bytes.
     #[error("connection to {endpoint} failed during the handshake: {error}")]
     Io {
@@ -116,11 +130,47 @@ impl Dialer {
     /// Connects to a pool that speaks Stratum V1.
     pub async fn sv1(&self, endpoint: &Endpoint) -> Result<LineStream, DialError> {
         let socket = self.connect(endpoint).await?;
-        Ok(LineStream::new(
-            socket,
-            self.settings.line_limit,
-            self.settings.outbox_limit,
-        ))
+        Ok(self.lines(LineSocket::Tcp(socket)))
+    }
+
+    /// Connects to a pool that speaks Stratum V1 in TLS, and verifies whom `trust` names.
+    pub async fn sv1_tls(
+        &self,
+        endpoint: &Endpoint,
+        trust: TlsTrust,
+    ) -> Result<LineStream, DialError> {
+        let socket = self.connect(endpoint).await?;
+        let shaken = timeout(
+            self.settings.handshake_deadline,
+            self.shake_hands_in_tls(socket, endpoint, trust),
+        );
+        match shaken.await {
+            Ok(Ok(socket)) => Ok(self.lines(socket)),
+            Ok(Err(error)) => Err(DialError::Tls {
+                endpoint: endpoint.clone(),
+                error,
+            }),
+            Err(_) => Err(Fault::Deadline.at(endpoint)),
+        }
+    }
+
+    fn lines(&self, socket: LineSocket) -> LineStream {
+        LineStream::new(socket, self.settings.line_limit, self.settings.outbox_limit)
+    }
+
+    async fn shake_hands_in_tls(
+        &self,
+        socket: TcpStream,
+        endpoint: &Endpoint,
+        trust: TlsTrust,
+    ) -> io::Result<LineSocket> {
+        let config = client_config(trust).map_err(io::Error::other)?;
+        let name = ServerName::try_from(endpoint.host().to_owned());
+        let name = name.map_err(io::Error::other)?;
+        let connector = TlsConnector::from(Arc::new(config));
+        let handshake = connector.connect(name, Rewound::new(Vec::new(), socket));
+        let stream = self.curve_pool.drive(handshake).await??;
+        Ok(LineSocket::Tls(Box::new(stream.into())))
     }
 
     /// Connects to a pool that speaks Stratum V2 over Noise, and verifies whom `trust` names.

@@ -1,4 +1,4 @@
-//! Bytes over TCP: accept, dial, first-byte detection, Noise, deadlines, one write per event.
+//! Bytes over TCP: accept, dial, first-byte detection, TLS, Noise, deadlines, one write per event.
 //!
 //! Knows frames and lines, not messages. A connection is owned by one task, which holds a
 //! [`LineStream`] or a [`FrameStream`] and does all of this with it:
@@ -36,6 +36,7 @@ mod pool_url;
 mod protocols;
 mod proxy_header;
 mod random;
+mod tls;
 
 pub use accept::{
     AcceptError, AcceptSettings, Accepted, Acceptor, Forwarded, HANDSHAKE_DEADLINE,
@@ -53,3 +54,7 @@ pub use outbox::OUTBOX_LIMIT;
 pub use pool_url::{Endpoint, PoolUrl, PoolUrlError};
 pub use protocols::{Protocols, ProtocolsError};
 pub use proxy_header::{PROXY_HEADER_LIMIT, ProxyHeaderError, fuzz_proxy_header};
+pub use tls::{
+    Fingerprint, FingerprintError, LineSocket, SelfSigned, SelfSignedError, TlsIdentity,
+    TlsIdentityError, TlsTrust, self_signed,
+};

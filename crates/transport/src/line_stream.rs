@@ -1,13 +1,13 @@
-//! A connection that speaks in lines: Stratum V1 in clear.
+//! A connection that speaks in lines: Stratum V1, in clear or in TLS.
 
 use core::ops::Range;
 use core::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 use crate::error::TransportError;
 use crate::link::{Filled, Link};
+use crate::tls::LineSocket;
 
 /// Bytes that a line may have without its end. The longest that a device sends is a `mining.configure`
 /// or `mining.submit` of some hundred bytes; a `mining.notify` to one has some thousand.
@@ -15,7 +15,7 @@ pub const LINE_LIMIT: usize = 16 * 1024;
 
 /// A connection whose messages are lines, each ended by a line feed.
 #[derive(Debug)]
-pub struct LineStream<S = TcpStream> {
+pub struct LineStream<S = LineSocket> {
     link: Link<S>,
     limit: usize,
     /// Pending bytes that are known to hold no line feed, so that a line that comes byte by byte is

@@ -31,6 +31,8 @@ pub(crate) struct Link<S> {
     socket: S,
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
+    /// Whether the socket may still hold what it took: TLS does, where the system takes no more.
+    unflushed: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
@@ -39,11 +41,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             socket,
             inbox: Inbox::new(message_limit),
             outbox: Outbox::new(outbox_limit),
+            unflushed: false,
         }
     }
 
     pub(crate) const fn socket(&self) -> &S {
         &self.socket
+    }
+
+    /// The same, where the socket is one of several kinds.
+    pub(crate) fn map<T>(self, kind: impl FnOnce(S) -> T) -> Link<T> {
+        Link {
+            socket: kind(self.socket),
+            inbox: self.inbox,
+            outbox: self.outbox,
+            unflushed: self.unflushed,
+        }
+    }
+
+    /// The socket, and what was received over it and not taken.
+    pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
+        let received = self.inbox.pending().to_vec();
+        (self.socket, received)
     }
 
     /// Reads once, and writes what is queued while it waits. Cancelling loses nothing.
@@ -115,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.outbox.pending().is_empty() {
+        if self.outbox.pending().is_empty() && !self.unflushed {
             return Poll::Ready(Ok(()));
         }
         self.outbox.end_burst();
@@ -125,7 +144,70 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.outbox.wrote(len);
+            self.unflushed = true;
         }
-        Pin::new(&mut self.socket).poll_flush(cx)
+        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes all that is written, and has it on the wire when it is flushed a second time, as TLS does
+    /// where the system takes no more at first.
+    #[derive(Default)]
+    struct Reluctant {
+        held: usize,
+        flushed: usize,
+        tried: bool,
+    }
+
+    impl AsyncRead for Reluctant {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            _buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Reluctant {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.held += bytes.len();
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if !core::mem::replace(&mut self.tried, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.flushed += core::mem::take(&mut self.held);
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_socket_has_taken_and_not_sent_is_sent_while_nothing_else_is_said() {
+        let mut link = Link::new(Reluctant::default(), 100, 100);
+        link.outbox.append(5).unwrap().extend_from_slice(b"hello");
+        tokio::select! {
+            biased;
+            filled = link.fill() => panic!("nobody said anything: {filled:?}"),
+            () = async { for _ in 0..3 { tokio::task::yield_now().await } } => {}
+        }
+        assert_eq!((link.socket().held, link.socket().flushed), (0, 5));
     }
 }

@@ -6,6 +6,8 @@ use std::net::Ipv6Addr;
 use headframe_sv2_noise::{AuthorityKeyError, AuthorityPublicKey, Trust};
 use thiserror::Error;
 
+use crate::tls::{FingerprintError, TlsTrust};
+
 /// A host and a port. Shown as `host:port`, IPv6 in brackets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
@@ -18,6 +20,8 @@ pub struct Endpoint {
 pub enum PoolUrl {
     /// `stratum+tcp://host:port`: Stratum V1 in clear.
     Sv1(Endpoint),
+    /// `stratum+ssl://host:port/FINGERPRINT`, or `stratum+tls://`: Stratum V1 in TLS.
+    Sv1Tls(Endpoint, TlsTrust),
     /// `stratum2+tcp://host:port/KEY`: Stratum V2 over Noise.
     Sv2(Endpoint, Trust),
 }
@@ -25,6 +29,9 @@ pub enum PoolUrl {
 /// What is wrong with a pool's address. The user's to put right.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PoolUrlError {
+    /// The fingerprint behind the port.
+    #[error("{0}")]
+    Fingerprint(#[from] FingerprintError),
     /// The key behind the port.
     #[error("{0}")]
     Key(#[from] AuthorityKeyError),
@@ -34,6 +41,11 @@ pub enum PoolUrlError {
     /// More than one colon, and no brackets.
     #[error("an IPv6 address goes in brackets, as in [::1]:3333")]
     Ipv6Brackets,
+    /// TLS without a fingerprint.
+    #[error(
+        "stratum+ssl:// needs the SHA-256 fingerprint of the pool's certificate behind the port, as in stratum+ssl://host:port/FINGERPRINT; only --insecure connects without one"
+    )]
+    MissingFingerprint,
     /// Stratum V2 without a key.
     #[error(
         "stratum2+tcp:// needs the pool's authority key behind the port, as in stratum2+tcp://host:port/KEY; only --insecure connects without one"
@@ -54,11 +66,8 @@ pub enum PoolUrlError {
     )]
     Path,
     /// Anything but a known scheme.
-    #[error("pool address does not begin with stratum+tcp:// or stratum2+tcp://")]
+    #[error("pool address does not begin with stratum+tcp://, stratum+ssl:// or stratum2+tcp://")]
     Scheme,
-    /// Stratum V1 over TLS.
-    #[error("stratum+ssl:// is not supported yet; use stratum+tcp:// or stratum2+tcp://")]
-    Tls,
 }
 
 impl Endpoint {
@@ -116,8 +125,8 @@ impl Endpoint {
 impl PoolUrl {
     /// Reads a pool's address.
     ///
-    /// `insecure` is the user's word that he wants Stratum V2 without knowing whom he speaks to; it
-    /// matters only where no key is given: a key that is there is used.
+    /// `insecure` is the user's word that he wants encryption without knowing whom he speaks to; it
+    /// matters only where no key or fingerprint is given: one that is there is used.
     pub fn parse(text: &str, insecure: bool) -> Result<Self, PoolUrlError> {
         let (scheme, rest) = text.trim().split_once("://").ok_or(PoolUrlError::Scheme)?;
         let (place, path) = match rest.split_once('/') {
@@ -128,15 +137,26 @@ impl PoolUrl {
             "stratum+tcp" if path.is_empty() => Ok(Self::Sv1(Endpoint::parse(place)?)),
             "stratum+tcp" => Err(PoolUrlError::Path),
             "stratum2+tcp" => Ok(Self::Sv2(Endpoint::parse(place)?, trust(path, insecure)?)),
-            "stratum+ssl" | "stratum+tls" | "stratum+tcps" => Err(PoolUrlError::Tls),
+            "stratum+ssl" | "stratum+tls" | "stratum+tcps" => Ok(Self::Sv1Tls(
+                Endpoint::parse(place)?,
+                tls_trust(path, insecure)?,
+            )),
             _ => Err(PoolUrlError::Scheme),
+        }
+    }
+
+    /// Whether Stratum V1 is spoken, in clear or in TLS.
+    pub const fn is_sv1(&self) -> bool {
+        match self {
+            Self::Sv1(_) | Self::Sv1Tls(..) => true,
+            Self::Sv2(..) => false,
         }
     }
 
     /// Where the pool listens.
     pub const fn endpoint(&self) -> &Endpoint {
         match self {
-            Self::Sv1(endpoint) | Self::Sv2(endpoint, _) => endpoint,
+            Self::Sv1(endpoint) | Self::Sv1Tls(endpoint, _) | Self::Sv2(endpoint, _) => endpoint,
         }
     }
 }
@@ -146,6 +166,14 @@ fn trust(path: &str, insecure: bool) -> Result<Trust, PoolUrlError> {
         "" if insecure => Ok(Trust::Anyone),
         "" => Err(PoolUrlError::MissingKey),
         key => Ok(Trust::Authority(key.parse::<AuthorityPublicKey>()?)),
+    }
+}
+
+fn tls_trust(path: &str, insecure: bool) -> Result<TlsTrust, PoolUrlError> {
+    match path {
+        "" if insecure => Ok(TlsTrust::Anyone),
+        "" => Err(PoolUrlError::MissingFingerprint),
+        fingerprint => Ok(TlsTrust::Pinned(fingerprint.parse()?)),
     }
 }
 
@@ -162,6 +190,10 @@ impl fmt::Display for PoolUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sv1(endpoint) => write!(f, "stratum+tcp://{endpoint}"),
+            Self::Sv1Tls(endpoint, TlsTrust::Anyone) => write!(f, "stratum+ssl://{endpoint}"),
+            Self::Sv1Tls(endpoint, TlsTrust::Pinned(fingerprint)) => {
+                write!(f, "stratum+ssl://{endpoint}/{fingerprint}")
+            }
             Self::Sv2(endpoint, Trust::Anyone) => write!(f, "stratum2+tcp://{endpoint}"),
             Self::Sv2(endpoint, Trust::Authority(key)) => {
                 write!(f, "stratum2+tcp://{endpoint}/{key}")
@@ -216,13 +248,32 @@ mod tests {
     }
 
     #[test]
+    fn tls_goes_by_a_fingerprint_as_sv2_by_a_key() {
+        let bare = "stratum+ssl://pool.example:3333";
+        assert_eq!(parse(bare), Err(PoolUrlError::MissingFingerprint));
+        assert!(matches!(
+            PoolUrl::parse(bare, true),
+            Ok(PoolUrl::Sv1Tls(_, TlsTrust::Anyone))
+        ));
+        let pinned = format!("{bare}/{}", ["AB"; 32].join(":"));
+        assert_eq!(parse(&pinned).unwrap().to_string(), pinned);
+        let other = format!("stratum+tls://pool.example:3333/{}", "ab".repeat(32));
+        assert_eq!(PoolUrl::parse(&other, true), parse(&pinned));
+        assert_eq!(
+            PoolUrl::parse(&format!("{bare}/{KEY}"), true),
+            Err(PoolUrlError::Fingerprint(FingerprintError))
+        );
+    }
+
+    #[test]
     fn each_fault_is_named() {
         use PoolUrlError as E;
         let cases = [
             ("pool.example:3333", E::Scheme),
             ("http://pool.example:3333", E::Scheme),
             ("", E::Scheme),
-            ("stratum+ssl://pool.example:3333", E::Tls),
+            ("stratum+ssl://pool.example:3333", E::MissingFingerprint),
+            ("stratum+tls://pool.example/x", E::MissingPort),
             ("stratum+tcp://pool.example", E::MissingPort),
             ("stratum+tcp://pool.example:", E::MissingPort),
             ("stratum+tcp://[::1]", E::MissingPort),

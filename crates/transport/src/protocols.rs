@@ -7,6 +7,8 @@ use core::fmt;
 pub struct Protocols {
     /// Stratum V1 in clear.
     pub sv1: bool,
+    /// Stratum V1 in TLS.
+    pub sv1_tls: bool,
     /// Stratum V2 in Noise.
     pub sv2: bool,
     /// Stratum V2 in clear, to loopback and private addresses alone (NX-2).
@@ -14,14 +16,15 @@ pub struct Protocols {
 }
 
 impl Protocols {
-    /// Stratum V1, and Stratum V2 in Noise.
+    /// Stratum V1 in clear and in TLS, and Stratum V2 in Noise.
     pub const USUAL: Self = Self {
         sv1: true,
+        sv1_tls: true,
         sv2: true,
         plaintext_sv2: false,
     };
 
-    /// What `names` say: `sv1`, `sv2`, `sv2_plain`, at least one and each once at most.
+    /// What `names` say: `sv1`, `sv1_tls`, `sv2`, `sv2_plain`, at least one and each once at most.
     ///
     /// # Errors
     ///
@@ -29,12 +32,14 @@ impl Protocols {
     pub fn parse(names: &[String]) -> Result<Self, ProtocolsError> {
         let mut protocols = Self {
             sv1: false,
+            sv1_tls: false,
             sv2: false,
             plaintext_sv2: false,
         };
         for name in names {
             let protocol = match name.as_str() {
                 "sv1" => &mut protocols.sv1,
+                "sv1_tls" => &mut protocols.sv1_tls,
                 "sv2" => &mut protocols.sv2,
                 "sv2_plain" => &mut protocols.plaintext_sv2,
                 _ => return Err(ProtocolsError),
@@ -52,7 +57,7 @@ impl Protocols {
 
 /// A list that is none of protocols. The operator's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("write one or more of \"sv1\", \"sv2\" and \"sv2_plain\", each once")]
+#[error("write one or more of \"sv1\", \"sv1_tls\", \"sv2\" and \"sv2_plain\", each once")]
 pub struct ProtocolsError;
 
 impl fmt::Display for Protocols {
@@ -60,6 +65,7 @@ impl fmt::Display for Protocols {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = [
             (self.sv1, "Stratum V1"),
+            (self.sv1_tls, "Stratum V1 with TLS"),
             (self.sv2, "Stratum V2"),
             (self.plaintext_sv2, "Stratum V2 without encryption"),
         ];
@@ -79,15 +85,18 @@ mod tests {
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
             Protocols::parse(&names)
         };
-        assert_eq!(parse(&["sv2", "sv1"]), Ok(Protocols::USUAL));
+        assert_eq!(parse(&["sv2", "sv1", "sv1_tls"]), Ok(Protocols::USUAL));
         let alone = parse(&["sv2"]).unwrap();
         assert_eq!(
             (alone.sv1, alone.sv2, alone.plaintext_sv2),
             (false, true, false)
         );
         assert_eq!(alone.to_string(), "Stratum V2");
-        assert_eq!(Protocols::USUAL.to_string(), "Stratum V1 and Stratum V2");
-        for wrong in [&[][..], &["sv1", "sv1"], &["SV2"], &["sv1_tls"]] {
+        assert_eq!(
+            Protocols::USUAL.to_string(),
+            "Stratum V1 and Stratum V1 with TLS and Stratum V2"
+        );
+        for wrong in [&[][..], &["sv1", "sv1"], &["SV2"], &["sv2_tls"]] {
             assert_eq!(parse(wrong), Err(ProtocolsError), "{wrong:?}");
         }
     }

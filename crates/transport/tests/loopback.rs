@@ -157,7 +157,8 @@ async fn both_protocols_are_served_on_one_port() {
         server.accept()
     );
     let (mut client, mut line) = (client, sv1(accepted));
-    assert!(line.socket().nodelay().unwrap() && client.socket().nodelay().unwrap());
+    let sockets = [line.socket(), client.socket()];
+    assert!(sockets.iter().all(|socket| socket.tcp().nodelay().unwrap()));
     assert_eq!(next_line(&mut line).await, SUBSCRIBE.trim_ascii_end());
     line.queue_line(b"{\"id\":1,\"result\":true}").unwrap();
     line.flush().await.unwrap();

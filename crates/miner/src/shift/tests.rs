@@ -7,7 +7,7 @@ use std::pin::pin;
 use bitcoin::block::Version;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, CompactTarget, TxMerkleNode, Txid};
-use headframe_transport::{Filled, FrameStream};
+use headframe_transport::{Filled, FrameStream, LineSocket};
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::oneshot;
 
@@ -210,7 +210,7 @@ async fn against_worker<F: Future<Output = ()>>(
     let (ours, theirs) = duplex(64 * 1024);
     let session = shift.sv2_session(&endpoint).unwrap();
     let stream = FrameStream::plain(ours, FRAME_LIMIT, 1 << 20);
-    let connection = Connection::Sv2(stream, Box::new(session));
+    let connection: Connection<LineSocket, _> = Connection::Sv2(stream, Box::new(session));
     let pool = Pool {
         stream: FrameStream::plain(theirs, FRAME_LIMIT, 1 << 20),
     };
@@ -386,4 +386,9 @@ fn a_redirected_miner_demands_the_same_authority() {
     assert_eq!(go(clear, "", 2), moved);
     assert_eq!(go(clear, "a.example", 2), moved);
     assert_eq!(go(clear, "b.example", 2), Err("b.example".to_owned()));
+    let unknown = "stratum+ssl://a.example:1";
+    assert_eq!(go(unknown, "b.example", 2), Err("b.example".to_owned()));
+    let pin = ["AB"; 32].join(":");
+    let moved = format!("stratum+ssl://b.example:2/{pin}");
+    assert_eq!(go(&format!("{unknown}/{pin}"), "b.example", 2), Ok(moved));
 }

@@ -173,7 +173,7 @@ impl<P: FnMut(SwarmProgress)> Conductor<P> {
     fn report(self, parts: &Parts) -> SwarmReport {
         let settings = &self.shared.settings;
         let (protocol, channel) = match settings.url {
-            PoolUrl::Sv1(_) => (Protocol::Sv1, None),
+            PoolUrl::Sv1(_) | PoolUrl::Sv1Tls(..) => (Protocol::Sv1, None),
             PoolUrl::Sv2(..) => (Protocol::Sv2, Some(settings.channel)),
         };
         let seconds = parts.sending.as_secs_f64();

@@ -27,13 +27,11 @@ impl Link {
         number: usize,
     ) -> Result<Self, MinerError> {
         let users = settings.users_of(number);
+        let first = users.first().cloned().unwrap_or_default();
         match &settings.url {
-            PoolUrl::Sv1(endpoint) => {
-                let user = users.first().cloned().unwrap_or_default();
-                let wanted = sv1_settings(settings.quality, user);
-                let stream = dialer.sv1(endpoint).await?;
-                let session = Sv1Session::new(Instant::now(), &wanted)?;
-                Ok(Self::Sv1(stream, Box::new(session)))
+            PoolUrl::Sv1(endpoint) => Self::sv1(settings, dialer.sv1(endpoint).await?, first),
+            PoolUrl::Sv1Tls(endpoint, trust) => {
+                Self::sv1(settings, dialer.sv1_tls(endpoint, *trust).await?, first)
             }
             PoolUrl::Sv2(endpoint, trust) => {
                 let stream = dialer.sv2(endpoint, *trust).await?;
@@ -46,6 +44,12 @@ impl Link {
                 Ok(Self::Sv2(stream, Box::new(crowd)))
             }
         }
+    }
+
+    fn sv1(settings: &SwarmSettings, stream: LineStream, user: String) -> Result<Self, MinerError> {
+        let wanted = sv1_settings(settings.quality, user);
+        let session = Sv1Session::new(Instant::now(), &wanted)?;
+        Ok(Self::Sv1(stream, Box::new(session)))
     }
 
     /// Reads once, and writes what is queued. May be cancelled at any time.
@@ -135,6 +139,7 @@ pub(super) fn kind_of(error: &MinerError) -> String {
         MinerError::Dial(D::Closed { .. }) => "handshake: closed by the pool".to_owned(),
         MinerError::Dial(D::Deadline { .. }) => "handshake: no answer in time".to_owned(),
         MinerError::Dial(D::Handshake { error, .. }) => format!("handshake: {error}"),
+        MinerError::Dial(D::Tls { error, .. }) => format!("TLS handshake: {}", error.kind()),
         MinerError::Dial(D::Io { error, .. }) => format!("handshake: {}", error.kind()),
         MinerError::Transport(TransportError::Io(error)) => format!("lost: {}", error.kind()),
         MinerError::Transport(error) => format!("lost: {error}"),

@@ -122,7 +122,7 @@ impl SwarmSettings {
                 Err(E::Connections(self.connections))
             }
             _ if !(1..=MAX_CHANNELS).contains(&channels) => Err(E::Channels(channels)),
-            (PoolUrl::Sv1(_), _) if self.channels > 1 => Err(E::OneChannel),
+            (url, _) if url.is_sv1() && self.channels > 1 => Err(E::OneChannel),
             _ if self.users.is_empty() => Err(E::NoUser),
             (_, Pace::AsAnswered { window }) if !(1..=MAX_WINDOW).contains(&window) => {
                 Err(E::Window(window))
