@@ -36,6 +36,14 @@ pub struct Listener {
     /// The authority public key by which SV2 miners know the pool here, base58check as in
     /// `stratum2+tcp://host:port/KEY`; `None` where there is no SV2 in Noise.
     pub authority_key: Option<String>,
+    /// The SHA-256 fingerprint of the certificate by which Stratum V1 in TLS is answered here, pairs of
+    /// hexadecimal digits with colons between; `None` where TLS is not served.
+    pub tls_fingerprint: Option<String>,
+    /// Whether nobody vouches for that certificate but the pool, so that a miner has to be given its
+    /// fingerprint or the certificate itself.
+    pub tls_self_signed: bool,
+    /// Whether Stratum V1 miners have to give a password, which is not shown.
+    pub has_password: bool,
     /// Whether only programs on this machine can reach it.
     pub loopback_only: bool,
     /// Whether it is open. It is closed in set-up mode and while the pool is stopping.

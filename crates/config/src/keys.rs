@@ -73,7 +73,7 @@ keys! {
     KEYS:
     pool {
         data_dir: Text = r#""~/.headframe""#, "keys, ledger, found blocks";
-        listen: List = r#"["0.0.0.0:3333"]"#, "miners, SV1 and SV2 on each; add \"[::]:3333\" for IPv6";
+        listen: List = r#"["0.0.0.0:3333"]"#, "miners, SV1 (also in TLS) and SV2; add \"[::]:3333\" for IPv6";
         plaintext_sv2: Switch = "false", "SV2 without Noise; needs private addresses in listen";
         public_host: Text = r#""""#, "what miners are told to dial; empty: as in the browser";
         max_connections: Number = "10000", "miners beyond it are turned away";
@@ -122,8 +122,12 @@ keys! {
     LISTENER_KEYS:
     listener {
         address: Text = r#""""#, "where it listens, IP:port";
-        protocols: List = r#"["sv1", "sv2"]"#, "of sv1, sv2 and sv2_plain";
+        protocols: List = r#"["sv1", "sv1_tls", "sv2"]"#, "of sv1, sv1_tls, sv2 and sv2_plain";
         keys: Text = r#""""#, "the keys of another authority; empty: the pool's own";
+        tls_certificate: Text = r#""""#, "PEM; empty: made at the first start";
+        tls_key: Text = r#""""#, "its key, PEM";
+        password: Secret = r#""""#, "what SV1 miners have to say; empty: anything";
+        proxy_protocol_from: List = "[]", "proxies; each connection of theirs needs a PROXY header";
         shares_per_minute: Number = "12", "aimed at, per miner; 1 to 120";
         difficulty_start: Number = "1024", "a power of two, as min and max";
         difficulty_min: Number = "0", "0: as easy as the miner wants";
@@ -158,10 +162,15 @@ pub fn sample() -> String {
         let assignment = format!("#{} = {}", key.name, key.default);
         line(&mut text, &assignment, key.about);
     }
-    let names: Vec<_> = LISTENER_KEYS.iter().map(|key| key.name).collect();
+    let names = |keys: &[Key]| {
+        let names: Vec<_> = keys.iter().map(|key| key.name).collect();
+        names.join(", ")
+    };
+    let (first, rest) = LISTENER_KEYS.split_at(LISTENER_KEYS.len().div_ceil(2));
+    let (first, rest) = (names(first), names(rest));
     let listener =
         "## [[listener]], any number of them: one more place to listen, with settings of its own:";
-    writeln!(text, "{listener}\n## {}", names.join(", ")).expect(TAKES_ALL);
+    writeln!(text, "{listener}\n## {first},\n## {rest}").expect(TAKES_ALL);
     text
 }
 

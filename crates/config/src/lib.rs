@@ -30,7 +30,7 @@ pub use keys::{KEYS, Key, Kind, LISTENER_KEYS, sample};
 pub use keys_name::{KeysName, KeysNameError};
 pub use listen::{ListenAddressError, listen_address};
 pub use pool_config::{
-    DifficultyConfig, FeeConfig, HttpConfig, ListenerConfig, LogLevel, NodeAddress, NodeAuth,
-    NodeConfig, PayoutConfig, PoolConfig, Secret, Sv2Config,
+    CertificateConfig, DifficultyConfig, FeeConfig, HttpConfig, ListenerConfig, LogLevel,
+    NodeAddress, NodeAuth, NodeConfig, PayoutConfig, PoolConfig, Secret, Sv2Config,
 };
 pub use source::{Flag, Loaded, Notice, Sources, load};

@@ -2,18 +2,27 @@
 
 use std::net::SocketAddr;
 
-use headframe_transport::{Protocols, is_local};
+use headframe_transport::{AddressSet, Protocols, is_local};
 use headframe_work::Rung;
 
 use crate::error::ConfigError;
 use crate::field::Field;
 use crate::read::Reader;
 use crate::source::ListenerFields;
-use crate::value::{bound, keys_name, protocols, rung, shares_per_minute, socket_list, socket_of};
-use crate::{DifficultyConfig, KeysName, ListenerConfig, Origin};
+use crate::value::{
+    address_set, bound, keys_name, path, protocols, rung, secret, shares_per_minute, socket_list,
+    socket_of,
+};
+use crate::{CertificateConfig, DifficultyConfig, KeysName, ListenerConfig, Origin};
 
 /// How many places a pool listens at, at most: each has a socket and a task, and nobody needs more.
 const MAX_LISTENERS: usize = 64;
+
+/// What all listeners have that do not say otherwise.
+struct Usual {
+    protocols: Protocols,
+    proxies: AddressSet,
+}
 
 impl Reader<'_> {
     /// `None` for a mistake in one of them, or in the `difficulty` of the pool.
@@ -25,11 +34,16 @@ impl Reader<'_> {
             plaintext_sv2: self.read("pool", "plaintext_sv2", Field::switch)?,
             ..Protocols::USUAL
         };
-        let plain = self.plain_listeners(usual, difficulty);
+        let proxies = self.read("pool", "proxy_protocol_from", address_set);
+        let usual = Usual {
+            protocols: usual,
+            proxies: proxies?,
+        };
+        let plain = self.plain_listeners(&usual, difficulty);
         let mut is_whole = plain.is_some();
         let mut listeners = plain.unwrap_or_default();
         for table in core::mem::take(&mut self.fields.listeners) {
-            let listener = self.listener(&table, usual, difficulty);
+            let listener = self.listener(&table, &usual, difficulty);
             match listener.and_then(|it| self.unless_twice(it, &listeners, &table)) {
                 Some(listener) => listeners.push(listener),
                 None => is_whole = false,
@@ -49,9 +63,10 @@ impl Reader<'_> {
     /// Those of `pool.listen`. Where there are others, nobody gets one by default.
     fn plain_listeners(
         &mut self,
-        protocols: Protocols,
+        usual: &Usual,
         difficulty: Option<DifficultyConfig>,
     ) -> Option<Vec<ListenerConfig>> {
+        let protocols = usual.protocols;
         let is_default = self.fields.field("pool", "listen").origin == Origin::Default;
         let addresses = match is_default && !self.fields.listeners.is_empty() {
             true => Vec::new(),
@@ -70,6 +85,9 @@ impl Reader<'_> {
             address,
             protocols,
             keys: KeysName::OWN,
+            certificate: CertificateConfig::Own,
+            password: None,
+            proxy_protocol_from: usual.proxies.clone(),
             difficulty,
         };
         Some(addresses.into_iter().map(listener).collect())
@@ -78,7 +96,7 @@ impl Reader<'_> {
     fn listener(
         &mut self,
         table: &ListenerFields,
-        usual: Protocols,
+        usual: &Usual,
         pool: Option<DifficultyConfig>,
     ) -> Option<ListenerConfig> {
         let address = match table.field("address") {
@@ -88,7 +106,11 @@ impl Reader<'_> {
                 "write where it listens, such as \"0.0.0.0:3334\"",
             ))),
         };
-        let served = self.of(table, "protocols", usual, protocols);
+        let password = self.of(table, "password", None, secret);
+        let served = self.served(table, usual, password.as_ref()?.is_some());
+        let certificate = self.certificate_of(table, served);
+        let proxies = usual.proxies.clone();
+        let proxies = self.of(table, "proxy_protocol_from", proxies, address_set);
         let keys = self.of(table, "keys", KeysName::OWN, keys_name);
         let difficulty = pool.and_then(|pool| self.difficulty_of(table, pool));
         if let (Some(address), Some(served)) = (address, served) {
@@ -98,8 +120,58 @@ impl Reader<'_> {
             address: address?,
             protocols: served?,
             keys: keys?,
+            certificate: certificate?,
+            password: password?,
+            proxy_protocol_from: proxies?,
             difficulty: difficulty?,
         })
+    }
+
+    /// Stratum V2 has no passwords: where there is one, it is not served.
+    fn served(
+        &mut self,
+        table: &ListenerFields,
+        usual: &Usual,
+        has_password: bool,
+    ) -> Option<Protocols> {
+        let pool = match has_password {
+            true => Protocols {
+                sv2: false,
+                plaintext_sv2: false,
+                ..usual.protocols
+            },
+            false => usual.protocols,
+        };
+        let served = self.of(table, "protocols", pool, protocols)?;
+        match has_password && (served.sv2 || served.plaintext_sv2) {
+            true => self.blame(
+                table,
+                ["protocols"],
+                "Stratum V2 has no passwords, and listener.password is set; write \"sv1\", \"sv1_tls\" or both",
+            ),
+            false => Some(served),
+        }
+    }
+
+    fn certificate_of(
+        &mut self,
+        table: &ListenerFields,
+        served: Option<Protocols>,
+    ) -> Option<CertificateConfig> {
+        let home = self.home;
+        let certificate = self.of(table, "tls_certificate", None, |field| path(field, home));
+        let key = self.of(table, "tls_key", None, |field| path(field, home));
+        match (certificate?, key?) {
+            (None, None) => Some(CertificateConfig::Own),
+            _ if served.is_some_and(|served| !served.sv1_tls) => self.blame(
+                table,
+                ["tls_certificate", "tls_key"],
+                "this listener serves no TLS; add \"sv1_tls\" to listener.protocols",
+            ),
+            (Some(certificate), Some(key)) => Some(CertificateConfig::Files { certificate, key }),
+            (Some(_), None) => self.blame(table, ["tls_certificate"], "set listener.tls_key too"),
+            (None, Some(_)) => self.blame(table, ["tls_key"], "set listener.tls_certificate too"),
+        }
     }
 
     fn difficulty_of(

@@ -22,8 +22,6 @@ pub struct PoolConfig {
     pub max_connections: usize,
     /// Where no limits apply to connections.
     pub unlimited_from: AddressSet,
-    /// The proxies whose PROXY header is demanded and believed.
-    pub proxy_protocol_from: AddressSet,
     /// The pool's name in the coinbase.
     pub tag: PoolTag,
     /// The Bitcoin node.
@@ -47,8 +45,28 @@ pub struct ListenerConfig {
     pub protocols: Protocols,
     /// By which keys SV2 miners know the pool.
     pub keys: KeysName,
+    /// What TLS is answered with, where it is served.
+    pub certificate: CertificateConfig,
+    /// What Stratum V1 miners have to say; `None`: whatever they like. Stratum V2 is not served then.
+    pub password: Option<Secret>,
+    /// The proxies whose PROXY header is demanded and believed here.
+    pub proxy_protocol_from: AddressSet,
     /// Difficulty control.
     pub difficulty: DifficultyConfig,
+}
+
+/// Where a certificate for TLS is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateConfig {
+    /// The pool makes it.
+    Own,
+    /// These files, in PEM.
+    Files {
+        /// The certificate, followed by those that vouch for it.
+        certificate: PathBuf,
+        /// Its key.
+        key: PathBuf,
+    },
 }
 
 /// How the node is found.

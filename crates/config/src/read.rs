@@ -35,7 +35,7 @@ pub(crate) fn config(mut fields: Fields, home: Option<&Path>) -> Result<PoolConf
 /// Reads on after a mistake, to find them all. `None` stands for a value with a mistake in it.
 pub(crate) struct Reader<'a> {
     pub(crate) fields: Fields,
-    home: Option<&'a Path>,
+    pub(crate) home: Option<&'a Path>,
     pub(crate) errors: Vec<ConfigError>,
 }
 
@@ -45,7 +45,6 @@ impl Reader<'_> {
         let public_host = self.read("pool", "public_host", host);
         let max_connections = self.read("pool", "max_connections", connections);
         let unlimited_from = self.read("pool", "unlimited_from", address_set);
-        let proxy_protocol_from = self.read("pool", "proxy_protocol_from", address_set);
         let tag = self.read("pool", "tag", pool_tag);
         let node = self.node();
         let payout = self.payout(node.as_ref().and_then(|node| node.network));
@@ -61,7 +60,6 @@ impl Reader<'_> {
             public_host: public_host?,
             max_connections: max_connections?,
             unlimited_from: unlimited_from?,
-            proxy_protocol_from: proxy_protocol_from?,
             tag: tag?,
             node: node?,
             payout: payout?,

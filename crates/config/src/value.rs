@@ -9,7 +9,7 @@ use headframe_work::{BasisPoints, Difficulty, Network, PoolTag, Rung};
 
 use crate::error::ConfigError;
 use crate::field::Field;
-use crate::{KeysName, KeysNameError, LogLevel, NodeAddress, PayAddress, listen_address};
+use crate::{KeysName, KeysNameError, LogLevel, NodeAddress, PayAddress, Secret, listen_address};
 
 type Read<T> = Result<T, ConfigError>;
 
@@ -107,6 +107,19 @@ pub(crate) fn connections(field: &Field) -> Read<usize> {
     number
         .filter(|number| (1..=1_000_000).contains(number))
         .ok_or_else(|| field.refuse("write a whole number from 1 to 1000000"))
+}
+
+pub(crate) fn secret(field: &Field) -> Read<Option<Secret>> {
+    const LONGEST: usize = 64;
+    let is_right =
+        |text: &&str| text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_graphic());
+    match field.text()? {
+        None => Ok(None),
+        Some(text) if is_right(&text) && !text.contains(',') => Ok(Some(Secret::new(text))),
+        Some(_) => Err(field.refuse(
+            "write 1 to 64 ASCII characters without spaces and commas, which every miner can send",
+        )),
+    }
 }
 
 pub(crate) fn address_set(field: &Field) -> Read<AddressSet> {

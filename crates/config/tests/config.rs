@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use headframe_config::{
-    ConfigError, Flag, KEYS, KeysName, LISTENER_KEYS, Loaded, LogLevel, NodeAddress, NodeAuth,
-    Notice, Origin, PoolConfig, Sources, Sv2Config, load, sample,
+    CertificateConfig, ConfigError, Flag, KEYS, KeysName, LISTENER_KEYS, ListenerConfig, Loaded,
+    LogLevel, NodeAddress, NodeAuth, Notice, Origin, PoolConfig, Sources, Sv2Config, load, sample,
 };
 use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{Network, Rung};
@@ -72,7 +72,7 @@ fn nothing_needs_to_be_configured() {
     assert_eq!(listener.difficulty.max, Rung::HARDEST);
     assert_eq!(config.tag.as_str(), "headframe");
     assert_eq!(config.unlimited_from, AddressSet::PRIVATE);
-    assert_eq!(config.proxy_protocol_from, AddressSet::NONE);
+    assert_eq!(config.listeners[0].proxy_protocol_from, AddressSet::NONE);
     assert_eq!(config.log_level, LogLevel::Info);
 }
 
@@ -165,8 +165,14 @@ fn every_key_can_be_set_in_each_place() {
     assert!(has(&from_file.unlimited_from, "10.0.0.1"));
     assert!(has(&from_file.unlimited_from, "203.0.113.7"));
     assert!(!has(&from_file.unlimited_from, "198.51.100.9"));
-    assert!(has(&from_file.proxy_protocol_from, "2001:db8::7"));
-    assert!(!has(&from_file.proxy_protocol_from, "10.0.0.1"));
+    assert!(has(
+        &from_file.listeners[0].proxy_protocol_from,
+        "2001:db8::7"
+    ));
+    assert!(!has(
+        &from_file.listeners[0].proxy_protocol_from,
+        "10.0.0.1"
+    ));
     assert_eq!(from_file.tag.as_str(), "/mine/");
     assert_eq!(from_file.node.network, Some(Network::Mainnet));
     let node = NodeAddress {
@@ -739,5 +745,95 @@ proptest! {
         let text = format!("[payout]\nfee_percent = {}.{:02}\nfee_address = \"{MAINNET}\"", hundredths / 100, hundredths % 100);
         let fee = config(&text).payout.fee.map_or(0, |fee| fee.rate.get());
         prop_assert_eq!(fee, hundredths);
+    }
+}
+
+#[test]
+fn listeners_have_certificates_passwords_and_proxies_of_their_own() {
+    let text = r#"
+        [pool]
+        listen = ["127.0.0.1:3333"]
+        proxy_protocol_from = ["192.0.2.1"]
+        [[listener]]
+        address = "0.0.0.0:3334"
+        protocols = ["sv1_tls"]
+        tls_certificate = "/etc/pool/chain.pem"
+        tls_key = "~/key.pem"
+        proxy_protocol_from = ["192.0.2.2"]
+        [[listener]]
+        address = "[::]:3335"
+        password = "sesame"
+        proxy_protocol_from = []
+        "#;
+    let listeners = try_load(text, &[]).unwrap();
+    let listeners = listeners.config.listeners;
+    let [plain, tls, secret] = listeners.as_slice() else {
+        panic!("{listeners:?}");
+    };
+    let files = CertificateConfig::Files {
+        certificate: "/etc/pool/chain.pem".into(),
+        key: "/home/op/key.pem".into(),
+    };
+    assert_eq!(tls.certificate, files);
+    let own = CertificateConfig::Own;
+    assert_eq!((&plain.certificate, &secret.certificate), (&own, &own));
+    let served = tls.protocols;
+    assert_eq!(
+        (served.sv1, served.sv1_tls, served.sv2),
+        (false, true, false)
+    );
+    let proxies = |listener: &ListenerConfig| {
+        ["192.0.2.1", "192.0.2.2"]
+            .map(|it| listener.proxy_protocol_from.contains(it.parse().unwrap()))
+    };
+    assert_eq!(proxies(plain), [true, false]);
+    assert_eq!(proxies(tls), [false, true]);
+    assert_eq!(proxies(secret), [false, false]);
+
+    // Stratum V2 has no passwords.
+    let served = secret.protocols;
+    assert_eq!(
+        (served.sv1, served.sv1_tls, served.sv2),
+        (true, true, false)
+    );
+    assert_eq!(secret.password.as_ref().unwrap().reveal(), "sesame");
+    assert!(!format!("{secret:?}").contains("sesame"));
+    assert_eq!(plain.password, None);
+}
+
+#[test]
+fn what_listeners_cannot_have_is_refused() {
+    let listener = |rest: &str| format!("[[listener]]\naddress = \"127.0.0.1:1\"\n{rest}");
+    for (text, expected) in [
+        (
+            listener("password = \"sesame\"\nprotocols = [\"sv1\", \"sv2\"]"),
+            "Stratum V2 has no passwords",
+        ),
+        (
+            listener("password = \"open sesame\""),
+            "`listener.password = (hidden)` is not right: write 1 to 64 ASCII characters",
+        ),
+        (listener("password = \"a,b\""), "without spaces and commas"),
+        (
+            listener("tls_certificate = \"/a\""),
+            "set listener.tls_key too",
+        ),
+        (
+            listener("tls_key = \"/a\""),
+            "set listener.tls_certificate too",
+        ),
+        (
+            listener("protocols = [\"sv2\"]\ntls_certificate = \"/a\"\ntls_key = \"/b\""),
+            "this listener serves no TLS",
+        ),
+        (
+            listener("proxy_protocol_from = [\"proxy\"]"),
+            "listener.proxy_protocol_from",
+        ),
+    ] {
+        let error = errors(&text);
+        assert!(error.contains(expected), "{text}\n{error}");
+        assert!(error.starts_with("pool.toml:"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
     }
 }

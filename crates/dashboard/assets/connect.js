@@ -25,12 +25,12 @@ const DEVICES = [
     field("Stratum Host", at.host),
     field("Stratum Port", at.port),
     field("User", at.user),
-    field("Password", "x"),
+    field("Password", at.password),
   ]],
   ["Antminer, Whatsminer, Avalon, NerdMiner", "sv1", (at) => [
     field("Pool URL", `stratum+tcp://${at.urlHost}:${at.port}`),
     field("Worker", at.user),
-    field("Password", "x"),
+    field("Password", at.password),
   ]],
   ["Braiins OS, or any Stratum V2 URL", "sv2", (at) => [
     field("Pool URL", `stratum2+tcp://${at.urlHost}:${at.port}/${at.key}`),
@@ -45,7 +45,8 @@ const DEVICES = [
   ["Any miner, Stratum V1 with TLS", "sv1_tls", (at) => [
     field("Pool URL", `stratum+ssl://${at.urlHost}:${at.port}`),
     field("Worker", at.user),
-    field("Password", "x"),
+    field("Password", at.password),
+    field("Certificate, SHA-256", at.fingerprint),
   ]],
   ["This computer, with headframe miner", "sv2", (at) => [
     field("Command", at.user && `headframe miner stratum2+tcp://${at.urlHost}:${at.port}/${at.key} --user ${at.user}`),
@@ -124,11 +125,19 @@ function showValues() {
     urlHost: bare.includes(":") ? `[${bare}]` : bare,
     port: String(listener.port),
     key: listener.authority_key ?? "",
+    fingerprint: listener.tls_fingerprint ?? "",
+    password: listener.has_password ? "the password of this port" : "x",
     user: userName(),
   };
   byId("values").replaceChildren(...fields(at).map(valueRow));
-  const certificate = protocol === "sv1_tls" ? " The name must be the one in the pool's certificate." : "";
-  setText(byId("connect-note"), note + certificate);
+  setText(byId("connect-note"), [note, protocol === "sv1_tls" ? certificateNote(listener) : ""].join(" ").trim());
+}
+
+/** What a miner that looks at certificates needs. */
+function certificateNote({ tls_self_signed: isOwn }) {
+  return isOwn
+    ? "The pool has made its certificate itself: have the miner accept it without verification, or give the miner tls-certificate.pem from the pool's data directory."
+    : "A miner that verifies it must be given the host name that is in the certificate.";
 }
 
 function valueRow({ name, value }) {

@@ -15,8 +15,8 @@ use headframe_miner::{Channel, Miner, MinerReport, MinerSettings};
 use headframe_node::Tip;
 use headframe_node::embedded::{ChainSettings, EmbeddedChain};
 use headframe_server::{
-    AccessSettings, Board, DifficultySettings, KeySets, Keys, KeysId, ListenSettings, Parts, Pool,
-    Protocols, Settings, StartError, Started, Sv2Rules, Waiting,
+    AccessSettings, Board, CertificateId, Certificates, DifficultySettings, KeySets, Keys, KeysId,
+    ListenSettings, Parts, Pool, Protocols, Settings, StartError, Started, Sv2Rules, Waiting,
 };
 use headframe_transport::PoolUrl;
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::cli;
+use crate::listeners::Credentials;
 use crate::web::Web;
 use crate::{data, files, interrupt, listeners, log, places};
 
@@ -115,8 +116,13 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
     places::check([command.listen], Some(command.http))?;
     let chain = EmbeddedChain::open(Some(&data.join("chain")), ChainSettings::default())?;
     let ledger = SqliteLedger::open(&data, Retention::default())?;
-    let keys = KeySets::new(Keys::open(data.path())?);
-    let authority = keys.authority(KeysId::FIRST).to_string();
+    let mut certificates = Certificates::default();
+    let certificate = certificates.open(listeners::own_certificate(&data, None))?;
+    let credentials = Credentials {
+        keys: KeySets::new(Keys::open(data.path())?),
+        certificates,
+    };
+    let authority = credentials.keys.authority(KeysId::FIRST).to_string();
     let stop = match command.data_dir {
         Some(_) => interrupt::token(),
         None => {
@@ -135,13 +141,14 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
     first.summary.demo = true;
     let first = (first, waiting.history());
     let (web, feed) = Web::start(command.http, Vec::new(), first, web_stop.clone())?;
-    let settings = settings(command.listen);
-    let connect = listeners::connect(&settings.listen, &keys, None, VISITOR);
+    let settings = settings(command.listen, certificate);
+    let connect = listeners::connect(&settings.listen, &credentials, None, VISITOR);
     let pool = Pool::start(Parts {
         node: chain.node(REFRESH),
         node_name: "the embedded chain".to_owned(),
         ledger: Box::new(ledger),
-        keys,
+        keys: credentials.keys,
+        certificates: credentials.certificates,
         data_directory: data.path(),
         board: Board {
             network: Network::Regtest,
@@ -216,7 +223,7 @@ fn remove(directory: &Path) {
     let _ = (0..REMOVALS).any(|_| fs::remove_dir_all(directory).is_ok());
 }
 
-fn settings(listen: SocketAddr) -> Settings {
+fn settings(listen: SocketAddr, certificate: CertificateId) -> Settings {
     Settings {
         listen: vec![ListenSettings {
             address: listen,
@@ -227,6 +234,9 @@ fn settings(listen: SocketAddr) -> Settings {
                 ..DifficultySettings::default()
             },
             keys: KeysId::FIRST,
+            certificate: Some(certificate),
+            password: None,
+            proxies: None,
         }],
         max_connections: files::room_for(MAX_CONNECTIONS),
         payouts: PayoutPolicy {

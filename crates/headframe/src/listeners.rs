@@ -3,26 +3,34 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use headframe_api::{Connect, Listener, ListenerProtocol};
-use headframe_config::{KeysName, ListenerConfig, PoolConfig};
+use headframe_config::{CertificateConfig, KeysName, ListenerConfig, PoolConfig};
 use headframe_ledger::DataDir;
 use headframe_server::{
-    DifficultySettings, KeyError, KeyPlace, KeySets, Keys, KeysId, ListenSettings, Protocols,
+    CertificateId, CertificatePlace, Certificates, DifficultySettings, KeyPlace, KeySets, Keys,
+    KeysId, ListenSettings, Password, Protocols,
 };
 use tracing::info;
 
 use crate::demo::reachable;
 use crate::lan;
 
-/// Opens the keys of all listeners, each set once, and joins them.
+/// What listeners answer handshakes with.
+pub(crate) struct Credentials {
+    pub(crate) keys: KeySets,
+    pub(crate) certificates: Certificates,
+}
+
+/// Opens the keys and certificates of all listeners, each once, and joins them.
 pub(crate) fn open(
     data: &DataDir,
     config: &PoolConfig,
-) -> Result<(KeySets, Vec<ListenSettings>), KeyError> {
+) -> anyhow::Result<(Credentials, Vec<ListenSettings>)> {
     let open = |name: &KeysName| Keys::open_at(KeyPlace::new(data.path(), &name.file_name()));
     let first = config.listeners.first().map(|listener| &listener.keys);
     let first = first.unwrap_or(&KeysName::OWN);
     let mut keys = KeySets::new(open(first)?);
     let mut known = vec![(first, KeysId::FIRST)];
+    let mut certificates = Certificates::default();
     let mut listen = Vec::new();
     for listener in &config.listeners {
         let name = &listener.keys;
@@ -31,12 +39,33 @@ pub(crate) fn open(
             None => keys.add(open(name)?),
         };
         known.push((name, id));
-        listen.push(settings(listener, id));
+        let certificate = match &listener.certificate {
+            _ if !listener.protocols.sv1_tls => None,
+            CertificateConfig::Own => {
+                Some(certificates.open(own_certificate(data, config.public_host.as_ref()))?)
+            }
+            CertificateConfig::Files { certificate, key } => {
+                let files = CertificatePlace::files(certificate.clone(), key.clone());
+                Some(certificates.open(files)?)
+            }
+        };
+        listen.push(settings(listener, id, certificate));
     }
-    Ok((keys, listen))
+    Ok((Credentials { keys, certificates }, listen))
 }
 
-fn settings(listener: &ListenerConfig, keys: KeysId) -> ListenSettings {
+/// The certificate that the pool makes, for the names by which miners may dial it.
+pub(crate) fn own_certificate(data: &DataDir, public_host: Option<&String>) -> CertificatePlace {
+    let here = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let names = public_host.cloned().into_iter().chain(lan::hosts());
+    CertificatePlace::own(data.path(), names.chain(here).collect())
+}
+
+fn settings(
+    listener: &ListenerConfig,
+    keys: KeysId,
+    certificate: Option<CertificateId>,
+) -> ListenSettings {
     let difficulty = listener.difficulty;
     ListenSettings {
         address: listener.address,
@@ -48,17 +77,24 @@ fn settings(listener: &ListenerConfig, keys: KeysId) -> ListenSettings {
             max: difficulty.max,
         },
         keys,
+        certificate,
+        password: (listener.password.as_ref()).map(|secret| Password::new(secret.reveal())),
+        proxies: Some(listener.proxy_protocol_from.clone()),
     }
 }
 
 /// What miners need to know to connect.
 pub(crate) fn connect(
     listen: &[ListenSettings],
-    keys: &KeySets,
+    Credentials { keys, certificates }: &Credentials,
     public_host: Option<String>,
     example_address: &str,
 ) -> Connect {
+    let certificate = |listener: &ListenSettings| certificates.of(listener.certificate?);
     let listener = |listener: &ListenSettings| Listener {
+        tls_fingerprint: certificate(listener).map(|it| it.fingerprint().to_string()),
+        tls_self_signed: certificate(listener).is_some_and(|it| it.place().is_own()),
+        has_password: listener.password.is_some(),
         address: listener.address.ip().to_string(),
         port: listener.address.port(),
         protocols: shown(listener.protocols),
@@ -82,12 +118,13 @@ pub(crate) fn connect(
 fn shown(protocols: Protocols) -> Vec<ListenerProtocol> {
     let Protocols {
         sv1,
-        sv1_tls: _,
+        sv1_tls,
         sv2,
         plaintext_sv2,
     } = protocols;
     let served = [
         (sv1, ListenerProtocol::Sv1),
+        (sv1_tls, ListenerProtocol::Sv1Tls),
         (sv2, ListenerProtocol::Sv2),
         (plaintext_sv2, ListenerProtocol::Sv2Plain),
     ];
@@ -103,6 +140,13 @@ pub(crate) fn tell(config: &PoolConfig, listeners: &[Listener], addresses: &[Soc
     for (_, address) in open().filter(|(listener, _)| speaks_sv1(listener)) {
         let place = place(config, *address);
         info!("miners connect to {place}, with their address as user name");
+    }
+    for (listener, address) in open() {
+        let Some(fingerprint) = &listener.tls_fingerprint else {
+            continue;
+        };
+        let place = place(config, *address);
+        info!("and with TLS to stratum+ssl://{place}, certificate SHA-256 {fingerprint}");
     }
     for (listener, address) in open() {
         let Some(authority) = &listener.authority_key else {

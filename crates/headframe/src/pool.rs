@@ -12,6 +12,7 @@ use headframe_server::{
     AccessSettings, Board, Feed, ListenSettings, Parts, Pool, Settings, StartError, Started,
     Sv2Rules, Waiting,
 };
+use headframe_transport::AddressSet;
 use headframe_work::{Network, PayoutPolicy};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -75,11 +76,11 @@ async fn serve_from(
     let addresses = config.listeners.iter().map(|listener| listener.address);
     places::check(addresses, config.http.listen)?;
     let ledger = SqliteLedger::open(data, Retention::default())?;
-    let (keys, listen) = listeners::open(data, config)?;
+    let (credentials, listen) = listeners::open(data, config)?;
     let mut unready = Unready {
         config,
         waiting: Waiting::new(&ledger, true, NodeKind::Rpc, started)?,
-        connect: listeners::connect(&listen, &keys, config.public_host.clone(), ""),
+        connect: listeners::connect(&listen, &credentials, config.public_host.clone(), ""),
     };
     let connect = unready.connect.clone();
     let web_stop = CancellationToken::new();
@@ -97,7 +98,8 @@ async fn serve_from(
             node: rpc::connect(node).context("cannot start the node's connection")?,
             node_name: name.clone(),
             ledger: Box::new(ledger),
-            keys,
+            keys: credentials.keys,
+            certificates: credentials.certificates,
             data_directory: data.path(),
             shutdown: stop.clone(),
         });
@@ -225,7 +227,8 @@ fn settings(config: &PoolConfig, listen: Vec<ListenSettings>, payouts: PayoutPol
         },
         access: AccessSettings {
             unlimited: config.unlimited_from.clone(),
-            proxies: config.proxy_protocol_from.clone(),
+            // Each listener has its own.
+            proxies: AddressSet::NONE,
         },
     }
 }

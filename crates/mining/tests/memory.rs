@@ -58,6 +58,7 @@ impl Farm {
             difficulty: fixed_difficulty(Rung::EASIEST.exponent()),
             job_ids: JobIds::new(1),
             sv2: Sv2Rules::default(),
+            password: None,
         });
         let (mut hub, mut chain) = (
             Hub::new(rules.job_ids.clone(), 7),

@@ -360,6 +360,12 @@ impl Connection {
                 SessionEvent::LongCoinbase { seat, coinbase } => {
                     self.note_long_coinbase(seat, coinbase);
                 }
+                SessionEvent::PasswordRefused { user } => {
+                    let (peer, faults) = (self.peer, &self.pool.faults);
+                    faults.tell(format_args!(
+                        "{peer} is not served as {user:?}: wrong password"
+                    ));
+                }
                 SessionEvent::NoJob { error, .. } => {
                     warn!("no job for {}: {error}", self.peer);
                     let (reason, at) = (error.to_string(), wall_clock());
@@ -417,7 +423,7 @@ impl Connection {
         ));
         let user_agent = Text::clip(joined.device.as_str());
         let sighting = Sighting { client, user_agent };
-        let peer = (self.peer, self.wire.is_sealed());
+        let peer = (self.peer, self.wire.encryption());
         self.dues.join(worker, sighting, joined, peer);
     }
 

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use headframe_api::Encryption;
 use headframe_channels::{ChannelId, ExtranoncePrefix, Settled};
 use headframe_ledger::{BestShare, ShareBatch, Sighting, WorkerId};
 use headframe_mining::server::{Joined, LongCoinbase, Protocol, ShareEvent};
@@ -134,7 +135,7 @@ impl Dues {
         worker: WorkerId,
         sighting: Sighting,
         joined: Box<Joined>,
-        (peer, is_sealed): (SocketAddr, bool),
+        (peer, encryption): (SocketAddr, Encryption),
     ) {
         let (seat, protocol, at) = (joined.seat, joined.protocol, wall_clock());
         self.batch.sighting(&worker, at, sighting);
@@ -143,7 +144,7 @@ impl Dues {
             key,
             joined,
             peer,
-            is_sealed,
+            encryption,
             at,
         };
         let mut miner = Seat {

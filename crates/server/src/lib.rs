@@ -29,6 +29,7 @@ mod rejection;
 mod settings;
 #[cfg(test)]
 mod silent;
+mod tls;
 mod trace;
 mod vital;
 mod wire;
@@ -38,8 +39,9 @@ pub use board::{Board, Feed, Waiting};
 pub use clock::{Started, Utc};
 pub use control::CONTROL_SOCKET;
 pub use headframe_channels::DifficultySettings;
-pub use headframe_mining::server::Sv2Rules;
+pub use headframe_mining::server::{Password, Sv2Rules};
 pub use headframe_transport::Protocols;
 pub use keys::{Authority, KeyError, KeyFacts, KeyPlace, KeySets, Keys, KeysId};
 pub use pool::{Parts, Pool, StartError, check_place};
 pub use settings::{AccessSettings, ListenSettings, Settings};
+pub use tls::{Certificate, CertificateError, CertificateId, CertificatePlace, Certificates};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use headframe_transport::{AcceptError, Accepted, Acceptor};
+use headframe_transport::{AcceptError, Accepted, Acceptor, AddressSet};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, sleep_until};
@@ -28,6 +28,8 @@ pub(crate) struct Reception {
     /// A permit per connection.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) door: Arc<Door>,
+    /// Who begins each connection with a PROXY header, at this listener.
+    pub(crate) proxies: Arc<AddressSet>,
     pub(crate) tasks: TaskTracker,
     /// Numbers connections.
     pub(crate) next_id: Arc<AtomicU64>,
@@ -51,7 +53,7 @@ impl Reception {
 
     /// Whoever may not come in costs no task.
     fn welcome(&self, socket: TcpStream, peer: SocketAddr, acceptor: &Acceptor) {
-        let visit = match self.door.is_proxy(peer.ip()) {
+        let visit = match self.proxies.contains(peer.ip()) {
             true => None,
             false => match self.door.arrive(peer.ip()) {
                 Ok(visit) => Some(visit),

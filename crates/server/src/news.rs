@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bitcoin::{Amount, BlockHash};
+use headframe_api::Encryption;
 use headframe_channels::ChannelId;
 use headframe_ledger::{Ban, BestShare, BlockFate, FoundBlock, Rejection};
 use headframe_mining::server::{Joined, LongCoinbase};
 use headframe_node::NodeStatus;
+use headframe_transport::Fingerprint;
 use headframe_work::{Rung, UnixTime, Work};
 
 use crate::ledger::LedgerState;
@@ -28,8 +30,7 @@ pub(crate) enum News {
         key: MinerKey,
         joined: Box<Joined>,
         peer: SocketAddr,
-        /// Whether the connection is encrypted by Noise.
-        is_sealed: bool,
+        encryption: Encryption,
         at: UnixTime,
     },
     /// What a miner submitted since it was last told.
@@ -77,6 +78,8 @@ pub(crate) enum News {
     Ledger(LedgerState),
     /// A set of keys has this certificate now.
     Certificate(CertificateNews),
+    /// TLS is answered with this certificate.
+    Tls(TlsNews),
 }
 
 /// A certificate, as its operator has to know it.
@@ -90,6 +93,23 @@ pub(crate) struct CertificateNews {
     pub(crate) renew_from: UnixTime,
     /// Whether the pool does that by itself, because the authority's secret is here.
     pub(crate) is_renewed_here: bool,
+}
+
+/// A certificate for TLS, as its operator has to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsNews {
+    /// The file that it is in.
+    pub(crate) path: PathBuf,
+    /// What miners know it by.
+    pub(crate) fingerprint: Fingerprint,
+    /// Its last second.
+    pub(crate) ends: UnixTime,
+    /// From here on its end is spoken of.
+    pub(crate) warn_from: UnixTime,
+    /// Whether the pool has made it.
+    pub(crate) is_own: bool,
+    /// Why what is in the files now is not in use, and since when.
+    pub(crate) trouble: Option<(String, UnixTime)>,
 }
 
 /// What a miner submitted.

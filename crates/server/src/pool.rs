@@ -14,7 +14,7 @@ use headframe_ledger::{Ban, Ledger, LedgerError};
 use headframe_mining::server::{Hub, JobIds, PoolRules};
 use headframe_node::{BlockSink, Node, NodeStatus, TemplateSource};
 use headframe_sv2_noise::StaticIdentity;
-use headframe_transport::{AcceptSettings, Acceptor, CurvePool};
+use headframe_transport::{AcceptSettings, Acceptor, CurvePool, TlsIdentity};
 use headframe_work::Network;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -37,6 +37,8 @@ use crate::listener::Reception;
 use crate::news::News;
 use crate::random::random_bytes;
 use crate::settings::{ListenSettings, Settings};
+use crate::tls::Certificates;
+use crate::tls::keeper::TlsKeeper;
 use crate::trace::Tracer;
 use crate::vital::Vital;
 use crate::{blocks, ledger};
@@ -58,6 +60,8 @@ pub struct Parts<'a> {
     pub ledger: Box<dyn Ledger>,
     /// The keys of its listeners.
     pub keys: KeySets,
+    /// The certificates of its listeners.
+    pub certificates: Certificates,
     /// Where the block journal is kept.
     pub data_directory: &'a Path,
     /// What the dashboard shows.
@@ -119,6 +123,7 @@ impl Pool {
             node,
             mut board,
             keys,
+            certificates,
             shutdown,
             ..
         } = parts;
@@ -147,6 +152,7 @@ impl Pool {
             templates: node.templates,
             status: node.status,
             keys,
+            certificates,
             ways,
             snapshots,
             data_directory: parts.data_directory.to_owned(),
@@ -167,6 +173,7 @@ impl Pool {
             templates,
             status,
             keys,
+            certificates,
             ways,
             snapshots,
             data_directory,
@@ -209,11 +216,13 @@ impl Pool {
             },
             room: Arc::new(Semaphore::new(settings.max_connections)),
             door,
+            proxies: Arc::new(settings.access.proxies.clone()),
             tasks: self.tasks.clone(),
             next_id: Arc::new(AtomicU64::new(1)),
         };
         let identities = self.keep(keys, &news);
-        self.welcome(&reception, listeners, &identities);
+        let certificates = self.keep_certificates(certificates, &news);
+        self.welcome(&reception, listeners, &identities, &certificates);
         Ok(())
     }
 
@@ -231,12 +240,27 @@ impl Pool {
         kept.collect()
     }
 
+    /// Keeps the certificates; what TLS is answered with, by certificates.
+    fn keep_certificates(
+        &mut self,
+        certificates: Certificates,
+        news: &mpsc::Sender<News>,
+    ) -> Vec<watch::Receiver<TlsIdentity>> {
+        let kept = certificates.into_iter().map(|certificate| {
+            let (keeper, identities) = TlsKeeper::new(certificate, news.clone());
+            self.tasks.spawn(keeper.run(self.shutdown.clone()));
+            identities
+        });
+        kept.collect()
+    }
+
     /// Lets miners in.
     fn welcome(
         &mut self,
         reception: &Reception,
         listeners: Vec<(TcpListener, ListenSettings)>,
         identities: &[watch::Receiver<Arc<StaticIdentity>>],
+        certificates: &[watch::Receiver<TlsIdentity>],
     ) {
         let curve_pool = CurvePool::new();
         for (listener, settings) in listeners {
@@ -246,9 +270,18 @@ impl Pool {
             };
             let identity = settings.keys.of(identities).clone();
             let acceptor = Acceptor::new(accept, identity, curve_pool.clone());
+            let certificate = settings.certificate.and_then(|id| id.among(certificates));
+            let acceptor = match certificate {
+                Some(certificate) => acceptor.with_tls(certificate.clone()),
+                None => acceptor,
+            };
             let mut reception = reception.clone();
+            if let Some(proxies) = settings.proxies {
+                reception.proxies = Arc::new(proxies);
+            }
             reception.pool.rules = Arc::new(PoolRules {
                 difficulty: settings.difficulty,
+                password: settings.password,
                 ..PoolRules::clone(&reception.pool.rules)
             });
             let address = listener.local_addr().unwrap_or(settings.address);
@@ -308,6 +341,7 @@ struct Opening {
     templates: Box<dyn TemplateSource>,
     status: watch::Receiver<NodeStatus>,
     keys: KeySets,
+    certificates: Certificates,
     ways: Ways,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     data_directory: PathBuf,
@@ -378,6 +412,7 @@ fn rules(settings: &Settings, job_ids: JobIds) -> PoolRules {
         difficulty: DifficultySettings::default(),
         job_ids,
         sv2: settings.sv2,
+        password: None,
     }
 }
 
@@ -395,7 +430,7 @@ fn reserve(listen: &[ListenSettings]) -> Result<Vec<(TcpSocket, ListenSettings)>
     let reserve = |settings: &ListenSettings| {
         let address = settings.address;
         match bind(address) {
-            Ok(socket) => Ok((socket, *settings)),
+            Ok(socket) => Ok((socket, settings.clone())),
             Err(error) => Err(StartError::Listen { address, error }),
         }
     };

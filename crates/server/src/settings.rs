@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use headframe_channels::DifficultySettings;
-use headframe_mining::server::Sv2Rules;
+use headframe_mining::server::{Password, Sv2Rules};
 use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{PayoutPolicy, PoolTag};
 
 use crate::keys::KeysId;
+use crate::tls::CertificateId;
 
 /// The settings of a pool. Plain values: reading and checking them is the configuration's part.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ impl Default for AccessSettings {
 }
 
 /// One address that miners connect to, and how they are served there.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ListenSettings {
     /// The address.
     pub address: SocketAddr,
@@ -56,4 +57,10 @@ pub struct ListenSettings {
     pub difficulty: DifficultySettings,
     /// The keys that Noise handshakes are answered with, of the pool's sets of keys.
     pub keys: KeysId,
+    /// What TLS handshakes are answered with, of the pool's certificates; `None`: TLS is not served.
+    pub certificate: Option<CertificateId>,
+    /// What Stratum V1 miners have to say; `None`: whatever they like.
+    pub password: Option<Password>,
+    /// The proxies of this listener; `None`: those of the pool.
+    pub proxies: Option<AddressSet>,
 }

@@ -47,5 +47,6 @@ pub(crate) fn rules(difficulty: DifficultySettings) -> PoolRules {
         difficulty,
         job_ids: JobIds::new(1),
         sv2: Sv2Rules::default(),
+        password: None,
     }
 }

@@ -5,6 +5,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use headframe_api::Encryption;
 use headframe_channels::{ChannelId, ExtranoncePrefix, Settled};
 use headframe_mining::server::{
     PoolRules, PoolWork, Protocol, SessionEvent, Sv1Fault, Sv1Session, Sv2Fault, Sv2Session,
@@ -138,10 +139,11 @@ impl Wire {
         }
     }
 
-    pub(crate) fn is_sealed(&self) -> bool {
+    pub(crate) fn encryption(&self) -> Encryption {
         match self {
-            Self::Sv1(_) => false,
-            Self::Sv2(wire) => wire.0.is_sealed(),
+            Self::Sv1(wire) if wire.0.socket().is_tls() => Encryption::Tls,
+            Self::Sv2(wire) if wire.0.is_sealed() => Encryption::Noise,
+            Self::Sv1(_) | Self::Sv2(_) => Encryption::None,
         }
     }
 
@@ -338,6 +340,7 @@ fn cost(frame: Frame<'_>) -> Cost {
 impl fmt::Display for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Sv1(wire) if wire.0.socket().is_tls() => "SV1 in TLS",
             Self::Sv1(_) => "SV1",
             Self::Sv2(wire) if wire.0.is_sealed() => "SV2",
             Self::Sv2(_) => "SV2 without encryption",

@@ -151,6 +151,7 @@ impl Pool {
             difficulty: settings.difficulty,
             job_ids: JobIds::new(settings.first_job_id),
             sv2: settings.sv2,
+            password: None,
         });
         let chain = Chain::new(settings.seed, settings.bits, settings.transactions);
         let now = Instant::now();

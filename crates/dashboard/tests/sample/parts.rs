@@ -156,13 +156,19 @@ pub(super) fn running(now: u64, tick: u64) -> Snapshot {
 
 const AUTHORITY: &str = "9auqWEzQDVyd2oe1JVGFLMLHZtCo2FFqZwtKA5gd9xbuEu7PH72";
 
+const FINGERPRINT: &str = "BA:78:16:BF:8F:01:CF:EA:41:41:40:DE:5D:AE:22:23:B0:03:61:A3:96:17:7A:9C:B4:10:FF:61:F2:00:15:AD";
+
 pub(super) fn listener(port: u16, protocols: Vec<ListenerProtocol>) -> Listener {
     let is_sv2 = protocols.contains(&ListenerProtocol::Sv2);
+    let is_tls = protocols.contains(&ListenerProtocol::Sv1Tls);
     Listener {
         address: "0.0.0.0".into(),
         port,
         protocols,
         authority_key: is_sv2.then(|| AUTHORITY.into()),
+        tls_fingerprint: is_tls.then(|| FINGERPRINT.into()),
+        tls_self_signed: is_tls,
+        has_password: false,
         loopback_only: false,
         open: true,
     }

@@ -9,8 +9,8 @@ use headframe_ledger::{DataDir, Retention, SqliteLedger};
 use headframe_node::embedded::{ChainSettings, EmbeddedChain};
 use headframe_node::{BoxFuture, Cause, HeaderWindow, NodeError, TemplateSource, TemplateUpdate};
 use headframe_server::{
-    AccessSettings, Board, Feed, KeySets, Keys, KeysId, ListenSettings, Parts, Pool, Protocols,
-    Settings, Started, Sv2Rules,
+    AccessSettings, Board, Certificates, Feed, KeySets, Keys, KeysId, ListenSettings, Parts, Pool,
+    Protocols, Settings, Started, Sv2Rules,
 };
 use headframe_testkit::{Chain, CountingAllocator, fixed_difficulty};
 use headframe_transport::AddressSet;
@@ -68,6 +68,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         node_name: "the bench".to_owned(),
         ledger: Box::new(SqliteLedger::open(&data, Retention::default())?),
         keys,
+        certificates: Certificates::default(),
         data_directory: data.path(),
         board: board(feed),
         shutdown: CancellationToken::new(),
@@ -123,6 +124,9 @@ fn settings(is_limited: bool) -> Settings {
             // About one hash a share.
             difficulty: fixed_difficulty(-32),
             keys: KeysId::FIRST,
+            certificate: None,
+            password: None,
+            proxies: None,
         }],
         max_connections: 1 << 20,
         payouts: PayoutPolicy {

@@ -12,8 +12,8 @@ use headframe_api::{Connect, NodeKind, Payout, Snapshot};
 use headframe_ledger::{MemoryLedger, Retention};
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
 use headframe_server::{
-    AccessSettings, Board, Feed, KeySets, Keys, KeysId, ListenSettings, Parts, Pool, Protocols,
-    Settings, Started, Sv2Rules,
+    AccessSettings, Board, Certificates, Feed, KeySets, Keys, KeysId, ListenSettings, Parts, Pool,
+    Protocols, Settings, Started, Sv2Rules,
 };
 use headframe_testkit::fixed_difficulty;
 use headframe_work::{Network, PayoutPolicy, PoolTag};
@@ -60,6 +60,7 @@ impl TestPool {
             node_name: "the test's node".to_owned(),
             ledger: Box::new(MemoryLedger::new(Retention::default())),
             keys,
+            certificates: Certificates::default(),
             data_directory: directory.path(),
             board: Board {
                 network: Network::Regtest,
@@ -78,6 +79,9 @@ impl TestPool {
                     protocols: Protocols::USUAL,
                     difficulty: fixed_difficulty(exponent),
                     keys: KeysId::FIRST,
+                    certificate: None,
+                    password: None,
+                    proxies: None,
                 }],
                 max_connections: 100,
                 payouts: PayoutPolicy {

@@ -9,6 +9,11 @@ use headframe_work::{Block, CoinbaseError, Hashrate, Miner, Rung};
 pub enum SessionEvent {
     /// A miner has a seat.
     Joined(Box<Joined>),
+    /// A Stratum V1 client came without the password of its listener.
+    PasswordRefused {
+        /// The name with which it came.
+        user: String,
+    },
     /// A miner's name was refused.
     NameRefused {
         /// The name as it was given, printable.

@@ -205,6 +205,7 @@ impl SmallPool {
             },
             job_ids: JobIds::new(1),
             sv2: Sv2Rules::default(),
+            password: None,
         });
         let mut pool = Self {
             hub: Hub::new(rules.job_ids.clone(), 0),

@@ -1,5 +1,6 @@
 //! What all sessions of a pool have in common, or all of one of its listeners.
 
+use core::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,6 +25,34 @@ pub struct PoolRules {
     pub job_ids: JobIds,
     /// What Stratum V2 clients have to put up with.
     pub sv2: Sv2Rules,
+    /// What Stratum V1 clients have to say at `mining.authorize`; `None`: whatever they like. Stratum V2
+    /// has no passwords.
+    pub password: Option<Password>,
+}
+
+/// A listener's password. It is not shown: `Debug` leaves it out, and there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// This one.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// Whether it was said. How long that takes does not tell how much of it was right.
+    pub fn matches(&self, said: &str) -> bool {
+        let (right, said) = (self.0.as_bytes(), said.as_bytes());
+        let pairs = right.iter().zip(said);
+        let differences = pairs.fold(0, |sum, (right, said)| sum | (right ^ said));
+        right.len() == said.len() && differences == 0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
 }
 
 /// What a pool demands of Stratum V2 clients. By default nothing.

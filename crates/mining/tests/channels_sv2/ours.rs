@@ -51,6 +51,7 @@ impl Ours {
             },
             job_ids: JobIds::new(0x4000_0000),
             sv2,
+            password: None,
         });
         let (now, mut chain) = (Instant::now(), Chain::new(seed, BITS, 2));
         let mut hub = Hub::new(rules.job_ids.clone(), 0x0102_0300);

@@ -1,7 +1,9 @@
 //! Stratum V1 sessions with the devices that there are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use headframe_mining::server::Password;
 use headframe_testkit::{Pool, address};
 
 use crate::{MILLISECOND, pool};
@@ -66,6 +68,36 @@ fn the_first_work_waits_for_a_suggestion() {
     pool.advance(MILLISECOND);
     let work = ["mining.set_difficulty", "mining.notify"];
     assert_eq!(pool.sv1[link].miner.transcript[2..], work);
+}
+
+/// A listener's password is asked of Stratum V1 clients; options may stand behind it.
+#[test]
+fn a_listener_s_password_has_to_be_said() {
+    let mut pool = pool();
+    Arc::make_mut(&mut pool.rules).password = Some(Password::new("let-me-in"));
+    for (said, is_right) in [
+        ("let-me-in", true),
+        ("let-me-in,d=1024", true),
+        ("x", false),
+        ("", false),
+        ("let-me", false),
+        ("let-me-in!", false),
+        ("LET-ME-IN", false),
+    ] {
+        let link = connect(
+            &mut pool,
+            &[SUBSCRIBE, &AUTHORIZE.replace("\"x\"", &format!("{said:?}"))],
+        );
+        pool.advance(50 * MILLISECOND);
+        let miner = &pool.sv1[link].miner;
+        let has_work = miner.transcript.iter().any(|line| line == "mining.notify");
+        assert_eq!(has_work, is_right, "{said:?}");
+        if !is_right {
+            let told = miner.replies["2"].clone().expect("a refusal");
+            let expected = (24, "this port needs another password".to_owned());
+            assert_eq!(told, expected, "{said:?}");
+        }
+    }
 }
 
 /// a suggestion before or after the authorization ends the wait, and is the first

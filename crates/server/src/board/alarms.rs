@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use headframe_api::{Alarm, RejectReason, Severity, SilenceCode};
 use headframe_ledger::Ban;
 use headframe_node::SubmitAnswer;
+use headframe_transport::Fingerprint;
 use headframe_work::{Network, UnixTime};
 
 use super::blocks::{Blocks, Found};
@@ -17,7 +18,7 @@ use super::miner::HighRejects;
 use super::miners::{Miners, Missing};
 use crate::clock::Utc;
 use crate::limits::Source;
-use crate::news::{CertificateNews, ShareTally};
+use crate::news::{CertificateNews, ShareTally, TlsNews};
 
 /// What happened lately is shown for so long.
 const LATELY: Duration = Duration::from_secs(600);
@@ -45,6 +46,8 @@ pub(super) struct Troubles {
     disk: Disk,
     /// One for each set of keys.
     certificates: Vec<CertificateNews>,
+    /// One for each certificate of TLS.
+    tls: Vec<TlsNews>,
 }
 
 #[derive(Debug)]
@@ -149,6 +152,14 @@ impl Troubles {
         self.certificates.push(certificate);
     }
 
+    /// Takes in a certificate of TLS; gives the fingerprint of the one that was in these files before.
+    pub(super) fn handle_tls(&mut self, tls: TlsNews) -> Option<Fingerprint> {
+        let place = self.tls.iter().position(|known| known.path == tls.path);
+        let before = place.map(|place| self.tls.swap_remove(place).fingerprint);
+        self.tls.push(tls);
+        before
+    }
+
     /// Why the ledger takes nothing.
     pub(super) fn ledger(&self) -> Option<&str> {
         self.ledger.as_ref().map(|(reason, _)| reason.as_str())
@@ -175,6 +186,8 @@ impl Troubles {
             self.ledger_trouble(),
             self.shares_not_durable(),
             self.certificate_ends(scene.wall),
+            self.tls_certificate_ends(scene.wall),
+            self.tls_certificate_refused(),
             miner_quiet(scene),
             high_reject_rate(scene.miners),
             self.name_refused(scene.example_address),
@@ -269,6 +282,62 @@ impl Troubles {
                         install the certificate. No restart is needed."
                     .into(),
             since_at: convert::unix(first.renew_from),
+        })
+    }
+
+    /// Of the one that ends first.
+    fn tls_certificate_ends(&self, wall: UnixTime) -> Option<Alarm> {
+        let due = self.tls.iter().filter(|it| wall > it.warn_from);
+        let first = due.min_by_key(|it| it.ends)?;
+        let left = first.ends.as_secs().saturating_sub(wall.as_secs());
+        let days = u64::from(left.div_ceil(24 * 60 * 60));
+        let (severity, title) = match wall > first.ends {
+            true => (
+                Severity::Critical,
+                "The certificate for TLS has ended".to_owned(),
+            ),
+            false => (
+                Severity::Warning,
+                format!(
+                    "The certificate for TLS ends in {}",
+                    numbered(days, "day", "days")
+                ),
+            ),
+        };
+        Some(Alarm {
+            code: "tls_certificate_ends".into(),
+            severity,
+            title,
+            detail: format!(
+                "The one in {} holds until {}. Miners that look at it turn away then.",
+                first.path.display(),
+                Utc(first.ends)
+            ),
+            next_step: match first.is_own {
+                true => "Remove that file and the key beside it and restart headframe: it makes                          another, of which miners that know its fingerprint have to be told.",
+                false => "Put another certificate and its key there. No restart is needed.",
+            }
+            .into(),
+            since_at: convert::unix(first.warn_from),
+        })
+    }
+
+    fn tls_certificate_refused(&self) -> Option<Alarm> {
+        let mut certificates = self.tls.iter();
+        let (bad, (trouble, since)) =
+            certificates.find_map(|it| Some((it, it.trouble.as_ref()?)))?;
+        Some(Alarm {
+            code: "tls_certificate_refused".into(),
+            severity: Severity::Warning,
+            title: "A new certificate for TLS cannot be used".into(),
+            detail: format!(
+                "{} The pool goes on with the one that it has, which holds until {}; a restart would \
+                 fail.",
+                convert::sentence(trouble),
+                Utc(bad.ends)
+            ),
+            next_step: "Put a certificate and its own key there. No restart is needed.".into(),
+            since_at: convert::unix(*since),
         })
     }
 

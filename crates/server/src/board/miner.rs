@@ -142,14 +142,11 @@ impl Connected {
     pub(super) fn new(
         mut record: Record,
         joined: &Joined,
-        (peer, is_sealed): (SocketAddr, bool),
+        (peer, encryption): (SocketAddr, Encryption),
         (now, at): (Instant, UnixTime),
     ) -> Self {
         record.device = convert::clipped(joined.device.as_str());
-        record.encryption = match is_sealed {
-            true => Encryption::Noise,
-            false => Encryption::None,
-        };
+        record.encryption = encryption;
         record.connected_at = at;
         record.rung = Some(joined.rung);
         Self {

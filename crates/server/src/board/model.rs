@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use headframe_api::{
-    BestShares, Connect, History, LedgerSummary, NodeKind, Payout, PoolState, Snapshot, Software,
-    Summary,
+    BestShares, Connect, Encryption, History, LedgerSummary, NodeKind, Payout, PoolState, Snapshot,
+    Software, Summary,
 };
 use headframe_ledger::WorkerId;
 use headframe_mining::server::Joined;
@@ -26,7 +26,7 @@ use super::past::Past;
 use super::window::Windows;
 use crate::clock::Started;
 use crate::ledger::LedgerState;
-use crate::news::{MinerKey, News, ShareTally};
+use crate::news::{MinerKey, News, ShareTally, TlsNews};
 
 /// What the board is told at the start and shows unchanged.
 #[derive(Debug)]
@@ -119,9 +119,9 @@ impl Model {
                 key,
                 joined,
                 peer,
-                is_sealed,
+                encryption,
                 at,
-            } => self.join(key, &joined, (peer, is_sealed), (now, at)),
+            } => self.join(key, &joined, (peer, encryption), (now, at)),
             News::Shares { key, tally } => self.handle_shares(key, &tally, now, wall),
             News::Difficulty { key, rung } => self.miners.handle_difficulty(key, rung),
             News::LongCoinbase { key, coinbase } => {
@@ -161,6 +161,7 @@ impl Model {
                 self.troubles.handle_work();
             }
             News::Certificate(certificate) => self.troubles.handle_certificate(certificate),
+            News::Tls(tls) => self.handle_tls(tls),
             News::Ledger(state) => {
                 is_urgent = self.troubles.handle_ledger(state.trouble.as_deref(), wall);
                 self.ledger = state;
@@ -254,7 +255,7 @@ impl Model {
         &mut self,
         key: MinerKey,
         joined: &Joined,
-        from: (SocketAddr, bool),
+        from: (SocketAddr, Encryption),
         (now, at): (Instant, UnixTime),
     ) {
         let miner = &joined.miner;
@@ -268,6 +269,18 @@ impl Model {
         self.miners.join(key, worker, client, |record| {
             Connected::new(record, joined, from, (now, at))
         });
+    }
+
+    /// Listeners that showed the certificate of these files show the one that is in use now.
+    fn handle_tls(&mut self, tls: TlsNews) {
+        let shown = Some(tls.fingerprint.to_string());
+        if let Some(before) = self.troubles.handle_tls(tls) {
+            let before = Some(before.to_string());
+            let listeners = self.facts.connect.listeners.iter_mut();
+            for listener in listeners.filter(|listener| listener.tls_fingerprint == before) {
+                listener.tls_fingerprint.clone_from(&shown);
+            }
+        }
     }
 
     fn handle_shares(&mut self, key: MinerKey, tally: &ShareTally, now: Instant, wall: UnixTime) {

@@ -1,4 +1,4 @@
-//! Files of keys: small, for their owner alone, and always whole.
+//! Files of keys: small, for their owner alone, and always whole. Those of TLS too.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -19,14 +19,14 @@ const MAX_FILE: usize = 16 * 1024;
 
 /// Tells one version of a file from another: each is a file of its own, renamed to its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     inode: u64,
     modified: Option<SystemTime>,
 }
 
 impl Stamp {
     /// That of the file as it is now; `None` while there is none.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {
             inode: metadata.ino(),
@@ -74,7 +74,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), KeyError> {
 }
 
 /// Writes a file that is not there yet.
-pub(super) fn create(path: &Path, text: &str) -> Result<(), KeyError> {
+pub(crate) fn create(path: &Path, text: &str) -> Result<(), KeyError> {
     match fill_new(path, text).and_then(|()| sync_directory_of(path)) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let path = path.into();
@@ -109,7 +109,7 @@ pub(super) fn try_lock(path: &Path) -> Result<Option<File>, KeyError> {
 }
 
 /// A file restored from a backup may have become readable by others.
-pub(super) fn keep_private(path: &Path) {
+pub(crate) fn keep_private(path: &Path) {
     let Some(_) = public_mode(path) else {
         return;
     };

@@ -6,7 +6,7 @@
 
 mod authority;
 mod error;
-mod file;
+pub(crate) mod file;
 pub(crate) mod keeper;
 mod place;
 mod sets;

@@ -37,11 +37,6 @@ impl Door {
         }
     }
 
-    /// Whether connections from here tell by a PROXY header whose they are.
-    pub(crate) fn is_proxy(&self, address: IpAddr) -> bool {
-        self.access.proxies.contains(address)
-    }
-
     /// A connection comes from `address`.
     pub(crate) fn arrive(self: &Arc<Self>, address: IpAddr) -> Result<Visit, Refusal> {
         let now = Instant::now();

@@ -7,7 +7,8 @@ use headframe_sv2_noise::{AuthorityPublicKey, Trust};
 use headframe_sv2_wire::U256;
 use headframe_testkit::{Chance, Device, Nonce, Sv1Miner, Sv2Miner, address};
 use headframe_transport::{
-    CurvePool, DialError, DialSettings, Dialer, Endpoint, Filled, FrameStream, LineStream,
+    CurvePool, DialError, DialSettings, Dialer, Endpoint, Filled, Fingerprint, FrameStream,
+    LineStream, TlsTrust,
 };
 
 use crate::harness::TestPool;
@@ -148,8 +149,19 @@ pub(crate) struct Sv1Client {
 impl Sv1Client {
     pub(crate) async fn dial(address: SocketAddr) -> Self {
         let dialer = Dialer::new(DialSettings::default(), CurvePool::new());
+        Self::new(dialer.sv1(&endpoint(address)).await.unwrap())
+    }
+
+    /// As [`Self::dial`], in TLS.
+    pub(crate) async fn dial_tls(address: SocketAddr, certificate: Fingerprint) -> Self {
+        let dialer = Dialer::new(DialSettings::default(), CurvePool::new());
+        let trust = TlsTrust::Pinned(certificate);
+        Self::new(dialer.sv1_tls(&endpoint(address), trust).await.unwrap())
+    }
+
+    fn new(stream: LineStream) -> Self {
         Self {
-            stream: dialer.sv1(&endpoint(address)).await.unwrap(),
+            stream,
             miner: Sv1Miner::default(),
             chance: Chance::new(7),
         }

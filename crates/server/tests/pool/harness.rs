@@ -10,11 +10,12 @@ use headframe_ledger::{Ledger, MemoryLedger, Retention};
 use headframe_node::BlockSink;
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
 use headframe_server::{
-    AccessSettings, Board, Feed, KeyPlace, KeySets, Keys, KeysId, ListenSettings, Parts, Pool,
-    Protocols, Settings, StartError, Started, Sv2Rules,
+    AccessSettings, Board, CertificatePlace, Certificates, Feed, KeyPlace, KeySets, Keys, KeysId,
+    ListenSettings, Parts, Password, Pool, Protocols, Settings, StartError, Started, Sv2Rules,
 };
 use headframe_sv2_noise::AuthorityPublicKey;
 use headframe_testkit::fixed_difficulty;
+use headframe_transport::Fingerprint;
 use headframe_work::{Network, PayoutPolicy, PoolTag};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -38,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) ledger: Box<dyn Ledger>,
     pub(crate) sink: Option<Box<dyn BlockSink>>,
     pub(crate) max_connections: usize,
+    /// What Stratum V1 miners have to say at the first listener.
+    pub(crate) password: Option<&'static str>,
     pub(crate) access: AccessSettings,
     pub(crate) directory: Arc<TempDir>,
 }
@@ -62,6 +65,7 @@ impl Setup {
             ledger: Box::new(MemoryLedger::new(Retention::default())),
             sink: None,
             max_connections: 100,
+            password: None,
             access: AccessSettings::default(),
             directory: Arc::new(tempfile::tempdir().unwrap()),
         }
@@ -92,6 +96,12 @@ impl Setup {
         let mut keys = KeySets::new(Keys::open(self.directory.path()).unwrap());
         let authority = keys.authority(KeysId::FIRST);
         let mut settings = settings(self.listen, self.max_connections, self.access);
+        let mut certificates = Certificates::default();
+        let own = CertificatePlace::own(self.directory.path(), Vec::new());
+        let certificate = certificates.open(own).unwrap();
+        let fingerprint = certificates.of(certificate).unwrap().fingerprint();
+        settings.listen[0].certificate = Some(certificate);
+        settings.listen[0].password = self.password.map(Password::new);
         let mut second = None;
         if self.has_second {
             let place = KeyPlace::new(self.directory.path(), "keys-second");
@@ -105,6 +115,9 @@ impl Setup {
                 },
                 difficulty: fixed_difficulty(EASY + SECOND_IS_HARDER),
                 keys: id,
+                certificate: None,
+                password: None,
+                proxies: None,
             });
         }
         let (board, snapshots) = board();
@@ -114,6 +127,7 @@ impl Setup {
             node_name: "the test's node".to_owned(),
             ledger: self.ledger,
             keys,
+            certificates,
             data_directory: self.directory.path(),
             board,
             shutdown: shutdown.clone(),
@@ -125,6 +139,7 @@ impl Setup {
             shutdown,
             authority,
             second,
+            fingerprint,
             directory: self.directory,
         })
     }
@@ -137,6 +152,8 @@ pub(crate) struct TestPool {
     pub(crate) shutdown: CancellationToken,
     pub(crate) authority: AuthorityPublicKey,
     second: Option<AuthorityPublicKey>,
+    /// What Stratum V1 in TLS is known by.
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) directory: Arc<TempDir>,
 }
 
@@ -197,6 +214,9 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
             },
             difficulty: fixed_difficulty(EASY),
             keys: KeysId::FIRST,
+            certificate: None,
+            password: None,
+            proxies: None,
         }],
         max_connections,
         payouts: PayoutPolicy {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use headframe_api::Encryption;
 use headframe_server::{KeyPlace, Keys};
 use headframe_sv2_noise::{ACT2_LEN, Certificate, Initiator, NoiseKey, Trust};
 use headframe_work::Difficulty;
@@ -117,5 +118,54 @@ async fn a_certificate_is_signed_once_and_one_that_is_rotated_drops_nobody() {
     client.mine_share().await;
     Sv2Client::connect(&pool, &user(2)).await.mine_share().await;
     drop(client);
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_miner_in_tls_mines_beside_the_others_and_the_dashboard_says_so() {
+    let pool = Setup::for_shares().start().await;
+    let mut clear = Sv1Client::dial(pool.address()).await;
+    let mut sealed = Sv1Client::dial_tls(pool.address(), pool.fingerprint).await;
+    for (client, name) in [(&mut clear, user(1)), (&mut sealed, user(2))] {
+        client.miner.log_in(&name);
+        assert!(client.until(|miner| !miner.jobs.is_empty()).await);
+        client.mine_share(&name).await;
+    }
+    let shown = pool
+        .shows(|snapshot| {
+            snapshot
+                .miners
+                .iter()
+                .filter(|it| it.shares.accepted > 0)
+                .count()
+                == 2
+        })
+        .await;
+    let mut encryption: Vec<_> = shown.miners.iter().map(|miner| miner.encryption).collect();
+    encryption.sort();
+    assert_eq!(encryption, [Encryption::None, Encryption::Tls]);
+    drop((clear, sealed));
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_with_a_password_serves_who_says_it() {
+    let setup = Setup {
+        password: Some("open-sesame"),
+        ..Setup::for_shares()
+    };
+    let pool = setup.start().await;
+    for (password, is_right) in [("x", false), ("open-sesame", true)] {
+        let mut client = Sv1Client::dial(pool.address()).await;
+        client
+            .miner
+            .send(r#"{"id":1,"method":"mining.subscribe","params":[]}"#);
+        let user = user(1);
+        client.miner.send(&format!(
+            r#"{{"id":2,"method":"mining.authorize","params":["{user}","{password}"]}}"#
+        ));
+        assert!(client.until(|miner| miner.replies.contains_key("2")).await);
+        assert_eq!(client.miner.is_granted("2"), is_right, "{password}");
+    }
     pool.stop().await;
 }

@@ -53,6 +53,7 @@ impl Host {
             difficulty,
             job_ids: JobIds::new(first_job_id),
             sv2: Sv2Rules::default(),
+            password: None,
         });
         Self {
             schedule,

@@ -36,6 +36,7 @@ const AUTHORIZED_WITHIN: Duration = Duration::from_secs(60);
 const SUGGESTION_WITHIN: Duration = Duration::from_millis(50);
 /// Workers of one address on a connection.
 const MAX_WORKERS: usize = 256;
+const WRONG_PASSWORD: &str = "this port needs another password";
 const POOL_IS_FULL: &str = "the pool is full";
 /// Lines that cannot be read before the connection is ended.
 const MAX_UNREADABLE: u32 = 10;
@@ -396,7 +397,11 @@ impl Sv1Session {
     }
 
     fn handle_authorize(&mut self, now: Instant, id: Id<'_>, authorize: &Authorize<'_>) {
-        match self.authorize(now, &authorize.worker) {
+        let authorized = match self.knows_password(authorize) {
+            true => self.authorize(now, &authorize.worker),
+            false => Err(WRONG_PASSWORD.to_owned()),
+        };
+        match authorized {
             Ok(()) => self.replies.push(&Reply::yes(id)),
             Err(reason) => {
                 let refusal = Refusal::with_message(ErrorCode::UNAUTHORIZED, reason);
@@ -404,6 +409,20 @@ impl Sv1Session {
             }
         }
         self.start_work(now);
+    }
+
+    /// Whether the password is said, by itself or with options behind a comma as miners write them.
+    fn knows_password(&mut self, authorize: &Authorize<'_>) -> bool {
+        let Some(password) = &self.desk.rules.password else {
+            return true;
+        };
+        let said = &authorize.password;
+        let is_known = password.matches(said) || said.split(',').any(|part| password.matches(part));
+        if !is_known {
+            let user = Device::new(&authorize.worker).as_str().to_owned();
+            self.desk.tell(SessionEvent::PasswordRefused { user });
+        }
+        is_known
     }
 
     fn authorize(&mut self, now: Instant, name: &str) -> Result<(), String> {

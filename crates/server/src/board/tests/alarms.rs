@@ -166,6 +166,65 @@ fn trouble_of_the_ledger_that_changes_began_when_it_began() {
 }
 
 #[test]
+fn a_certificate_for_tls_is_an_alarm_when_it_ends_and_when_another_cannot_be_used() {
+    let mut stage = Stage::running();
+    let tls = |fingerprint: &[u8], ends: u64, trouble: Option<&str>| {
+        News::Tls(TlsNews {
+            path: "chain.pem".into(),
+            fingerprint: Fingerprint::of(fingerprint),
+            ends: wall(ends),
+            warn_from: wall(ends - 14 * DAY),
+            is_own: false,
+            trouble: trouble.map(|trouble| (trouble.to_owned(), wall(DAY))),
+        })
+    };
+    stage.tell(0, tls(b"one", 20 * DAY, None));
+    let (ends, refused) = ("tls_certificate_ends", "tls_certificate_refused");
+    assert_eq!(stage.alarm(6 * DAY, ends), None);
+    let soon = stage.alarm(6 * DAY + 1, ends).unwrap();
+    assert_eq!(soon.severity, Severity::Warning);
+    assert_eq!(soon.title, "The certificate for TLS ends in 14 days");
+    assert!(soon.detail.contains("chain.pem holds until 2024-01-21"));
+    let over = stage.alarm(20 * DAY + 1, ends).unwrap();
+    assert_eq!(over.severity, Severity::Critical);
+    assert_eq!(stage.alarm(7 * DAY, refused), None);
+    stage.tell(7 * DAY, tls(b"one", 20 * DAY, Some("chain.pem is torn")));
+    let bad = stage.alarm(7 * DAY, refused).unwrap();
+    assert!(
+        bad.detail.starts_with("chain.pem is torn."),
+        "{}",
+        bad.detail
+    );
+    assert_eq!(bad.since_at, u64::from(DAWN) + DAY);
+    stage.tell(8 * DAY, tls(b"two", 80 * DAY, None));
+    assert_eq!(stage.alarm(8 * DAY, refused), None);
+    assert_eq!(stage.alarm(21 * DAY, ends), None);
+}
+
+#[test]
+fn a_listener_shows_the_certificate_that_is_in_use() {
+    let mut stage = Stage::running();
+    let shown = |stage: &mut Stage| {
+        let connect = stage.look(1).summary.connect;
+        connect.listeners[0].tls_fingerprint.clone().unwrap()
+    };
+    for bytes in [b"one", b"two", b"six"] {
+        stage.tell(
+            0,
+            News::Tls(TlsNews {
+                path: "chain.pem".into(),
+                fingerprint: Fingerprint::of(bytes),
+                ends: wall(90 * DAY),
+                warn_from: wall(70 * DAY),
+                is_own: false,
+                trouble: None,
+            }),
+        );
+        assert_eq!(shown(&mut stage), Fingerprint::of(bytes).to_string());
+    }
+}
+
+#[test]
 fn a_certificate_that_nobody_here_can_renew_is_told_in_good_time_and_when_it_is_over() {
     let mut stage = Stage::running();
     let certificate = |name: &str, ends: u64, is_renewed_here| {

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Amount, BlockHash, CompactTarget};
 use headframe_api::{
-    Alarm, Connect, History, Listener, MinerState, NodeKind, Payout, PoolState, RejectReason,
-    Severity, Snapshot,
+    Alarm, Connect, Encryption, History, Listener, MinerState, NodeKind, Payout, PoolState,
+    RejectReason, Severity, Snapshot,
 };
 use headframe_channels::{ChannelId, ChannelKind};
 use headframe_ledger::{
@@ -27,6 +27,7 @@ use headframe_ledger::{
 };
 use headframe_mining::server::{Device, Joined, LongCoinbase, Protocol};
 use headframe_node::{Condition, NodeError, NodeStatus, SubmitAnswer, Tip};
+use headframe_transport::Fingerprint;
 use headframe_work::{Hashrate, Miner, Network, Rung, UnixTime, Work};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::board::model::{Facts, Model, Urgency};
 use crate::board::{Board, Feed, Past};
 use crate::ledger::LedgerState;
-use crate::news::{BlockNews, CertificateNews, MinerKey, News, ShareTally, WorkNews};
+use crate::news::{BlockNews, CertificateNews, MinerKey, News, ShareTally, TlsNews, WorkNews};
 
 /// 2024-01-01 00:00 UTC.
 const DAWN: u32 = 1_704_067_200;
@@ -98,6 +99,9 @@ fn connect() -> Connect {
             port: 3333,
             protocols: vec![],
             authority_key: None,
+            tls_fingerprint: Some(Fingerprint::of(b"one").to_string()),
+            tls_self_signed: true,
+            has_password: false,
             loopback_only: false,
             open: false,
         }],
@@ -138,7 +142,10 @@ fn joined(at: u64, number: u64, user: &str, protocol: Protocol) -> News {
             easiest: Rung::EASIEST,
         }),
         peer: SocketAddr::from(([10, 0, 0, 7], 4_000)),
-        is_sealed: protocol == Protocol::Sv2,
+        encryption: match protocol {
+            Protocol::Sv1 => Encryption::None,
+            Protocol::Sv2 => Encryption::Noise,
+        },
         at: wall(at),
     }
 }

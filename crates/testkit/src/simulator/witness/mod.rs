@@ -126,6 +126,7 @@ impl<'a> Heard<'a> {
                 | SessionEvent::Left { .. }
                 | SessionEvent::Vacated { .. }
                 | SessionEvent::NameRefused { .. }
+                | SessionEvent::PasswordRefused { .. }
                 | SessionEvent::Difficulty { .. }
                 | SessionEvent::Settled { .. }
                 | SessionEvent::LongCoinbase { .. }

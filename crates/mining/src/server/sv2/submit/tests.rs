@@ -37,6 +37,7 @@ impl Bench {
             difficulty: fixed_difficulty(Rung::EASIEST.exponent()),
             job_ids: JobIds::new(1),
             sv2: Sv2Rules::default(),
+            password: None,
         });
         let mut hub = Hub::new(rules.job_ids.clone(), 0);
         let template = Chain::new(1, HARD, 1).shared_template();
