@@ -1,5 +1,7 @@
 //! The node dies and comes back: what miners see meanwhile, and what becomes of blocks.
 
+use std::net::TcpStream;
+
 use bitcoin::Address;
 use headframe_conformance::sv1::Client;
 use headframe_conformance::wait::{until, until_true};
@@ -74,6 +76,56 @@ fn no_stale_work_is_handed_out_once_the_node_is_back() {
             rejected <= 2 && rejected < accepted,
             "only what was on its way: {counts}"
         );
+    }
+}
+
+/// ADR 6: a node that stays away for longer than miners are held. They are sent away, nobody is let in,
+/// and when it is back they mine on its tip at the same port.
+#[test]
+fn miners_are_released_when_the_node_stays_away_and_come_back_with_it() {
+    let Some(mut node) = Bitcoind::start(Chain::OpenSignet) else {
+        return;
+    };
+    let address = address_of(1, &node);
+    let settings = [
+        ("DIFFICULTY_START", "0.0000152587890625"),
+        ("NODE_HOLD_SECONDS", "10"),
+    ];
+    let pool = Pool::configured(&node, &settings);
+    let miners = Protocol::ALL.map(|protocol| {
+        let user = format!("{address}.{protocol:?}");
+        Miner::start(&pool, protocol, &user, &["--throttle", "100000"])
+    });
+    for miner in &miners {
+        miner.log().line("share accepted");
+    }
+    node.flush();
+    node.kill();
+    pool.log().line(GONE);
+    let told = pool.wait_for_state("node_unusable");
+    assert!(told["state"]["release_at"].is_u64(), "{told}");
+    let printed: Vec<_> = miners.iter().map(|miner| miner.log().printed()).collect();
+    pool.log().line("miners are released to their other pools");
+    until_true("the port is shut", || {
+        TcpStream::connect(pool.listen()).is_err()
+    });
+    until_true("the dashboard says so", || {
+        pool.api("summary")["connect"]["listeners"][0]["open"] == false
+    });
+
+    node.restart();
+    pool.log().line(BACK);
+    until_true("the port is open", || {
+        TcpStream::connect(pool.listen()).is_ok()
+    });
+    pool.wait_for_state("running");
+    let mut came = Client::mining(pool.listen(), &address.to_string());
+    assert_eq!(came.job().prev_hash.to_string(), node.tip());
+    for (miner, printed) in miners.iter().zip(printed) {
+        miner.log().line_after(printed, "the pool closed the connection");
+        miner
+            .log()
+            .line_after(miner.log().printed(), "share accepted");
     }
 }
 

@@ -96,7 +96,8 @@ pub enum PoolState {
     Setup(SetupStep),
     /// Work is being handed out.
     Running,
-    /// The node is silent or refuses to serve. Miners are held or told; nothing stale is handed out.
+    /// The node is silent or refuses to serve. Miners keep their last work for a time, and are released
+    /// to whatever other pools they have then.
     NodeUnusable {
         /// What is wrong with the node in plain words, one sentence.
         reason: String,
@@ -104,6 +105,9 @@ pub enum PoolState {
         next_step: String,
         /// Since when.
         since_at: u64,
+        /// When miners are released, or were: then no mining port is open. `None`: they are held for as
+        /// long as it takes.
+        release_at: Option<u64>,
     },
     /// The pool is draining its connections and will exit.
     Stopping,

@@ -87,6 +87,7 @@ keys! {
         cookie_file: Text = r#""""#, "empty: looked for in Bitcoin Core's data directories";
         user: Text = r#""""#, "RPC user, instead of the cookie";
         password: Secret = r#""""#, "or in HEADFRAME_NODE_PASSWORD";
+        hold_seconds: Number = "300", "that miners are kept while it cannot be used; 0: for ever";
     }
     payout {
         fee_percent: Number = "0", "of each block, to fee_address; steps of 0.01";

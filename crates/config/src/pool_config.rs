@@ -3,6 +3,7 @@
 use core::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{BasisPoints, Fee, Network, PayoutPolicy, PoolTag, Rung};
@@ -78,6 +79,8 @@ pub struct NodeConfig {
     pub address: Option<NodeAddress>,
     /// How the pool identifies itself.
     pub auth: NodeAuth,
+    /// How long miners are held while the node cannot be used; `None`: for ever.
+    pub hold: Option<Duration>,
 }
 
 /// Host and port of a node's RPC, over plain HTTP.

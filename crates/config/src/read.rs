@@ -9,7 +9,7 @@ use crate::error::{ConfigError, ConfigErrors};
 use crate::field::Field;
 use crate::source::Fields;
 use crate::value::{
-    address_set, bound, connections, host, host_list, log_level, network, node_address,
+    address_set, bound, connections, hold, host, host_list, log_level, network, node_address,
     optional_socket, optional_text, path, pay_address, percent, pool_tag, rung, shares_per_minute,
 };
 use crate::{
@@ -85,10 +85,12 @@ impl Reader<'_> {
         let user = self.read("node", "user", optional_text);
         let password = self.read("node", "password", optional_text);
         let auth = self.node_auth(cookie?, user?, password?);
+        let hold = self.read("node", "hold_seconds", hold);
         Some(NodeConfig {
             network: network?,
             address: address?,
             auth: auth?,
+            hold: hold?,
         })
     }
 

@@ -3,6 +3,7 @@
 use core::str::FromStr;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{BasisPoints, Difficulty, Network, PoolTag, Rung};
@@ -107,6 +108,15 @@ pub(crate) fn connections(field: &Field) -> Read<usize> {
     number
         .filter(|number| (1..=1_000_000).contains(number))
         .ok_or_else(|| field.refuse("write a whole number from 1 to 1000000"))
+}
+
+/// Seconds; 0 is no end. Less than ten would send miners away each time that a node is restarted.
+pub(crate) fn hold(field: &Field) -> Read<Option<Duration>> {
+    match field.number()?.parse() {
+        Ok(0) => Ok(None),
+        Ok(seconds @ 10..=86_400) => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(field.refuse("write a whole number of seconds from 10 to 86400, or 0 for no end")),
+    }
 }
 
 pub(crate) fn secret(field: &Field) -> Read<Option<Secret>> {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use headframe_config::{
     CertificateConfig, ConfigError, Flag, KEYS, KeysName, LISTENER_KEYS, ListenerConfig, Loaded,
@@ -835,5 +836,17 @@ fn what_listeners_cannot_have_is_refused() {
         assert!(error.contains(expected), "{text}\n{error}");
         assert!(error.starts_with("pool.toml:"), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn miners_are_held_for_a_time_or_for_ever() {
+    let hold = |text: &str| config(&format!("[node]\nhold_seconds = {text}")).node.hold;
+    assert_eq!(config("").node.hold, Some(Duration::from_secs(300)));
+    assert_eq!(hold("10"), Some(Duration::from_secs(10)));
+    assert_eq!(hold("0"), None);
+    for wrong in ["9", "-1", "1.5", "86401", "\"300\""] {
+        let error = errors(&format!("[node]\nhold_seconds = {wrong}"));
+        assert!(error.contains("`node.hold_seconds"), "{error}");
     }
 }

@@ -63,7 +63,8 @@ export function show(newest) {
   byId("connect").hidden = open.length === 0;
   byId("connect-closed").hidden = open.length > 0;
   const setup = summary.state.kind === "setup";
-  setText(byId("connect-closed"), setup ? "What to type into your miner shows here as soon as the pool is set up." : "No mining port is open yet.");
+  const released = summary.state.kind === "node_unusable" && summary.state.release_at;
+  setText(byId("connect-closed"), released ? "The mining ports are shut until the node is back." : setup ? "What to type into your miner shows here as soon as the pool is set up." : "No mining port is open yet.");
   const offered = DEVICES.filter(([, protocol]) => serving(protocol).length > 0);
   const device = byId("device");
   const chosen = device.value;

@@ -151,7 +151,7 @@ const WORDS = { critical: "Critical", warning: "Warning", notice: "Notice" };
 
 function showNeeds(summary) {
   const alarms = [...summary.alarms];
-  if (summary.state.kind === "node_unusable") alarms.unshift(nodeAlarm(summary.state));
+  if (summary.state.kind === "node_unusable") alarms.unshift(nodeAlarm(summary));
   const urgent = alarms.some((alarm) => alarm.severity === "critical");
   for (const id of ["needs", "overview"]) setAttribute(byId(id), "data-urgent", urgent && "");
   setAttribute(byId("overview"), "data-busy", alarms.length > 0 && "");
@@ -169,9 +169,22 @@ function showNeeds(summary) {
   list.replaceChildren(...alarms.map(alarmItem));
 }
 
-function nodeAlarm({ reason, next_step, since_at }) {
-  return { severity: "critical", title: "The node cannot be used", detail: reason, next_step, since_at };
+function nodeAlarm({ state: { reason, next_step, since_at, release_at }, connect, miners }) {
+  const detail = [sentence(reason), ...heldText(release_at, connect, miners)].join(" ");
+  return { severity: "critical", title: "The node cannot be used", detail, next_step, since_at };
 }
+
+/** What becomes of miners while the node is away. Before the first work no port is open, and there are none. */
+function heldText(releaseAt, { listeners }, { connected }) {
+  if (listeners.some(({ open }) => open)) {
+    const until = releaseAt ? ` and are released to their other pools at ${clockTime(releaseAt)}` : "";
+    return [`Miners keep their last work${until}.`];
+  }
+  if (!releaseAt) return [];
+  return [connected > 0 ? "Miners are being released to their other pools." : "Miners were released to their other pools. The ports open again when the node is back."];
+}
+
+const clockTime = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
 
 function alarmItem({ severity, title, detail, next_step, since_at }) {
   const item = make("li", { "data-tone": TONES[severity] }, make("strong", {}, visible(title)));

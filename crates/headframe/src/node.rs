@@ -238,6 +238,7 @@ mod tests {
                     port,
                 }),
                 auth: NodeAuth::FindCookie,
+                hold: None,
             };
             configured(&config, None).unwrap().address.to_string()
         };

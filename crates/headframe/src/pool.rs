@@ -225,6 +225,7 @@ fn settings(config: &PoolConfig, listen: Vec<ListenSettings>, payouts: PayoutPol
             extended_channels_only: config.sv2.extended_channels_only,
             worker_names_required: config.sv2.require_worker_names,
         },
+        hold: config.node.hold,
         access: AccessSettings {
             unlimited: config.unlimited_from.clone(),
             // Each listener has its own.

@@ -21,6 +21,7 @@ use tracing::warn;
 use crate::blocks::{Found, FoundSender};
 use crate::clock::{sleep_until_some, wall_clock};
 use crate::dues::Dues;
+use crate::hold::Service;
 use crate::hub::HubHandle;
 use crate::hush::Hush;
 use crate::ledger::{Entry, LedgerHandle};
@@ -49,6 +50,8 @@ pub(crate) struct PoolLinks {
     pub(crate) news: mpsc::Sender<News>,
     pub(crate) tracer: Arc<Tracer>,
     pub(crate) shutdown: CancellationToken,
+    /// What becomes of miners while the node is away.
+    pub(crate) service: watch::Receiver<Service>,
     /// Lines of the log about miners that come and go.
     pub(crate) arrivals: Arc<Hush>,
     /// Lines of the log about what clients do wrong.
@@ -73,6 +76,7 @@ pub(crate) struct Connection {
 /// What woke a connection.
 enum Wake {
     Shutdown,
+    Service,
     Work,
     Committed,
     Filled(Filled),
@@ -148,7 +152,7 @@ impl Connection {
     fn tell_end(&self, end: &End) {
         let (peer, faults) = (self.peer, &self.pool.faults);
         match end {
-            End::Closed | End::Shutdown => tracing::debug!("{peer}: {end}"),
+            End::Closed | End::Shutdown | End::Released => tracing::debug!("{peer}: {end}"),
             End::Finished | End::Fault(_) | End::Undecodable(_) | End::Banned => {
                 faults.tell(format_args!("{peer} sent away: {end}"));
             }
@@ -184,7 +188,14 @@ impl Connection {
                 return Err(End::Banned);
             }
             match self.wake().await? {
-                Wake::Shutdown => return Err(Box::pin(self.take_leave()).await),
+                Wake::Shutdown => return Err(Box::pin(self.take_leave(End::Shutdown)).await),
+                Wake::Service => {
+                    let service = *self.pool.service.borrow_and_update();
+                    self.wire.handle_notice(notice(service));
+                    if service == Service::Released {
+                        return Err(Box::pin(self.take_leave(End::Released)).await);
+                    }
+                }
                 Wake::Filled(Filled::Closed) => return Ok(()),
                 Wake::Filled(Filled::Bytes) => {}
                 Wake::Work => {
@@ -235,8 +246,9 @@ impl Connection {
         timers.map(|at| at.max(self.timers_at))
     }
 
-    /// What has arrived when the pool stops is still judged: it may be a block.
-    async fn take_leave(&mut self) -> End {
+    /// What has arrived when the pool stops, or sends its miners away, is still judged: it may be a
+    /// block.
+    async fn take_leave(&mut self, why: End) -> End {
         self.guest.release();
         if let Err(end) = self.take_messages().await {
             return end;
@@ -245,18 +257,18 @@ impl Connection {
             let filled = tokio::select! {
                 biased;
                 filled = self.wire.fill() => filled,
-                () = ready(()) => return End::Shutdown,
+                () = ready(()) => return why,
             };
             match filled {
                 Ok(Filled::Bytes) => {}
-                Ok(Filled::Closed) => return End::Shutdown,
+                Ok(Filled::Closed) => return why,
                 Err(error) => return error.into(),
             }
             if let Err(end) = self.take_messages().await {
                 return end;
             }
         }
-        End::Shutdown
+        why
     }
 
     /// Waits for the next thing to do, or only looks for it while channels wait for jobs. New work comes
@@ -269,6 +281,7 @@ impl Connection {
         tokio::select! {
             biased;
             () = self.pool.shutdown.cancelled() => Ok(Wake::Shutdown),
+            Ok(()) = self.pool.service.changed() => Ok(Wake::Service),
             Ok(()) = self.pool.work.changed() => Ok(Wake::Work),
             () = self.dues.committed().changed() => Ok(Wake::Committed),
             () = sleep_until_some(due) => Ok(Wake::Due),
@@ -449,6 +462,17 @@ impl Connection {
         if let Some(worker) = self.dues.leave(seat, false) {
             let arrivals = &self.pool.arrivals;
             arrivals.tell(format_args!("miner gone: {}", worker.user()));
+        }
+    }
+}
+
+/// What people are told of it who have a device that can.
+fn notice(service: Service) -> &'static str {
+    match service {
+        Service::Usual => "the pool's Bitcoin node is back, and mining goes on as usual",
+        Service::Held => "the pool's Bitcoin node is away; mining goes on with the last work",
+        Service::Released => {
+            "the pool's Bitcoin node is away; miners are released to their other pools until it is back"
         }
     }
 }

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock::{sleep_until_some, wall_clock};
-use crate::news::{News, WorkNews};
+use crate::hold::{Hold, Service};
+use crate::news::{HoldNews, News, WorkNews};
 
 /// Requests that wait for the hub.
 const QUEUE: usize = 1_024;
@@ -88,6 +89,8 @@ pub(crate) struct HubTask {
     /// The source is not asked before this time.
     ask_at: Instant,
     is_node_well: bool,
+    hold: Hold,
+    service: watch::Sender<Service>,
 }
 
 impl HubTask {
@@ -106,8 +109,23 @@ impl HubTask {
             requests,
             ask_at: Instant::now(),
             is_node_well: true,
+            hold: Hold::new(None),
+            service: watch::Sender::new(Service::Usual),
         };
         (task, HubHandle(sender))
+    }
+
+    /// Holds miners for so long while the node is away; `None`: for ever.
+    pub(crate) fn holding(self, limit: Option<Duration>) -> Self {
+        Self {
+            hold: Hold::new(limit),
+            ..self
+        }
+    }
+
+    /// What becomes of miners while the node is away.
+    pub(crate) fn service(&self) -> watch::Receiver<Service> {
+        self.service.subscribe()
     }
 
     /// Waits for the first template that can be worked on; `None` at shutdown.
@@ -142,6 +160,10 @@ impl HubTask {
                 () = shutdown.cancelled() => return,
                 // Before all else: a tip that was just heard of is due at once.
                 () = sleep_until_some(self.hub.poll_timeout()) => self.renew(&work).await,
+                () = sleep_until_some(self.hold.poll_timeout()) => {
+                    self.hold.handle_timeout(now());
+                    self.serve();
+                }
                 update = next_after(self.ask_at, &mut *self.source) => {
                     if let Some(new) = self.accept(update) {
                         self.hub.offer(new);
@@ -207,11 +229,15 @@ impl HubTask {
                 warn!("the node gives no templates: {error}; {}", error.advice());
                 self.is_node_well = false;
                 self.ask_at = Instant::now() + REST;
+                self.hold.handle_failure(now());
+                self.tell_hold();
                 return None;
             }
         };
         if !core::mem::replace(&mut self.is_node_well, true) {
             info!("the node gives templates again");
+            self.hold.handle_template();
+            self.serve();
         }
         Some(NewTemplate {
             template: update.template,
@@ -232,6 +258,34 @@ impl HubTask {
                 self.hub.handle_unusable(now(), new)
             }
         }
+    }
+
+    /// Miners are served so from now on.
+    fn serve(&mut self) {
+        let service = self.hold.service();
+        if self.service.send_replace(service) == service {
+            return self.tell_hold();
+        }
+        match service {
+            Service::Usual => info!("miners are served as usual again"),
+            Service::Held => {}
+            Service::Released => warn!(
+                "the node was away for too long: miners are released to their other pools, and the \
+                 ports are shut until it is back"
+            ),
+        }
+        self.tell_hold();
+    }
+
+    fn tell_hold(&self) {
+        let left = |at: Instant| at.saturating_duration_since(now());
+        self.tell(News::Hold(HoldNews {
+            release_at: self
+                .hold
+                .release_at()
+                .map(|at| wall_clock().saturating_add(left(at))),
+            is_released: self.hold.service() == Service::Released,
+        }));
     }
 
     fn tell_status(&mut self) {

@@ -15,6 +15,7 @@ mod clock;
 mod connection;
 mod control;
 mod dues;
+mod hold;
 mod hub;
 mod hush;
 mod keys;

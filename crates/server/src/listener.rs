@@ -9,17 +9,22 @@ use std::time::Duration;
 
 use headframe_transport::{AcceptError, Accepted, Acceptor, AddressSet};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, sleep_until};
 use tokio_util::task::TaskTracker;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::connection::{Connection, PoolLinks};
+use crate::hold::Service;
 use crate::limits::{Door, Visit};
+use crate::pool::{BACKLOG, bind};
 use crate::wire::Wire;
 
 /// After an accept that failed, usually for want of file descriptors, the listener rests.
 const REST: Duration = Duration::from_millis(100);
+
+/// Between two tries to open a port again that somebody else has taken.
+const REOPEN_REST: Duration = Duration::from_secs(1);
 
 /// What all listeners share.
 #[derive(Debug, Clone)]
@@ -36,17 +41,58 @@ pub(crate) struct Reception {
 }
 
 impl Reception {
-    /// Accepts until shutdown.
-    pub(crate) async fn listen(self, listener: TcpListener, acceptor: Acceptor) {
+    /// Accepts until shutdown. While miners are released nobody listens, so that a device which looks
+    /// whether it can come back, by no more than a connection, is told the truth by the system.
+    pub(crate) async fn listen(self, mut listener: TcpListener, acceptor: Acceptor) {
         let shutdown = self.pool.shutdown.clone();
+        let mut service = self.pool.service.clone();
         loop {
             let accepted = tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
-                accepted = listener.accept() => accepted,
+                Ok(_) = service.wait_for(|service| *service == Service::Released) => None,
+                accepted = listener.accept() => Some(accepted),
             };
             match accepted {
-                Ok((socket, peer)) => self.welcome(socket, peer, &acceptor),
+                Some(Ok((socket, peer))) => self.welcome(socket, peer, &acceptor),
+                Some(Err(error)) => self.rest_after(&error).await,
+                None => {
+                    let reopened = tokio::select! {
+                        () = shutdown.cancelled() => return,
+                        reopened = self.reopen(listener, &mut service) => reopened,
+                    };
+                    listener = reopened;
+                }
+            }
+        }
+    }
+
+    /// Shuts a port, keeps its number, and opens it again when miners are served again.
+    async fn reopen(
+        &self,
+        listener: TcpListener,
+        service: &mut watch::Receiver<Service>,
+    ) -> TcpListener {
+        let address = loop {
+            match listener.local_addr() {
+                Ok(address) => break address,
                 Err(error) => self.rest_after(&error).await,
+            }
+        };
+        drop(listener);
+        loop {
+            // Bound and not listening: nobody else takes the port, and the system refuses who connects.
+            let kept = bind(address);
+            // The hub outlives the pool's connections.
+            let _ = service
+                .wait_for(|service| *service != Service::Released)
+                .await;
+            match kept.and_then(|socket| socket.listen(BACKLOG)) {
+                Ok(listener) => return listener,
+                Err(error) => {
+                    warn!("cannot listen on {address} again: {error}");
+                    sleep(REOPEN_REST).await;
+                }
             }
         }
     }
@@ -91,6 +137,9 @@ impl Reception {
             Accepted::Sv1(stream) => Wire::sv1(stream, rules, work),
             Accepted::Sv2(stream) => Wire::sv2(stream, rules, work),
         };
+        if *self.pool.service.borrow() == Service::Released {
+            return;
+        }
         debug!("{peer} speaks {wire}");
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let connection = Connection::new(id, peer, visit, wire, self.pool, room);

@@ -78,6 +78,8 @@ pub(crate) enum News {
     Ledger(LedgerState),
     /// A set of keys has this certificate now.
     Certificate(CertificateNews),
+    /// The node is away, or back.
+    Hold(HoldNews),
     /// TLS is answered with this certificate.
     Tls(TlsNews),
 }
@@ -93,6 +95,15 @@ pub(crate) struct CertificateNews {
     pub(crate) renew_from: UnixTime,
     /// Whether the pool does that by itself, because the authority's secret is here.
     pub(crate) is_renewed_here: bool,
+}
+
+/// What becomes of miners while the node is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct HoldNews {
+    /// When they are released, or were; `None` where they are held for ever, or the node is there.
+    pub(crate) release_at: Option<UnixTime>,
+    /// Whether they were.
+    pub(crate) is_released: bool,
 }
 
 /// A certificate for TLS, as its operator has to know it.

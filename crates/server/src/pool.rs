@@ -46,7 +46,7 @@ use crate::{blocks, ledger};
 /// News that wait for the board.
 const NEWS: usize = 8_192;
 /// Connections that wait to be accepted: all miners of a farm come back at once.
-const BACKLOG: u32 = 1_024;
+pub(crate) const BACKLOG: u32 = 1_024;
 
 /// What a pool is made of.
 pub struct Parts<'a> {
@@ -181,6 +181,8 @@ impl Pool {
         let job_ids = JobIds::new(u32::from_be_bytes(random_bytes()));
         let hub = Hub::new(job_ids.clone(), u32::from_be_bytes(random_bytes()));
         let (mut hub, hub_handle) = HubTask::new(hub, templates, status, ways.news.clone());
+        hub = hub.holding(settings.hold);
+        let service = hub.service();
         let first = hub.first_work(&self.shutdown).await;
         let first = first.ok_or(StartError::Stopped)?;
         let listeners = listen(sockets)?;
@@ -211,6 +213,7 @@ impl Pool {
                 news: ways.news,
                 tracer,
                 shutdown: self.shutdown.clone(),
+                service,
                 arrivals: Arc::new(Hush::new(Instant::now())),
                 faults: Arc::new(Hush::new(Instant::now())),
             },
@@ -437,7 +440,7 @@ fn reserve(listen: &[ListenSettings]) -> Result<Vec<(TcpSocket, ListenSettings)>
     listen.iter().map(reserve).collect()
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),

@@ -1,6 +1,7 @@
 //! What the operator decides about the pool.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use headframe_channels::DifficultySettings;
 use headframe_mining::server::{Password, Sv2Rules};
@@ -23,6 +24,9 @@ pub struct Settings {
     pub tag: PoolTag,
     /// What Stratum V2 clients have to put up with.
     pub sv2: Sv2Rules,
+    /// How long miners are held while the node cannot be used, before they are released to whatever other
+    /// pool they have; `None`: for ever.
+    pub hold: Option<Duration>,
     /// Whose connections are limited, and whose address is believed.
     pub access: AccessSettings,
 }

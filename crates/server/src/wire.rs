@@ -38,6 +38,9 @@ pub(crate) enum End {
     /// The pool stops.
     #[error("the pool stops")]
     Shutdown,
+    /// The node is away for too long.
+    #[error("the miner is released while the node is away")]
+    Released,
     /// The peer broke the protocol.
     #[error("the miner {0}")]
     Fault(String),
@@ -88,6 +91,7 @@ impl End {
             Self::Closed | Self::Transport(TransportError::Io(_)) => Speaker::Client,
             Self::Finished
             | Self::Shutdown
+            | Self::Released
             | Self::Fault(_)
             | Self::Undecodable(_)
             | Self::Banned
@@ -108,6 +112,7 @@ impl End {
             Self::Closed
             | Self::Finished
             | Self::Shutdown
+            | Self::Released
             | Self::Fault(_)
             | Self::Banned
             | Self::Panicked
@@ -232,6 +237,14 @@ impl Wire {
         match self {
             Self::Sv1(wire) => wire.1.handle_past(now, past),
             Self::Sv2(wire) => wire.1.handle_past(now, seat, past),
+        }
+    }
+
+    /// Says something to the person behind the miner, where the protocol can.
+    pub(crate) fn handle_notice(&mut self, text: &str) {
+        match self {
+            Self::Sv1(wire) => wire.1.handle_notice(text),
+            Self::Sv2(_) => {}
         }
     }
 

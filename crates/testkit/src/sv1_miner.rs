@@ -171,6 +171,7 @@ impl Device for Sv1Miner {
                         Notification::SetDifficulty(difficulty) => {
                             self.difficulty = Some(difficulty.as_f64());
                         }
+                        Notification::ShowMessage(_) => {}
                         other => panic!("the pool sent {}", other.name()),
                     }
                 }

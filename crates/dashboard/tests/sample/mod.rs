@@ -74,6 +74,7 @@ pub(crate) fn snapshot(scene: &str, now: u64, tick: u64) -> Snapshot {
                             as it answers."
                     .into(),
                 since_at: now - 42,
+                release_at: Some(now + 258),
             };
             summary.node.state = NodeState::Unusable {
                 reason: reason.into(),

@@ -136,6 +136,7 @@ fn settings(is_limited: bool) -> Settings {
         },
         tag: PoolTag::new("bench").expect("short and printable"),
         sv2: Sv2Rules::default(),
+        hold: None,
         access: AccessSettings {
             unlimited: match is_limited {
                 true => AddressSet::NONE,

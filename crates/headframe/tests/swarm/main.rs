@@ -91,6 +91,7 @@ impl TestPool {
                 },
                 tag: PoolTag::new("test").unwrap(),
                 sv2: Sv2Rules::default(),
+                hold: None,
                 access: AccessSettings::default(),
             },
             shutdown: shutdown.clone(),

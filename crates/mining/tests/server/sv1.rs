@@ -70,6 +70,23 @@ fn the_first_work_waits_for_a_suggestion() {
     assert_eq!(pool.sv1[link].miner.transcript[2..], work);
 }
 
+/// A message goes to who is known to bear one, and to nobody else.
+#[test]
+fn a_notice_goes_to_devices_that_can_show_it() {
+    for (device, is_shown) in [("cgminer/4.12.1", true), ("NerdMinerV2", false)] {
+        let mut pool = pool();
+        let link = connect(
+            &mut pool,
+            &[&SUBSCRIBE.replace("\"x\"", &format!("{device:?}"))],
+        );
+        pool.sv1[link].session.handle_notice("the node is away");
+        pool.pump();
+        let shown = |line: &String| line == "client.show_message";
+        let transcript = &pool.sv1[link].miner.transcript;
+        assert_eq!(transcript.iter().any(shown), is_shown, "{device}");
+    }
+}
+
 /// A listener's password is asked of Stratum V1 clients; options may stand behind it.
 #[test]
 fn a_listener_s_password_has_to_be_said() {

@@ -26,7 +26,7 @@ use super::past::Past;
 use super::window::Windows;
 use crate::clock::Started;
 use crate::ledger::LedgerState;
-use crate::news::{MinerKey, News, ShareTally, TlsNews};
+use crate::news::{HoldNews, MinerKey, News, ShareTally, TlsNews};
 
 /// What the board is told at the start and shows unchanged.
 #[derive(Debug)]
@@ -64,6 +64,7 @@ pub(super) struct Model {
     bests: Bests,
     chart: Chart,
     troubles: Troubles,
+    hold: HoldNews,
 }
 
 /// Whether something is to be shown at once.
@@ -102,6 +103,7 @@ impl Model {
             bests,
             chart: Chart::new(wall, &past.minutes, &past.ten_minutes),
             troubles: Troubles::default(),
+            hold: HoldNews::default(),
         }
     }
 
@@ -161,6 +163,10 @@ impl Model {
                 self.troubles.handle_work();
             }
             News::Certificate(certificate) => self.troubles.handle_certificate(certificate),
+            News::Hold(hold) => {
+                is_urgent = self.hold != hold;
+                self.hold = hold;
+            }
             News::Tls(tls) => self.handle_tls(tls),
             News::Ledger(state) => {
                 is_urgent = self.troubles.handle_ledger(state.trouble.as_deref(), wall);
@@ -314,17 +320,19 @@ impl Model {
                 reason: unusable.reason.clone(),
                 next_step: unusable.next_step.clone(),
                 since_at: convert::unix(unusable.since),
+                release_at: self.hold.release_at.map(convert::unix),
             },
             (false, None) if self.node.has_given_work() => PoolState::Running,
             (false, None) => PoolState::Starting,
         }
     }
 
-    /// The listeners open with the first work.
+    /// The listeners open with the first work, and are shut while miners are released.
     fn connect(&self) -> Connect {
         let mut connect = self.facts.connect.clone();
         for listener in &mut connect.listeners {
-            listener.open = self.node.has_given_work() && !self.is_stopping;
+            listener.open =
+                self.node.has_given_work() && !self.is_stopping && !self.hold.is_released;
         }
         connect
     }

@@ -33,6 +33,7 @@ async fn links(news: mpsc::Sender<News>) -> PoolLinks {
     let (_, status) = watch::channel(NodeStatus::starting("silent".to_owned(), Network::Regtest));
     let hub = Hub::new(rules.job_ids.clone(), 0);
     let (mut task, hub) = HubTask::new(hub, Silent::boxed(), status, mpsc::channel(16).0);
+    let service = task.service();
     let (sender, work) = watch::channel(task.first_work(&shutdown).await.unwrap());
     tokio::spawn(task.run(sender, shutdown.clone()));
     let memory = Box::new(MemoryLedger::new(Retention::default()));
@@ -47,6 +48,7 @@ async fn links(news: mpsc::Sender<News>) -> PoolLinks {
         news,
         tracer: Arc::default(),
         shutdown,
+        service,
         arrivals: Arc::new(Hush::new(Instant::now())),
         faults: Arc::new(Hush::new(Instant::now())),
     }

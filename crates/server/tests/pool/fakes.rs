@@ -8,7 +8,9 @@ use headframe_ledger::{
     Ban, BlockRecord, BlockUpdate, Bucket, FoundBlock, Ledger, LedgerError, MemoryLedger,
     RankedShare, Retention, ShareBatch, Slot, TimeRange, Totals, Upkeep, WorkerId, WorkerRecord,
 };
-use headframe_node::{BlockFate, BlockSink, NodeError, SubmitAnswer};
+use headframe_node::{
+    BlockFate, BlockSink, BoxFuture, NodeError, SubmitAnswer, TemplateSource, TemplateUpdate,
+};
 use headframe_work::UnixTime;
 use tokio::sync::{mpsc, watch};
 
@@ -21,6 +23,59 @@ pub(crate) enum Mood {
     /// It takes its time, until the test says otherwise.
     Held,
     DiskFull,
+}
+
+/// A node that goes away when the test says so, and comes back with a template.
+pub(crate) struct Fickle {
+    templates: Box<dyn TemplateSource>,
+    is_away: watch::Receiver<bool>,
+    /// Whether its absence was told.
+    is_told: bool,
+    last: Option<TemplateUpdate>,
+}
+
+impl Fickle {
+    /// One that gives these templates while it is there, and the way to send it away.
+    pub(crate) fn boxed(
+        templates: Box<dyn TemplateSource>,
+    ) -> (Box<dyn TemplateSource>, watch::Sender<bool>) {
+        let (away, is_away) = watch::channel(false);
+        let fickle = Self {
+            templates,
+            is_away,
+            is_told: false,
+            last: None,
+        };
+        (Box::new(fickle), away)
+    }
+}
+
+impl TemplateSource for Fickle {
+    fn next(&mut self) -> BoxFuture<'_, Result<TemplateUpdate, NodeError>> {
+        Box::pin(async {
+            loop {
+                if *self.is_away.borrow_and_update() {
+                    if !core::mem::replace(&mut self.is_told, true) {
+                        return Err(NodeError::Busy);
+                    }
+                    if self.is_away.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    continue;
+                }
+                if core::mem::take(&mut self.is_told) {
+                    return Ok(self.last.clone().unwrap());
+                }
+                tokio::select! {
+                    Ok(()) = self.is_away.changed() => {}
+                    update = self.templates.next() => {
+                        self.last = update.clone().ok();
+                        return update;
+                    }
+                }
+            }
+        })
+    }
 }
 
 /// What a fake ledger has been asked so far.

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::fakes::FakeLedger;
+use crate::fakes::{FakeLedger, Fickle};
 
 /// Longer than any test.
 const REFRESH: Duration = Duration::from_secs(3_600);
@@ -39,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) ledger: Box<dyn Ledger>,
     pub(crate) sink: Option<Box<dyn BlockSink>>,
     pub(crate) max_connections: usize,
+    /// How long miners are held while the node is away.
+    pub(crate) hold: Option<Duration>,
     /// What Stratum V1 miners have to say at the first listener.
     pub(crate) password: Option<&'static str>,
     pub(crate) access: AccessSettings,
@@ -65,6 +67,7 @@ impl Setup {
             ledger: Box::new(MemoryLedger::new(Retention::default())),
             sink: None,
             max_connections: 100,
+            hold: None,
             password: None,
             access: AccessSettings::default(),
             directory: Arc::new(tempfile::tempdir().unwrap()),
@@ -93,6 +96,8 @@ impl Setup {
         if let Some(sink) = self.sink {
             node.sink = sink;
         }
+        let (templates, away) = Fickle::boxed(node.templates);
+        node.templates = templates;
         let mut keys = KeySets::new(Keys::open(self.directory.path()).unwrap());
         let authority = keys.authority(KeysId::FIRST);
         let mut settings = settings(self.listen, self.max_connections, self.access);
@@ -100,6 +105,7 @@ impl Setup {
         let own = CertificatePlace::own(self.directory.path(), Vec::new());
         let certificate = certificates.open(own).unwrap();
         let fingerprint = certificates.of(certificate).unwrap().fingerprint();
+        settings.hold = self.hold;
         settings.listen[0].certificate = Some(certificate);
         settings.listen[0].password = self.password.map(Password::new);
         let mut second = None;
@@ -140,6 +146,7 @@ impl Setup {
             authority,
             second,
             fingerprint,
+            away,
             directory: self.directory,
         })
     }
@@ -152,6 +159,8 @@ pub(crate) struct TestPool {
     pub(crate) shutdown: CancellationToken,
     pub(crate) authority: AuthorityPublicKey,
     second: Option<AuthorityPublicKey>,
+    /// Sends the node away, and back.
+    pub(crate) away: watch::Sender<bool>,
     /// What Stratum V1 in TLS is known by.
     pub(crate) fingerprint: Fingerprint,
     pub(crate) directory: Arc<TempDir>,
@@ -226,6 +235,7 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
         },
         tag: PoolTag::new("test").unwrap(),
         sv2: Sv2Rules::default(),
+        hold: None,
         access,
     }
 }

@@ -1,10 +1,12 @@
 //! Start, limits and stop.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use headframe_server::StartError;
-use headframe_testkit::RootSource;
-use tokio::net::TcpListener;
+use headframe_testkit::{RootSource, Sv1Miner};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::{Sv1Client, Sv2Client, user};
 use crate::harness::{Setup, TestPool};
@@ -145,4 +147,73 @@ async fn first_job(pool: TestPool) -> (u32, Vec<u8>) {
     drop(client);
     pool.stop().await;
     drawn
+}
+
+/// ADR 6: when the node is away for too long miners are released and nobody listens, so that they mine
+/// elsewhere; when it is back the same port is open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn miners_are_released_while_the_node_is_away_and_taken_back_when_it_is_there() {
+    let setup = Setup {
+        hold: Some(Duration::from_millis(200)),
+        has_second: true,
+        ..Setup::for_shares()
+    };
+    let pool = setup.start().await;
+    let places = [pool.address(), pool.second().0];
+    let mut sv1 = Sv1Client::dial(pool.address()).await;
+    let cgminer = r#"{"id":9,"method":"mining.subscribe","params":["cgminer/4.12.1"]}"#;
+    sv1.miner.send(cgminer);
+    sv1.miner.authorize("10", &user(1));
+    assert!(sv1.until(|miner| !miner.jobs.is_empty()).await);
+    let mut sv2 = Sv2Client::connect(&pool, &user(2)).await;
+    sv1.mine_share(&user(1)).await;
+    sv2.mine_share().await;
+
+    pool.away.send_replace(true);
+    let told = |miner: &Sv1Miner| {
+        miner
+            .transcript
+            .iter()
+            .any(|it| it == "client.show_message")
+    };
+    assert!(sv1.until(told).await, "it is told before it is released");
+    assert!(!sv1.until(|_| false).await);
+    assert!(!sv2.until(|_| false).await);
+    pool.shows(|snapshot| snapshot.summary.connect.listeners.iter().all(|it| !it.open))
+        .await;
+    for place in places {
+        loop {
+            // Who was in the queue of the system is reset; then nobody listens.
+            match TcpStream::connect(place).await {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => break,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    pool.away.send_replace(false);
+    pool.shows(|snapshot| snapshot.summary.connect.listeners.iter().all(|it| it.open))
+        .await;
+    let mut back = loop {
+        match Sv2Client::dial(pool.address(), pool.authority).await {
+            Ok(_) => break Sv2Client::connect(&pool, &user(2)).await,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    back.mine_share().await;
+    drop((sv1, sv2, back));
+    pool.stop().await;
+}
+
+/// Who stays because the operator wants no release goes on mining.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn miners_are_held_for_ever_where_the_operator_says_so() {
+    let pool = Setup::for_shares().start().await;
+    let mut miner = Sv2Client::connect(&pool, &user(1)).await;
+    pool.away.send_replace(true);
+    miner.mine_share().await;
+    pool.away.send_replace(false);
+    miner.mine_share().await;
+    drop(miner);
+    pool.stop().await;
 }

@@ -3,6 +3,7 @@
 //! Inside it is one extended channel, so that a share takes the same road as one of SV2. The plain
 //! protocol only: resumed sessions and difficulty wishes in passwords have no code here yet.
 
+mod messages;
 mod quirks;
 mod replies;
 mod submit;
@@ -18,8 +19,8 @@ use headframe_channels::{
     Channel, ChannelId, ChannelKind, DifficultyControl, ExtranoncePrefix, SV1_VERSION_MASK, Settled,
 };
 use headframe_sv1_wire::{
-    Answer, Authorize, Configure, ErrorCode, Extranonce, Fault, Id, LineError, Method, Refusal,
-    Reply, Request, Subscribe, Subscribed, VersionRollingAnswer,
+    Answer, Authorize, Configure, ErrorCode, Extranonce, Fault, Id, LineError, Method,
+    Notification, Refusal, Reply, Request, Subscribe, Subscribed, VersionRollingAnswer,
 };
 use headframe_work::{Difficulty, Hashrate, Miner, Rung, Target};
 
@@ -175,6 +176,14 @@ impl Sv1Session {
     pub fn handle_past(&mut self, now: Instant, past: Settled) {
         if let Some(seat) = &mut self.seat {
             seat.control.handle_past(now, past);
+        }
+    }
+
+    /// Says something to the person behind the device, if it is one that bears it.
+    pub fn handle_notice(&mut self, text: &str) {
+        if messages::bears(self.device.as_str()) {
+            let message = Notification::ShowMessage(text.into());
+            self.replies.notify(&message);
         }
     }
 

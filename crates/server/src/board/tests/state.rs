@@ -45,6 +45,7 @@ fn the_state_follows_the_node_and_is_shown_at_once() {
         reason: "The node is busy (HTTP 503, work queue full).".into(),
         next_step: "Raise rpcworkqueue and rpcthreads in bitcoin.conf if this lasts.".into(),
         since_at: u64::from(DAWN) + 3,
+        release_at: None,
     };
     assert_eq!(state(&mut stage, 9), expected);
     let ready = || status(Condition::Ready, 100);
