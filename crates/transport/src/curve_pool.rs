@@ -108,4 +108,17 @@ mod tests {
         pool.run(|| Ok(())).await.unwrap();
         assert!(FINISHED.load(Ordering::SeqCst) >= 24);
     }
+
+    #[tokio::test]
+    async fn work_that_waits_keeps_no_place() {
+        let pool = CurvePool::new();
+        let (go, gone) = tokio::sync::oneshot::channel();
+        let waiting = pool.drive(Box::pin(gone));
+        let other = async {
+            pool.run(|| Ok(())).await.unwrap();
+            go.send(7).unwrap();
+        };
+        let (waited, ()) = tokio::join!(waiting, other);
+        assert_eq!(waited.unwrap(), Ok(7));
+    }
 }

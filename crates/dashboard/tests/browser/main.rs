@@ -449,6 +449,24 @@ fn quiet_pictures(browser: &mut Chromium, save: &impl Fn(&str, Vec<u8>)) {
     }
 }
 
+/// What to type into a miner that speaks TLS.
+fn tls_pictures(browser: &mut Chromium, save: &impl Fn(&str, Vec<u8>)) {
+    let dashboard = Dashboard::start("running");
+    for (name, width, height) in [("phone", 390, 844), ("desktop", 1280, 900)] {
+        for scheme in ["light", "dark"] {
+            show_as(browser, width, height, scheme);
+            browser.open(&dashboard.url());
+            browser.until("document.querySelector('#device option')");
+            browser.value_of("(() => { const field = document.querySelector('#device'); field.value = 'Any miner, Stratum V1 with TLS'; field.dispatchEvent(new Event('input')); })()");
+            browser.until(
+                "document.querySelector('#connect-note').textContent.includes('certificate')",
+            );
+            browser.value_of("document.querySelector('#connect-section').scrollIntoView()");
+            save(&format!("tls-{name}-{scheme}.png"), picture(browser));
+        }
+    }
+}
+
 /// The page when its pool has gone, and with the details of a miner open.
 #[test]
 #[ignore = "makes pictures for people"]
@@ -467,6 +485,7 @@ fn more_pictures() {
         browser.value_of("document.querySelector('#miners-section').scrollIntoView()");
         save("detail-desktop-light.png", picture(browser));
         quiet_pictures(browser, &save);
+        tls_pictures(browser, &save);
         dashboard.runtime.shutdown_background();
         browser.until("!document.querySelector('#lost').hidden");
         browser.value_of("scrollTo(0, 0)");

@@ -70,6 +70,27 @@ fn the_first_work_waits_for_a_suggestion() {
     assert_eq!(pool.sv1[link].miner.transcript[2..], work);
 }
 
+/// D3: a machine tunes its chips for the better part of an hour before its first share, and one whose pool
+/// drops it meanwhile begins again. Who is authorized is kept, however quiet, and has work that was eased for it.
+#[test]
+fn an_asic_that_tunes_for_two_hours_is_kept_and_has_work() {
+    let mut pool = pool();
+    let link = connect(&mut pool, &[SUBSCRIBE, AUTHORIZE]);
+    for _ in 0..120 {
+        pool.advance(Duration::from_secs(60));
+    }
+    assert_eq!(pool.sv1[link].fault, None);
+    let before = pool.sv1[link].miner.job().prev_hash;
+    pool.new_tip();
+    let connection = &pool.sv1[link];
+    assert_eq!(connection.fault, None);
+    assert_ne!(
+        connection.miner.job().prev_hash,
+        before,
+        "it is served as ever"
+    );
+}
+
 /// A message goes to who is known to bear one, and to nobody else.
 #[test]
 fn a_notice_goes_to_devices_that_can_show_it() {

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use headframe_api::Severity;
 use headframe_ledger::Ledger as _;
 use headframe_server::AccessSettings;
+use headframe_testkit::{Device as _, Sv2Miner};
 use headframe_transport::AddressSet;
 use headframe_work::UnixTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::client::{Sv1Client, Sv2Client, user};
 use crate::fakes::FakeLedger;
@@ -224,13 +225,65 @@ async fn a_listed_proxy_has_to_send_a_header_and_nobody_else_may() {
 async fn whoever_sends_too_much_is_read_later() {
     const MESSAGES: usize = 24_000;
     let pool = behind_a_proxy().start().await;
-    let mut flood = Sv1Client::dial(proxy(&pool, header(STRANGER)).await).await;
+    let stranger = proxy(&pool, header(STRANGER)).await;
+    let mut sv1 = Sv1Client::dial(stranger).await;
     for id in 0..MESSAGES {
-        flood.miner.send(&format!(
+        sv1.miner.send(&format!(
             r#"{{"id":"{id}","method":"mining.ping","params":[]}}"#
         ));
     }
-    assert!(flood.until(|miner| miner.replies.len() == MESSAGES).await);
-    drop(flood);
+    let mut sv2 = Sv2Client::connect_to((stranger, pool.authority), &user(1)).await;
+    let nonce = sv2.find_share();
+    for _ in 0..MESSAGES {
+        sv2.submit(&nonce);
+    }
+    let (sv1_answered, sv2_answered) = tokio::join!(
+        sv1.until(|miner| miner.replies.len() == MESSAGES),
+        sv2.until(|miner| miner.rejected.len() == MESSAGES - 1),
+    );
+    assert!(sv1_answered && sv2_answered);
+    drop((sv1, sv2));
+    pool.stop().await;
+}
+
+/// A connection to the pool of whose socket the system buffers next to nothing.
+async fn narrow(pool: &TestPool) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    socket.connect(pool.address()).await.unwrap()
+}
+
+/// Says so again and again, and reads nothing, until the pool closes the connection.
+async fn until_dropped(mut socket: TcpStream, bytes: &[u8]) {
+    while socket.write_all(bytes).await.is_ok() {}
+}
+
+/// A slow reader's queue is bounded, and he is dropped, in both protocols; others mine on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_asks_and_does_not_read_is_dropped() {
+    let pool = Setup::for_shares().start().await;
+    let mut other = Sv2Client::connect(&pool, &user(1)).await;
+    let extensions: Vec<_> = (0..16).map(|number| format!("\"{number:060}\"")).collect();
+    let request = format!(
+        "{{\"id\":1,\"method\":\"mining.configure\",\"params\":[[{}],{{}}]}}\n",
+        extensions.join(",")
+    );
+    until_dropped(narrow(&pool).await, request.repeat(50).as_bytes()).await;
+    other.mine_share().await;
+
+    let mut miner = Sv2Miner::default();
+    miner.set_up(0);
+    let mut socket = narrow(&pool).await;
+    socket
+        .write_all(&miner.take_output().concat())
+        .await
+        .unwrap();
+    // Each is answered with a channel, its target and a job.
+    for _ in 0..50 {
+        miner.open_extended(&user(2), 50.0, headframe_sv2_wire::U256::MAX, 8);
+    }
+    until_dropped(socket, &miner.take_output().concat()).await;
+    other.mine_share().await;
+    drop(other);
     pool.stop().await;
 }
