@@ -6,6 +6,7 @@ mod channels;
 mod difficulty;
 mod extensions;
 mod groups;
+mod one_road;
 mod order;
 mod payouts;
 mod refresh;
