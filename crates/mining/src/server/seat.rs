@@ -75,7 +75,17 @@ impl Seat {
 
     /// The rung that the miner is to be told before its next job, if it is another one.
     pub(crate) fn announce(&mut self, work: &PoolWork) -> Option<Rung> {
-        let rung = self.rung(work);
+        self.change_announced(self.rung(work))
+    }
+
+    /// The same for a miner that keeps the rung that it was told last, as far as that is not harder
+    /// than the network's target.
+    pub(crate) fn announce_last(&mut self, work: &PoolWork) -> Option<Rung> {
+        let network = work.prepared.target();
+        self.change_announced(self.announced.no_harder_than(network))
+    }
+
+    fn change_announced(&mut self, rung: Rung) -> Option<Rung> {
         let changed = rung != self.announced;
         self.announced = rung;
         changed.then_some(rung)
@@ -195,9 +205,14 @@ impl Seat {
 
     /// When the seat is to be looked at again.
     pub(crate) fn poll_timeout(&self, work: &PoolWork) -> Instant {
-        let control = self.control.poll_timeout();
+        let control = self.poll_control_timeout();
         let own_job = self.own_job_at(work);
         own_job.map_or(control, |at| at.min(control))
+    }
+
+    /// When [`Self::handle_timeout`] is due, whatever job the miner is to get.
+    pub(crate) fn poll_control_timeout(&self) -> Instant {
+        self.control.poll_timeout()
     }
 
     fn terms(&self, now: Instant, id: JobId, work: &PoolWork, min_time: UnixTime) -> JobTerms {
@@ -211,7 +226,8 @@ impl Seat {
         }
     }
 
-    fn rung(&self, work: &PoolWork) -> Rung {
+    /// The rung that the miner's next job is to have.
+    pub(crate) fn rung(&self, work: &PoolWork) -> Rung {
         self.control.rung_for(work.prepared.target())
     }
 

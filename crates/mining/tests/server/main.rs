@@ -11,6 +11,7 @@ mod order;
 mod payouts;
 mod refresh;
 mod refusals;
+mod replies;
 mod rounds;
 mod setup;
 mod shares;

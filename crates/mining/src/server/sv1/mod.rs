@@ -26,6 +26,7 @@ use headframe_work::{Difficulty, Hashrate, Miner, Rung, Target};
 
 use self::quirks::Quirks;
 use self::replies::Replies;
+use self::work::Consequence;
 use super::desk::Desk;
 use super::seat::Seat;
 use super::{Device, Joined, PoolRules, PoolWork, Protocol, SessionEvent};
@@ -60,6 +61,8 @@ pub struct Sv1Session {
     /// The easiest rung that the client would have, as it was granted (BIP310).
     minimum: Rung,
     work: WorkFlow,
+    /// What a request has changed, and is not told yet.
+    consequence: Option<Consequence>,
     patience: Option<Instant>,
     unreadable: u32,
     replies: Replies,
@@ -116,6 +119,7 @@ impl Sv1Session {
             suggested: None,
             minimum: Rung::EASIEST,
             work: WorkFlow::NotReady,
+            consequence: None,
             patience: Some(now + AUTHORIZED_WITHIN),
             unreadable: 0,
             replies: Replies::default(),
@@ -141,6 +145,7 @@ impl Sv1Session {
         let taken = match Request::parse(line) {
             Ok(request) => {
                 self.handle_request(now, request);
+                self.note_consequence();
                 Ok(())
             }
             Err(error) => self.handle_unreadable(&error),
@@ -177,6 +182,7 @@ impl Sv1Session {
         if let Some(seat) = &mut self.seat {
             seat.control.handle_past(now, past);
         }
+        self.note_consequence();
     }
 
     /// Says something to the person behind the device, if it is one that bears it.
@@ -226,7 +232,10 @@ impl Sv1Session {
         let work = match self.work {
             WorkFlow::NotReady => None,
             WorkFlow::HeldUntil(end) => Some(end),
-            WorkFlow::Flowing => seat.map(|seat| seat.poll_timeout(&self.desk.work)),
+            WorkFlow::Flowing => seat.map(|seat| match self.is_answered() {
+                true => seat.poll_timeout(&self.desk.work),
+                false => seat.poll_control_timeout(),
+            }),
         };
         [work, self.patience, self.replies.next_deadline()]
             .into_iter()

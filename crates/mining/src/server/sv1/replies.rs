@@ -15,6 +15,8 @@ pub(super) struct Replies {
     output: Vec<u8>,
     /// Replies from the first that waits for the ledger on.
     queue: VecDeque<Queued>,
+    /// How many replies there were.
+    pushed: u64,
 }
 
 #[derive(Debug)]
@@ -32,6 +34,7 @@ enum Queued {
 impl Replies {
     /// Answers a request after all requests before it.
     pub(super) fn push(&mut self, reply: &Reply<'_>) {
+        self.pushed += 1;
         if self.queue.is_empty() {
             return reply.encode(&mut self.output);
         }
@@ -42,6 +45,7 @@ impl Replies {
 
     /// Answers a request with `true`, once the ledger has the share of `worker`.
     pub(super) fn push_accepted(&mut self, id: Id<'_>, worker: ChannelId, accepted: Accepted) {
+        self.pushed += 1;
         self.queue.push_back(Queued::Waiting {
             id: id.into_owned(),
             worker,
@@ -52,6 +56,16 @@ impl Replies {
     /// Sends a notification, ahead of replies that still wait: work must not wait for the ledger.
     pub(super) fn notify(&mut self, notification: &Notification<'_>) {
         notification.encode(&mut self.output);
+    }
+
+    /// How many replies there were so far, those that wait included.
+    pub(super) fn pushed(&self) -> u64 {
+        self.pushed
+    }
+
+    /// Whether the first `count` replies are on their way.
+    pub(super) fn have_gone(&self, count: u64) -> bool {
+        self.pushed - self.queue.len() as u64 >= count
     }
 
     /// The ledger has all shares up to number `sequence`.

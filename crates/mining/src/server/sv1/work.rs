@@ -11,7 +11,34 @@ use headframe_work::{Rung, UnixTime};
 use super::{Sv1Session, WorkFlow};
 use crate::server::{LongCoinbase, SessionEvent};
 
+/// A difficulty that a request of the client's has brought about. It is told after the reply to that
+/// request, which may wait for the ledger behind others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Consequence {
+    rung: Rung,
+    /// How many replies go before it.
+    after: u64,
+}
+
 impl Sv1Session {
+    /// The request that was just answered may have changed the difficulty.
+    pub(super) fn note_consequence(&mut self) {
+        let Some(seat) = &self.seat else { return };
+        let rung = seat.rung(&self.desk.work);
+        let after = self.replies.pushed();
+        self.consequence = match self.consequence {
+            _ if rung == seat.announced() => None,
+            Some(known) if known.rung == rung => Some(known),
+            Some(_) | None => Some(Consequence { rung, after }),
+        };
+    }
+
+    /// Whether the miner may be told its difficulty: what brought it about is answered.
+    pub(super) fn is_answered(&self) -> bool {
+        let consequence = self.consequence;
+        consequence.is_none_or(|known| self.replies.have_gone(known.after))
+    }
+
     /// The first work of a connection, with its difficulty before it.
     pub(super) fn send_first_job(&mut self, now: Instant) {
         self.work = WorkFlow::Flowing;
@@ -32,11 +59,8 @@ impl Sv1Session {
     /// A job of the miner's own, if it needs one.
     pub(super) fn send_own_job(&mut self, now: Instant) {
         let work = &self.desk.work;
-        if !self
-            .seat
-            .as_ref()
-            .is_some_and(|seat| seat.wants_job(now, work))
-        {
+        let seat = self.seat.as_ref();
+        if !seat.is_some_and(|seat| seat.wants_job(now, work)) || !self.is_answered() {
             return;
         }
         let job_id = self.desk.rules.job_ids.next();
@@ -83,9 +107,19 @@ impl Sv1Session {
         }
     }
 
+    /// What the miner is to be told before its next job: the difficulty that fits it, or, as long as
+    /// that has to wait for a reply, the last one as far as the network's target allows.
     fn announce(&mut self) -> Option<Rung> {
+        let is_answered = self.is_answered();
         let seat = self.seat.as_mut()?;
-        let rung = seat.announce(&self.desk.work)?;
+        let rung = match is_answered {
+            true => seat.announce(&self.desk.work),
+            false => seat.announce_last(&self.desk.work),
+        };
+        if is_answered {
+            self.consequence = None;
+        }
+        let rung = rung?;
         let seat = seat.id;
         self.desk.tell(SessionEvent::Difficulty { seat, rung });
         Some(rung)
