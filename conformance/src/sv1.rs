@@ -33,9 +33,10 @@ pub struct Job {
     pub prev_hash: BlockHash,
     /// Whether all older work is void.
     pub clean: bool,
+    /// The block's version, before any rolling.
+    pub version: u32,
     coinbase: [Vec<u8>; 2],
     branches: Vec<Vec<u8>>,
-    version: u32,
     bits: u32,
     time: u32,
 }
@@ -49,6 +50,8 @@ pub struct Solution {
     extranonce2: Vec<u8>,
     time: u32,
     nonce: u32,
+    /// Version bits that were rolled, which are submitted then.
+    rolled: Option<u32>,
 }
 
 impl Client {
@@ -94,6 +97,20 @@ impl Client {
         self.extranonce1 = bytes(extranonce1);
         let len = answer["result"][2].as_u64().expect("a size");
         self.extranonce2_len = usize::try_from(len).expect("a small size");
+    }
+
+    /// Sends `mining.configure` for version rolling within `mask`, and gives the mask that is granted.
+    ///
+    /// # Panics
+    ///
+    /// When none is.
+    pub fn configure(&mut self, mask: u32) -> u32 {
+        let options = json!({ "version-rolling.mask": format!("{mask:08x}") });
+        let answer = self.call("mining.configure", json!([["version-rolling"], options]));
+        let result = &answer["result"];
+        assert_eq!(result["version-rolling"], true, "{mask:08x}: {answer}");
+        let granted = result["version-rolling.mask"].as_str();
+        u32::from_str_radix(granted.expect("a mask"), 16).expect("hexadecimal digits")
     }
 
     /// Sends `mining.authorize` and gives the answer.
@@ -167,9 +184,23 @@ impl Client {
     ///
     /// When no nonce does.
     pub fn solve(&self, job: &Job) -> Solution {
+        self.solve_as(job, job.version, None)
+    }
+
+    /// The same with the version bits of `mask` replaced by those of `bits` (BIP310).
+    ///
+    /// # Panics
+    ///
+    /// When no nonce does.
+    pub fn solve_rolled(&self, job: &Job, mask: u32, bits: u32) -> Solution {
+        let rolled = bits & mask;
+        self.solve_as(job, job.version & !mask | rolled, Some(rolled))
+    }
+
+    fn solve_as(&self, job: &Job, version: u32, rolled: Option<u32>) -> Solution {
         let extranonce2 = vec![7; self.extranonce2_len];
         let mut header = Header {
-            version: Version::from_consensus(job.version.cast_signed()),
+            version: Version::from_consensus(version.cast_signed()),
             prev_blockhash: job.prev_hash,
             merkle_root: self.merkle_root(job, &extranonce2),
             time: job.time,
@@ -187,6 +218,7 @@ impl Client {
             extranonce2,
             time: job.time,
             nonce: nonce.expect("on regtest every second hash is a block"),
+            rolled,
         }
     }
 
@@ -196,14 +228,15 @@ impl Client {
     ///
     /// When there is none.
     pub fn submit(&mut self, solution: &Solution) -> Value {
-        let params = json!([
-            self.user,
-            solution.job,
+        let mut params = vec![
+            self.user.clone(),
+            solution.job.clone(),
             solution.extranonce2.to_lower_hex_string(),
             format!("{:08x}", solution.time),
             format!("{:08x}", solution.nonce),
-        ]);
-        self.call("mining.submit", params)
+        ];
+        params.extend(solution.rolled.map(|bits| format!("{bits:08x}")));
+        self.call("mining.submit", json!(params))
     }
 
     fn merkle_root(&self, job: &Job, extranonce2: &[u8]) -> TxMerkleNode {

@@ -14,3 +14,4 @@ mod restart;
 mod shares;
 mod sri;
 mod start;
+mod version_masks;
