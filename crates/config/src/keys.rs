@@ -133,6 +133,7 @@ keys! {
         difficulty_start: Number = "1024", "a power of two, as min and max";
         difficulty_min: Number = "0", "0: as easy as the miner wants";
         difficulty_max: Number = "0", "0: no limit";
+        ignore_suggestions: Switch = "false", "passes over the difficulties that SV1 devices suggest";
     }
 }
 

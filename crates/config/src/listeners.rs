@@ -89,6 +89,7 @@ impl Reader<'_> {
             password: None,
             proxy_protocol_from: usual.proxies.clone(),
             difficulty,
+            ignore_suggestions: false,
         };
         Some(addresses.into_iter().map(listener).collect())
     }
@@ -113,6 +114,7 @@ impl Reader<'_> {
         let proxies = self.of(table, "proxy_protocol_from", proxies, address_set);
         let keys = self.of(table, "keys", KeysName::OWN, keys_name);
         let difficulty = pool.and_then(|pool| self.difficulty_of(table, pool));
+        let ignore_suggestions = self.of(table, "ignore_suggestions", false, Field::switch);
         if let (Some(address), Some(served)) = (address, served) {
             self.check_plaintext(table, address, served)?;
         }
@@ -124,6 +126,7 @@ impl Reader<'_> {
             password: password?,
             proxy_protocol_from: proxies?,
             difficulty: difficulty?,
+            ignore_suggestions: ignore_suggestions?,
         })
     }
 

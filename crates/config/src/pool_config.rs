@@ -54,6 +54,8 @@ pub struct ListenerConfig {
     pub proxy_protocol_from: AddressSet,
     /// Difficulty control.
     pub difficulty: DifficultyConfig,
+    /// Whether difficulties that Stratum V1 devices suggest are passed over.
+    pub ignore_suggestions: bool,
 }
 
 /// Where a certificate for TLS is from.

@@ -485,6 +485,7 @@ fn listeners_have_settings_of_their_own_and_the_pool_s_where_they_lack_them() {
         difficulty_start = 65536
         difficulty_min = 1024
         difficulty_max = 1048576
+        ignore_suggestions = true
         "#;
     let listeners = config(text).listeners;
     let [plain, second, farm] = listeners.as_slice() else {
@@ -505,6 +506,9 @@ fn listeners_have_settings_of_their_own_and_the_pool_s_where_they_lack_them() {
         (difficulty.min, difficulty.max),
         (Rung::from_exponent(10), Rung::from_exponent(20))
     );
+
+    let ignoring = [plain, second, farm].map(|listener| listener.ignore_suggestions);
+    assert_eq!(ignoring, [false, false, true]);
 
     // Who says where to listen gets nothing besides.
     let alone = config("[[listener]]\naddress = \"0.0.0.0:3334\"").listeners;

@@ -233,6 +233,7 @@ fn settings(listen: SocketAddr, certificate: CertificateId) -> Settings {
                 start: Rung::from_exponent(-11),
                 ..DifficultySettings::default()
             },
+            ignores_suggestions: false,
             keys: KeysId::FIRST,
             certificate: Some(certificate),
             password: None,

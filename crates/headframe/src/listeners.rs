@@ -76,6 +76,7 @@ fn settings(
             min: difficulty.min,
             max: difficulty.max,
         },
+        ignores_suggestions: listener.ignore_suggestions,
         keys,
         certificate,
         password: (listener.password.as_ref()).map(|secret| Password::new(secret.reveal())),

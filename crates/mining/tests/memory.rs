@@ -56,6 +56,7 @@ impl Farm {
             tag: PoolTag::new("/memory/").unwrap(),
             process: [1, 2, 3, 4],
             difficulty: fixed_difficulty(Rung::EASIEST.exponent()),
+            ignores_suggestions: false,
             job_ids: JobIds::new(1),
             sv2: Sv2Rules::default(),
             password: None,

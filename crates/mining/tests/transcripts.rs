@@ -41,6 +41,7 @@ transcripts! {
     fn nerdqaxe_sv1();
     fn nerdqaxe_sv2();
     fn nicehash();
+    fn nicehash_rented();
     fn odd_lines();
     fn sri_jd_client();
     fn sri_jd_client_channel();

@@ -285,6 +285,7 @@ impl Pool {
             reception.pool.rules = Arc::new(PoolRules {
                 difficulty: settings.difficulty,
                 password: settings.password,
+                ignores_suggestions: settings.ignores_suggestions,
                 ..PoolRules::clone(&reception.pool.rules)
             });
             let address = listener.local_addr().unwrap_or(settings.address);
@@ -406,13 +407,14 @@ fn door(settings: &Settings, ways: &Ways) -> Arc<Door> {
     Arc::new(Door::new(settings.access.clone(), limits))
 }
 
-/// The rules of the pool; each listener has a difficulty of its own.
+/// The rules of the pool; each listener has a difficulty of its own, and its word on suggestions.
 fn rules(settings: &Settings, job_ids: JobIds) -> PoolRules {
     PoolRules {
         payouts: settings.payouts.clone(),
         tag: settings.tag.clone(),
         process: random_bytes(),
         difficulty: DifficultySettings::default(),
+        ignores_suggestions: false,
         job_ids,
         sv2: settings.sv2,
         password: None,

@@ -59,6 +59,8 @@ pub struct ListenSettings {
     pub protocols: Protocols,
     /// How hard shares are made.
     pub difficulty: DifficultySettings,
+    /// Whether difficulties that Stratum V1 devices suggest are passed over.
+    pub ignores_suggestions: bool,
     /// The keys that Noise handshakes are answered with, of the pool's sets of keys.
     pub keys: KeysId,
     /// What TLS handshakes are answered with, of the pool's certificates; `None`: TLS is not served.

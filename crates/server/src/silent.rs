@@ -45,6 +45,7 @@ pub(crate) fn rules(difficulty: DifficultySettings) -> PoolRules {
         tag: PoolTag::new("test").unwrap(),
         process: [1; 4],
         difficulty,
+        ignores_suggestions: false,
         job_ids: JobIds::new(1),
         sv2: Sv2Rules::default(),
         password: None,

@@ -25,6 +25,8 @@ pub struct PoolSettings {
     pub transactions: usize,
     /// How hard shares are made.
     pub difficulty: DifficultySettings,
+    /// Whether difficulties that Stratum V1 devices suggest are passed over.
+    pub ignores_suggestions: bool,
     /// How long the ledger takes to commit a share; `None`: it has stopped.
     pub commit_after: Option<Duration>,
     /// The number of the first job.
@@ -48,6 +50,7 @@ impl Default for PoolSettings {
                 min: rung,
                 max: Rung::HARDEST,
             },
+            ignores_suggestions: false,
             commit_after: Some(Duration::from_millis(10)),
             first_job_id: 0x0bad_cafe,
             process: [1, 2, 3, 4],
@@ -149,6 +152,7 @@ impl Pool {
             tag: PoolTag::new("/testkit/").expect("printable and short"),
             process: settings.process,
             difficulty: settings.difficulty,
+            ignores_suggestions: settings.ignores_suggestions,
             job_ids: JobIds::new(settings.first_job_id),
             sv2: settings.sv2,
             password: None,

@@ -109,6 +109,12 @@ pub struct Rules {
     /// The hardest shares, as a power of two of difficulty. If not given, they take 4,096 hashes, where
     /// a block takes 65,536.
     pub hardest: Option<i32>,
+    /// The first difficulty, as a power of two; if not given, 256 hashes.
+    pub start: Option<i32>,
+    /// Difficulties that Stratum V1 devices suggest are passed over.
+    pub ignores_suggestions: bool,
+    /// The network's target in its compact form; if not given, a block takes 65,536 hashes.
+    pub bits: Option<u32>,
 }
 
 /// One line.

@@ -123,6 +123,7 @@ fn settings(is_limited: bool) -> Settings {
             protocols: Protocols::USUAL,
             // About one hash a share.
             difficulty: fixed_difficulty(-32),
+            ignores_suggestions: false,
             keys: KeysId::FIRST,
             certificate: None,
             password: None,

@@ -78,6 +78,7 @@ impl TestPool {
                     address: ([127, 0, 0, 1], 0).into(),
                     protocols: Protocols::USUAL,
                     difficulty: fixed_difficulty(exponent),
+                    ignores_suggestions: false,
                     keys: KeysId::FIRST,
                     certificate: None,
                     password: None,

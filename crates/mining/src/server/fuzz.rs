@@ -203,6 +203,7 @@ impl SmallPool {
                 start: Rung::EASIEST,
                 ..DifficultySettings::default()
             },
+            ignores_suggestions: false,
             job_ids: JobIds::new(1),
             sv2: Sv2Rules::default(),
             password: None,

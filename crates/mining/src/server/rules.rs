@@ -21,6 +21,9 @@ pub struct PoolRules {
     pub process: [u8; 4],
     /// How hard shares are made.
     pub difficulty: DifficultySettings,
+    /// Whether the difficulties that Stratum V1 devices suggest are answered and passed over: rented
+    /// machines suggest what suits their owners.
+    pub ignores_suggestions: bool,
     /// The numbers of jobs.
     pub job_ids: JobIds,
     /// What Stratum V2 clients have to put up with.

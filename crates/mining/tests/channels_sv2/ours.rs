@@ -49,6 +49,7 @@ impl Ours {
                 min: rung,
                 max: Rung::from_exponent(HARDEST),
             },
+            ignores_suggestions: false,
             job_ids: JobIds::new(0x4000_0000),
             sv2,
             password: None,

@@ -1,6 +1,7 @@
 //! The pool's end of the mining protocol against scripted miners that compute everything anew.
 
 mod acknowledgements;
+mod asked;
 mod blocks;
 mod channels;
 mod difficulty;

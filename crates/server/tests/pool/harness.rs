@@ -120,6 +120,7 @@ impl Setup {
                     ..Protocols::USUAL
                 },
                 difficulty: fixed_difficulty(EASY + SECOND_IS_HARDER),
+                ignores_suggestions: false,
                 keys: id,
                 certificate: None,
                 password: None,
@@ -222,6 +223,7 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
                 ..Protocols::USUAL
             },
             difficulty: fixed_difficulty(EASY),
+            ignores_suggestions: false,
             keys: KeysId::FIRST,
             certificate: None,
             password: None,

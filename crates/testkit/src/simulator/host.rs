@@ -51,6 +51,7 @@ impl Host {
             tag: PoolTag::new("/simulator/").expect("printable and short"),
             process: [9, 8, 7, 6],
             difficulty,
+            ignores_suggestions: false,
             job_ids: JobIds::new(first_job_id),
             sv2: Sv2Rules::default(),
             password: None,

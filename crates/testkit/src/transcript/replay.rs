@@ -16,7 +16,7 @@ use super::names::Names;
 use super::{
     Event, Message, Protocol, Rules, Share, Step, Transcript, TranscriptError, error, fields,
 };
-use crate::{Chance, MinerJob, Nonce, Pool, PoolSettings};
+use crate::{Chance, EASY_BITS, MinerJob, Nonce, Pool, PoolSettings};
 
 /// The hub numbers its work anew after so long without another template, as the pool's does.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -470,7 +470,7 @@ fn described(name: &str, fields: Map<String, Value>) -> Value {
 
 fn settings(rules: Rules) -> PoolSettings {
     let max = Rung::from_exponent(rules.hardest.unwrap_or(HARDEST));
-    let start = Rung::from_exponent(START);
+    let start = Rung::from_exponent(rules.start.unwrap_or(START));
     PoolSettings {
         difficulty: DifficultySettings {
             shares_per_minute: 12.0,
@@ -483,6 +483,8 @@ fn settings(rules: Rules) -> PoolSettings {
             extended_channels_only: rules.extended_channels_only,
             worker_names_required: rules.worker_names_required,
         },
+        ignores_suggestions: rules.ignores_suggestions,
+        bits: rules.bits.unwrap_or(EASY_BITS),
         ..PoolSettings::default()
     }
 }

@@ -1,8 +1,9 @@
 //! A connection of a Stratum V1 miner.
 //!
 //! Inside it is one extended channel, so that a share takes the same road as one of SV2. The plain
-//! protocol only: resumed sessions and difficulty wishes in passwords have no code here yet.
+//! protocol only: resumed sessions have no code here yet.
 
+mod asked;
 mod messages;
 mod quirks;
 mod replies;
@@ -60,6 +61,8 @@ pub struct Sv1Session {
     suggested: Option<Rung>,
     /// The easiest rung that the client would have, as it was granted (BIP310).
     minimum: Rung,
+    /// What a person asked for, in a password or a name: before all that the device suggests.
+    asked: Option<Rung>,
     work: WorkFlow,
     /// What a request has changed, and is not told yet.
     consequence: Option<Consequence>,
@@ -118,6 +121,7 @@ impl Sv1Session {
             seat: None,
             suggested: None,
             minimum: Rung::EASIEST,
+            asked: None,
             work: WorkFlow::NotReady,
             consequence: None,
             patience: Some(now + AUTHORIZED_WITHIN),
@@ -358,7 +362,7 @@ impl Sv1Session {
             return;
         }
         self.patience = None;
-        self.work = WorkFlow::HeldUntil(match self.suggested {
+        self.work = WorkFlow::HeldUntil(match self.asked.or(self.suggested) {
             Some(_) => now,
             None => now + SUGGESTION_WITHIN,
         });
@@ -415,8 +419,10 @@ impl Sv1Session {
     }
 
     fn handle_authorize(&mut self, now: Instant, id: Id<'_>, authorize: &Authorize<'_>) {
+        let (name, behind_name) = asked::split_name(&authorize.worker);
+        let asked = asked::in_password(&authorize.password).or(behind_name);
         let authorized = match self.knows_password(authorize) {
-            true => self.authorize(now, &authorize.worker),
+            true => self.authorize(now, name, asked),
             false => Err(WRONG_PASSWORD.to_owned()),
         };
         match authorized {
@@ -443,7 +449,13 @@ impl Sv1Session {
         is_known
     }
 
-    fn authorize(&mut self, now: Instant, name: &str) -> Result<(), String> {
+    /// Lets the worker `name` submit, a name without the difficulty that was `asked` for in it.
+    fn authorize(
+        &mut self,
+        now: Instant,
+        name: &str,
+        asked: Option<Difficulty>,
+    ) -> Result<(), String> {
         if self.workers.iter().any(|worker| worker.name == name) {
             return Ok(());
         }
@@ -458,6 +470,7 @@ impl Sv1Session {
         })?;
         self.check_worker(&miner)?;
         let prefix = self.prefix().ok_or(POOL_IS_FULL)?;
+        self.ask(now, asked);
         let seat_id = ChannelId::new(self.workers.len() as u32 + 1);
         if self.seat.is_none() {
             self.seat = Some(self.take_seat(now, seat_id, miner.clone(), prefix));
@@ -500,7 +513,7 @@ impl Sv1Session {
         let settings = self.desk.rules.difficulty;
         let mut control = DifficultyControl::new(settings, Hashrate::ZERO, Rung::EASIEST, now);
         control.handle_least(now, self.minimum.max(self.quirks.least));
-        if let Some(rung) = self.suggested {
+        if let Some(rung) = self.asked.or(self.suggested) {
             control.handle_suggestion(now, rung);
         }
         Seat::new(id, miner, channel, control, &self.desk.work, now)
@@ -527,8 +540,12 @@ impl Sv1Session {
         }
     }
 
-    /// The same suggestion again is a keep-alive, and changes nothing.
+    /// The same suggestion again is a keep-alive, and changes nothing. None counts beside what a person
+    /// asked for, or where the listener decides.
     fn suggest(&mut self, now: Instant, difficulty: Difficulty) {
+        if self.asked.is_some() || self.desk.rules.ignores_suggestions {
+            return;
+        }
         let rung = Rung::at_most(difficulty);
         if self.suggested.replace(rung) == Some(rung) {
             return;
@@ -538,6 +555,21 @@ impl Sv1Session {
         }
         if let WorkFlow::HeldUntil(end) = &mut self.work {
             *end = now.min(*end);
+        }
+    }
+
+    /// Begins with the difficulty that a person asks for. The first counts for all of the connection,
+    /// and is not asked for anew by who is authorized again.
+    fn ask(&mut self, now: Instant, difficulty: Option<Difficulty>) {
+        let Some(rung) = difficulty
+            .map(Rung::at_most)
+            .filter(|_| self.asked.is_none())
+        else {
+            return;
+        };
+        self.asked = Some(rung);
+        if let Some(seat) = &mut self.seat {
+            seat.control.handle_suggestion(now, rung);
         }
     }
 

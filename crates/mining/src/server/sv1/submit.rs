@@ -7,7 +7,7 @@ use headframe_channels::{Channel, ChannelId, JobId, RejectReason, Share, ShareVe
 use headframe_sv1_wire::{ErrorCode, Id, Refusal, Reply, Submit};
 use headframe_work::UnixTime;
 
-use super::Sv1Session;
+use super::{Sv1Session, asked};
 use crate::server::desk::Accepted;
 
 impl Sv1Session {
@@ -38,8 +38,9 @@ impl Sv1Session {
             nonce: submit.nonce,
             extranonce: submit.extranonce2.as_bytes(),
         };
+        let (name, _) = asked::split_name(&submit.worker);
         let mut workers = self.workers.iter();
-        let Some(worker) = workers.find(|worker| worker.name == submit.worker) else {
+        let Some(worker) = workers.find(|worker| worker.name == name) else {
             // The share is refused, the block is not: it pays whom the connection pays.
             if seat.channel.makes_block(&share)
                 && let ShareVerdict::Block(block, _) = seat.judge(now, &share)

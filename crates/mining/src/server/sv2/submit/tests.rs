@@ -35,6 +35,7 @@ impl Bench {
             tag: PoolTag::new("test").expect("short"),
             process: [1; 4],
             difficulty: fixed_difficulty(Rung::EASIEST.exponent()),
+            ignores_suggestions: false,
             job_ids: JobIds::new(1),
             sv2: Sv2Rules::default(),
             password: None,
