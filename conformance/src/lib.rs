@@ -17,6 +17,7 @@ pub mod process;
 pub mod program;
 pub mod sri;
 pub mod sv1;
+pub mod sv1_api;
 pub mod wait;
 pub mod wallet;
 

@@ -1,4 +1,5 @@
-//! Programs of the Stratum V2 Reference Implementation, as clients of our pool.
+//! Programs of other people as clients of our pool: those of the Stratum V2 Reference Implementation,
+//! and a Stratum V1 client from npm.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -32,7 +33,20 @@ pub fn mining_device(pool: &Pool, user: &str) -> Option<Process> {
     Some(Process::start("mining_device", &mut command))
 }
 
-/// Its translator from Stratum V1 to V2, between V1 miners and our pool.
+/// Starts a miner by the npm package `stratum-client`, which prints `block HASH` once it has mined one,
+/// and ends. `None`, with a word on the terminal, where it is not installed.
+pub fn stratum_client(pool: SocketAddr, user: &str) -> Option<Process> {
+    let modules = program::node_modules()?;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/stratum_client.js");
+    let mut command = Command::new("node");
+    command
+        .env("NODE_PATH", modules)
+        .args([script, &pool.ip().to_string(), &pool.port().to_string()])
+        .arg(user);
+    Some(Process::start("stratum-client", &mut command))
+}
+
+/// The reference's translator from Stratum V1 to V2, between V1 miners and our pool.
 #[derive(Debug)]
 pub struct Translator {
     /// Where V1 miners connect.

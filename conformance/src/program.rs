@@ -2,7 +2,8 @@
 //!
 //! `HEADFRAME` is the built pool, by default the workspace's release build and then its debug build.
 //! `BITCOIND` is Bitcoin Core. `SRI_PEERS` is a directory with programs of the Stratum V2 Reference
-//! Implementation. Without the last two the tests that need them say so and pass.
+//! Implementation. `NODE_MODULES` is a directory with a Stratum V1 client from npm. Without
+//! the last three the tests that need them say so and pass.
 
 use std::env;
 use std::io::{self, Write as _};
@@ -50,6 +51,21 @@ pub fn peer(name: &str) -> Option<PathBuf> {
             skip(&format!(
                 "SRI_PEERS is not set; it names a directory with {name}, as made by `cargo install`"
             ));
+            None
+        }
+    }
+}
+
+/// Where the packages of npm are that miners are made of; says that a test is skipped where they are
+/// not.
+pub fn node_modules() -> Option<PathBuf> {
+    match env::var_os("NODE_MODULES") {
+        Some(given) => Some(existing(given.into(), "NODE_MODULES")),
+        None => {
+            skip(
+                "NODE_MODULES is not set; it names the directory that \
+                 `npm install --ignore-scripts stratum-client@1.1.0` makes",
+            );
             None
         }
     }

@@ -14,4 +14,5 @@ mod restart;
 mod shares;
 mod sri;
 mod start;
+mod v1_clients;
 mod version_masks;
