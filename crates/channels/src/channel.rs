@@ -221,6 +221,12 @@ impl Channel {
         self.jobs.iter_mut()
     }
 
+    /// The tip moved on while nobody was served on this channel: its jobs earn nothing more. A block
+    /// is still a block.
+    pub fn retire_jobs(&mut self) {
+        self.jobs.iter_mut().for_each(ChannelJob::retire);
+    }
+
     /// Whether the newest job takes no more shares, so that the miner needs another.
     pub fn needs_job(&self) -> bool {
         self.jobs.newest().is_some_and(ChannelJob::is_stale)

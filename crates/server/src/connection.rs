@@ -306,6 +306,10 @@ impl Connection {
                 return Ok(());
             };
             self.guest.handle_message(now, cost);
+            if let Some(id) = self.wire.wants_session() {
+                let session = Box::pin(self.pool.hub.resume(id)).await;
+                self.wire.handle_session(Instant::now(), session);
+            }
             self.take_events().await;
         }
     }
@@ -357,6 +361,11 @@ impl Connection {
                 SessionEvent::Vacated { seat } => self.vacate(seat),
                 SessionEvent::Left { seat } => self.leave(seat),
                 SessionEvent::PrefixReturned(prefix) => self.dues.give_back_prefix(prefix),
+                SessionEvent::Parked(session) => {
+                    if let Err(prefix) = self.pool.hub.park(session) {
+                        self.dues.give_back_prefix(prefix);
+                    }
+                }
                 SessionEvent::Difficulty { seat, rung } => self.dues.note_difficulty(seat, rung),
                 SessionEvent::NameRefused { user, reason } => {
                     self.tap.handle_user(&user);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bitcoin::Amount;
 use headframe_channels::{ExtranoncePrefix, Settled};
-use headframe_mining::server::{Hub, NewTemplate, PoolWork};
+use headframe_mining::server::{Hub, NewTemplate, ParkedSession, PoolWork, SessionId};
 use headframe_node::{NodeError, NodeStatus, TemplateSource, TemplateUpdate};
 use headframe_work::Difficulty;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,6 +29,8 @@ enum Request {
     GiveBack(Vec<ExtranoncePrefix>),
     Recall(String, oneshot::Sender<Option<Settled>>),
     Remember(String, Settled),
+    Park(Box<ParkedSession>),
+    Resume(SessionId, oneshot::Sender<Option<Box<ParkedSession>>>),
 }
 
 /// The way to the hub.
@@ -56,6 +58,25 @@ impl HubHandle {
         if let Ok(place) = self.0.try_reserve() {
             place.send(Request::Remember(user.to_owned(), settled));
         }
+    }
+
+    /// Keeps a session that has lost its connection, unless the hub is behind; then its prefix is to
+    /// be given back.
+    pub(crate) fn park(&self, session: Box<ParkedSession>) -> Result<(), ExtranoncePrefix> {
+        match self.0.try_reserve() {
+            Ok(place) => {
+                place.send(Request::Park(session));
+                Ok(())
+            }
+            Err(_) => Err(session.prefix()),
+        }
+    }
+
+    /// The session that a client wants to go on with, if it is there.
+    pub(crate) async fn resume(&self, id: SessionId) -> Option<Box<ParkedSession>> {
+        let (answer, session) = oneshot::channel();
+        self.0.send(Request::Resume(id, answer)).await.ok()?;
+        session.await.ok()?
     }
 
     /// Takes `prefixes` back, unless the hub is behind; then they stay.
@@ -189,6 +210,15 @@ impl HubTask {
             }
             Request::Remember(user, settled) => {
                 self.hub.remember(Instant::now(), &user, settled);
+            }
+            Request::Park(session) => self.hub.park(Instant::now(), *session),
+            Request::Resume(id, answer) => {
+                let now = Instant::now();
+                let session = self.hub.resume(now, id).map(Box::new);
+                // A connection that is gone in the meantime leaves its session in the answer.
+                if let Err(Some(session)) = answer.send(session) {
+                    self.hub.park(now, *session);
+                }
             }
             Request::GiveBack(prefixes) => {
                 let prefixes = prefixes.into_iter();

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use headframe_api::Encryption;
 use headframe_channels::{ChannelId, ExtranoncePrefix, Settled};
 use headframe_mining::server::{
-    PoolRules, PoolWork, Protocol, SessionEvent, Sv1Fault, Sv1Session, Sv2Fault, Sv2Session,
+    ParkedSession, PoolRules, PoolWork, Protocol, SessionEvent, SessionId, Sv1Fault, Sv1Session,
+    Sv2Fault, Sv2Session,
 };
 use headframe_sv2_wire::mining::{
     OpenExtendedMiningChannel, OpenStandardMiningChannel, UpdateChannel,
@@ -17,6 +18,7 @@ use headframe_sv2_wire::{Frame, Message as _};
 use headframe_transport::{Filled, FrameStream, LineStream, TransportError};
 
 use crate::limits::Cost;
+use crate::random::random_bytes;
 use crate::trace::{Speaker, Tap};
 
 /// A connection of either protocol.
@@ -128,7 +130,8 @@ impl End {
 
 impl Wire {
     pub(crate) fn sv1(stream: LineStream, rules: Arc<PoolRules>, work: Arc<PoolWork>) -> Self {
-        let session = Sv1Session::new(rules, work, Instant::now());
+        let id = SessionId::new(random_bytes());
+        let session = Sv1Session::new(rules, work, Instant::now()).resumable(id);
         Self::Sv1(Box::new((stream, session)))
     }
 
@@ -223,6 +226,21 @@ impl Wire {
                 session.handle_frame(now, frame)?;
                 Ok(Some(cost))
             }
+        }
+    }
+
+    /// The session that a client wants to go on with; to be answered before its next message.
+    pub(crate) fn wants_session(&self) -> Option<SessionId> {
+        match self {
+            Self::Sv1(wire) => wire.1.wants_session(),
+            Self::Sv2(_) => None,
+        }
+    }
+
+    pub(crate) fn handle_session(&mut self, now: Instant, parked: Option<Box<ParkedSession>>) {
+        match self {
+            Self::Sv1(wire) => wire.1.handle_session(now, parked.map(|parked| *parked)),
+            Self::Sv2(_) => {}
         }
     }
 

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use bitcoin::hashes::Hash;
 use headframe_channels::{ChannelId, DifficultySettings, Settled};
 use headframe_mining::server::{
-    Hub, JobIds, NewTemplate, PoolRules, PoolWork, SessionEvent, Sv1Session, Sv2Rules, Sv2Session,
+    Hub, JobIds, NewTemplate, ParkedSession, PoolRules, PoolWork, SessionEvent, SessionId,
+    Sv1Session, Sv2Rules, Sv2Session,
 };
 use headframe_sv2_wire::Frame;
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung, Template};
 
-use crate::{Chain, EASY_BITS, Sv1Miner, Sv2Miner, address};
+use crate::{Chain, Chance, EASY_BITS, Sv1Miner, Sv2Miner, address};
 
 /// What differs between pools in tests.
 #[derive(Debug, Clone)]
@@ -65,6 +66,10 @@ pub trait Server {
     fn wants_prefix(&self) -> bool;
     /// See the session's method of this name.
     fn add_prefix(&mut self, prefix: headframe_channels::ExtranoncePrefix);
+    /// See the session's method of this name; none of Stratum V2.
+    fn wants_session(&self) -> Option<SessionId>;
+    /// See the session's method of this name.
+    fn handle_session(&mut self, now: Instant, parked: Option<ParkedSession>);
     /// Takes a frame or line.
     ///
     /// # Errors
@@ -138,6 +143,7 @@ pub struct Pool {
     /// How long the ledger takes; `None`: it has stopped.
     pub commit_after: Option<Duration>,
     started: (Instant, u32),
+    next_session: u64,
 }
 
 impl Pool {
@@ -168,6 +174,7 @@ impl Pool {
             sv2: Vec::new(),
             sv1: Vec::new(),
             commit_after: settings.commit_after,
+            next_session: settings.seed,
         };
         pool.new_template();
         pool
@@ -188,6 +195,9 @@ impl Pool {
     /// A Stratum V1 client connects; says its number.
     pub fn connect_sv1(&mut self) -> usize {
         let session = Sv1Session::new(Arc::clone(&self.rules), self.work(), self.now);
+        let id = Chance::new(self.next_session).bytes();
+        self.next_session = self.next_session.wrapping_add(1);
+        let session = session.resumable(SessionId::new(id));
         self.sv1.push(Connection::new(session, Sv1Miner::default()));
         self.sv1.len() - 1
     }
@@ -398,6 +408,10 @@ impl<S: Server, D: Device> Connection<S, D> {
             self.miner.forget(&input);
             let taken = self.session.handle_input(now, &input);
             self.note_fault(taken);
+            if let Some(id) = self.session.wants_session() {
+                let parked = hub.resume(now, id);
+                self.session.handle_session(now, parked);
+            }
         }
         self.handle_commits(now);
         if self.session.poll_timeout().is_some_and(|at| at <= now) && self.fault.is_none() {
@@ -433,6 +447,10 @@ impl<S: Server, D: Device> Connection<S, D> {
         hub: &mut Hub,
         event: SessionEvent,
     ) {
+        let event = match event {
+            SessionEvent::Parked(parked) => return hub.park(now, *parked),
+            other => other,
+        };
         match &event {
             SessionEvent::PrefixReturned(prefix) => hub.give_back_prefix(*prefix),
             SessionEvent::Joined(joined) => {
@@ -464,7 +482,7 @@ impl<S: Server, D: Device> Connection<S, D> {
 }
 
 macro_rules! server {
-    ($Session:ty, $handle_input:expr, $handle_past:expr, $send_rest:expr) => {
+    ($Session:ty, $handle_input:expr, $handle_past:expr, $send_rest:expr, $wants_session:expr, $handle_session:expr) => {
         impl Server for $Session {
             fn wants_prefix(&self) -> bool {
                 self.wants_prefix()
@@ -472,6 +490,14 @@ macro_rules! server {
 
             fn add_prefix(&mut self, prefix: headframe_channels::ExtranoncePrefix) {
                 self.add_prefix(prefix);
+            }
+
+            fn wants_session(&self) -> Option<SessionId> {
+                $wants_session(self)
+            }
+
+            fn handle_session(&mut self, now: Instant, parked: Option<ParkedSession>) {
+                $handle_session(self, now, parked);
             }
 
             fn handle_input(&mut self, now: Instant, input: &[u8]) -> Result<(), String> {
@@ -526,7 +552,9 @@ server!(
             .map_err(|fault| fault.to_string())
     },
     |session: &mut Sv1Session, now, _, past| session.handle_past(now, past),
-    |_: &mut Sv1Session, _| {}
+    |_: &mut Sv1Session, _| {},
+    Sv1Session::wants_session,
+    Sv1Session::handle_session
 );
 server!(
     Sv2Session,
@@ -542,5 +570,7 @@ server!(
         while session.has_more(now) {
             session.send_some(now);
         }
-    }
+    },
+    |_: &Sv2Session| None,
+    |_: &mut Sv2Session, _, _| ()
 );

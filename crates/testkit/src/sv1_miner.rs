@@ -16,6 +16,8 @@ pub struct Sv1Miner {
     pub transcript: Vec<String>,
     /// Refusals and grants by the JSON text of their ids: `None` is a grant.
     pub replies: BTreeMap<String, Option<(i64, String)>>,
+    /// What the session can be resumed by.
+    pub session_id: String,
     /// The pool's part of the extranonce.
     pub extranonce1: Vec<u8>,
     /// Bytes that the client rolls.
@@ -92,6 +94,7 @@ impl Sv1Miner {
     fn handle_answer(&mut self, answer: Answer<'_>) -> Option<(i64, String)> {
         match answer {
             Answer::Subscribed(subscribed) => {
+                self.session_id = subscribed.session_id.into_owned();
                 self.extranonce1 = subscribed.extranonce1.as_bytes().to_vec();
                 self.extranonce2_size = subscribed.extranonce2_size.into();
             }

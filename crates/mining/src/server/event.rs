@@ -4,6 +4,8 @@ use bitcoin::BlockHash;
 use headframe_channels::{ChannelId, ChannelKind, Credit, ExtranoncePrefix, RejectReason, Settled};
 use headframe_work::{Block, CoinbaseError, Hashrate, Miner, Rung};
 
+use super::ParkedSession;
+
 /// Something that the rest of the pool is to know.
 #[derive(Debug)]
 pub enum SessionEvent {
@@ -73,6 +75,9 @@ pub enum SessionEvent {
     },
     /// A prefix is not used any more and goes back to the hub.
     PrefixReturned(ExtranoncePrefix),
+    /// A Stratum V1 connection has ended, and its client may come back: for the hub to keep, with its
+    /// prefix.
+    Parked(Box<ParkedSession>),
 }
 
 /// A coinbase that is too long for a device.

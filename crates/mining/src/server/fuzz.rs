@@ -9,8 +9,10 @@ use headframe_channels::DifficultySettings;
 use headframe_sv2_wire::Frame;
 use headframe_work::{BlockLimits, Network, PayoutPolicy, PoolTag, Rung, Template, UnixTime};
 
+use super::parking::KEPT_FOR;
 use super::{
-    Hub, JobIds, NewTemplate, PoolRules, PoolWork, SessionEvent, Sv1Session, Sv2Rules, Sv2Session,
+    Hub, JobIds, NewTemplate, PoolRules, PoolWork, SessionEvent, SessionId, Sv1Session, Sv2Rules,
+    Sv2Session,
 };
 
 /// What a session may give for one thing that happens: each message has at most some replies, and
@@ -71,7 +73,8 @@ pub fn fuzz_sv2_session(now: Instant, data: &[u8]) {
 /// If it does not hold.
 pub fn fuzz_sv1_session(now: Instant, data: &[u8]) {
     let mut pool = SmallPool::new(now);
-    let mut session = Sv1Session::new(Arc::clone(&pool.rules), pool.work(), pool.now);
+    let session = Sv1Session::new(Arc::clone(&pool.rules), pool.work(), pool.now);
+    let mut session = session.resumable(SessionId::new([1; 16]));
     for step in steps(data) {
         let is_open = match step {
             Step::Input(bytes) => take_lines(&mut pool, &mut session, bytes),
@@ -159,7 +162,11 @@ fn take_lines(pool: &mut SmallPool, session: &mut Sv1Session, bytes: &[u8]) -> b
         if session.wants_prefix() {
             session.add_prefix(pool.hub.lease_prefix().expect("2^32 are enough"));
         }
-        session.handle_line(pool.now, line).is_ok()
+        let is_taken = session.handle_line(pool.now, line).is_ok();
+        if let Some(id) = session.wants_session() {
+            session.handle_session(pool.now, pool.hub.resume(pool.now, id));
+        }
+        is_taken
     })
 }
 
@@ -239,11 +246,14 @@ impl SmallPool {
         for event in events {
             if let SessionEvent::PrefixReturned(prefix) = event {
                 self.hub.give_back_prefix(prefix);
+            } else if let SessionEvent::Parked(session) = event {
+                self.hub.park(self.now, *session);
             }
         }
     }
 
     fn assert_nothing_kept(&mut self) {
+        self.now += KEPT_FOR;
         self.next_work(true);
         assert_eq!(self.hub.prefixes_in_use(), 0, "a prefix did not come back");
     }

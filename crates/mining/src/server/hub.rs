@@ -11,8 +11,9 @@ use headframe_channels::{
 };
 use headframe_work::{PreparedTemplate, Template, TemplateError, UnixTime};
 
-use super::JobIds;
+use super::parking::Parking;
 use super::refresh::{RENUMBER_AFTER, wait_for};
+use super::{JobIds, ParkedSession, SessionId};
 
 /// The one owner of a pool's shared state.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub struct Hub {
     /// What is staged for the block after the present one.
     next: Option<Arc<NextWork>>,
     memory: DifficultyMemory,
+    parking: Parking,
 }
 
 /// A template as the node gave it, with what is known of its time.
@@ -116,6 +118,7 @@ impl Hub {
             waiting: None,
             next: None,
             memory: DifficultyMemory::default(),
+            parking: Parking::default(),
         }
     }
 
@@ -197,6 +200,8 @@ impl Hub {
     /// Numbers the work anew, so that miners get another search space and a later time while the
     /// node has no new template.
     pub fn refresh(&mut self, now: Instant) -> Option<Arc<PoolWork>> {
+        let gone = self.parking.expire(now);
+        self.give_back(gone);
         let work = self.work.as_ref()?;
         let again = PoolWork {
             job_id: self.job_ids.next(),
@@ -223,6 +228,23 @@ impl Hub {
         self.space.give_back(prefix);
     }
 
+    /// The connection of a Stratum V1 session has ended, and its client may come back.
+    pub fn park(&mut self, now: Instant, session: ParkedSession) {
+        let gone = self.parking.park(now, session);
+        self.give_back(gone);
+    }
+
+    /// The session that a client wants to go on with. None while its connection lasts, after it was
+    /// resumed, and after two minutes.
+    pub fn resume(&mut self, now: Instant, id: SessionId) -> Option<ParkedSession> {
+        self.parking.resume(now, id)
+    }
+
+    /// How many sessions may be resumed.
+    pub fn sessions_parked(&self) -> usize {
+        self.parking.len()
+    }
+
     /// The miner that calls itself `user` has found its difficulty.
     pub fn remember(&mut self, now: Instant, user: &str, settled: Settled) {
         self.memory.remember(now, user, settled);
@@ -236,6 +258,11 @@ impl Hub {
     /// How many prefixes are out, or rest until the next tip.
     pub fn prefixes_in_use(&self) -> usize {
         self.space.in_use()
+    }
+
+    fn give_back(&mut self, prefixes: Vec<ExtranoncePrefix>) {
+        let prefixes = prefixes.into_iter();
+        prefixes.for_each(|prefix| self.give_back_prefix(prefix));
     }
 
     /// Keeps what is staged if it still is the next block, and stages another if not.
@@ -260,6 +287,8 @@ impl Hub {
         new: &NewTemplate,
         (start, next): (Option<TipStart>, Option<Arc<NextWork>>),
     ) -> Arc<PoolWork> {
+        let gone = self.parking.expire(now);
+        self.give_back(gone);
         let tip = new.template.prev_hash;
         if self.work.as_ref().is_some_and(|work| work.tip() != tip) {
             self.space.handle_new_tip();

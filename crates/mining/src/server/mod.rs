@@ -8,6 +8,8 @@
 //! What calls a session in which order:
 //!
 //! * `wants_prefix` before each message: while it is true, lease one from the hub and `add_prefix`.
+//! * `wants_session` after each message of Stratum V1: while it is something, ask the hub for that
+//!   session and `handle_session`.
 //! * `handle_*` for what happens: a message, new work, a ledger commit, time.
 //! * `poll_event` until it is empty, then `drain_output`. Blocks are events, so they leave before
 //!   any reply does.
@@ -17,6 +19,7 @@ mod desk;
 mod event;
 mod fuzz;
 mod hub;
+mod parking;
 mod refresh;
 mod rules;
 mod seat;
@@ -28,5 +31,5 @@ pub use event::{Device, FoundBlock, Joined, LongCoinbase, Protocol, SessionEvent
 pub use fuzz::{fuzz_sv1_session, fuzz_sv2_session};
 pub use hub::{Hub, NewTemplate, PoolWork};
 pub use rules::{JobIds, Password, PoolRules, Sv2Rules};
-pub use sv1::{Sv1Fault, Sv1Session};
+pub use sv1::{ParkedSession, SessionId, Sv1Fault, Sv1Session};
 pub use sv2::{Sv2Fault, Sv2Session};

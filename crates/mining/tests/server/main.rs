@@ -13,6 +13,7 @@ mod payouts;
 mod refresh;
 mod refusals;
 mod replies;
+mod resume;
 mod rounds;
 mod setup;
 mod shares;

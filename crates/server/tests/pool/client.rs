@@ -1,7 +1,7 @@
 //! Scripted miners on real sockets.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use headframe_sv2_noise::{AuthorityPublicKey, Trust};
 use headframe_sv2_wire::U256;
@@ -186,16 +186,31 @@ impl Sv1Client {
         }
     }
 
-    /// Submits a share that is no block, and waits until it is granted.
-    pub(crate) async fn mine_share(&mut self, user: &str) {
+    /// Finds a share that is no block.
+    pub(crate) fn find_share(&mut self) -> Nonce {
         let job = self.miner.job();
         let network = job.network_target();
-        let nonce = job.mine_where(&mut self.chance, |hash| {
+        job.mine_where(&mut self.chance, |hash| {
             job.target.is_met_by(hash) && !network.is_met_by(hash)
-        });
-        let id = self.miner.submit(user, &nonce);
+        })
+    }
+
+    /// Submits a share, waits for its answer, and gives the code of the refusal.
+    pub(crate) async fn submit(&mut self, user: &str, nonce: &Nonce) -> Option<i64> {
+        let id = self.miner.submit(user, nonce);
         assert!(self.until(|miner| miner.replies.contains_key(&id)).await);
-        assert!(self.miner.is_granted(&id), "{:?}", self.miner.replies[&id]);
+        self.miner.refusal(&id)
+    }
+
+    /// Submits a share that is no block, and waits until it is granted.
+    pub(crate) async fn mine_share(&mut self, user: &str) {
+        let nonce = self.find_share();
+        assert_eq!(self.submit(user, &nonce).await, None);
+    }
+
+    /// Closes the connection, and waits until the pool has done so too.
+    pub(crate) async fn leave(self) {
+        self.stream.shutdown(Duration::from_secs(600)).await;
     }
 }
 

@@ -13,4 +13,5 @@ mod harness;
 mod life;
 mod limits;
 mod listeners;
+mod resume;
 mod shares;

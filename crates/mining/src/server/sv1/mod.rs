@@ -1,12 +1,13 @@
 //! A connection of a Stratum V1 miner.
 //!
-//! Inside it is one extended channel, so that a share takes the same road as one of SV2. The plain
-//! protocol only: resumed sessions have no code here yet.
+//! Inside it is one extended channel, so that a share takes the same road as one of SV2. The
+//! protocol only: what single devices need stands in `quirks.rs`.
 
 mod asked;
 mod messages;
 mod quirks;
 mod replies;
+mod resume;
 mod submit;
 mod work;
 
@@ -27,6 +28,8 @@ use headframe_work::{Difficulty, Hashrate, Miner, Rung, Target};
 
 use self::quirks::Quirks;
 use self::replies::Replies;
+use self::resume::Resumption;
+pub use self::resume::{ParkedSession, SessionId};
 use self::work::Consequence;
 use super::desk::Desk;
 use super::seat::Seat;
@@ -54,6 +57,9 @@ pub struct Sv1Session {
     version_mask: u32,
     /// What the client is told at `mining.subscribe`.
     prefix: Option<ExtranoncePrefix>,
+    /// What the session can be resumed by.
+    id: Option<SessionId>,
+    resumption: Option<Box<Resumption>>,
     is_subscribed: bool,
     /// The names that may submit. The first fixed the payout.
     workers: Vec<Worker>,
@@ -116,6 +122,8 @@ impl Sv1Session {
             quirks: &quirks::PLAIN,
             version_mask: SV1_VERSION_MASK,
             prefix: None,
+            id: None,
+            resumption: None,
             is_subscribed: false,
             workers: Vec::new(),
             seat: None,
@@ -146,6 +154,8 @@ impl Sv1Session {
     ///
     /// When the connection has to end. What is to be written before that is in the output.
     pub fn handle_line(&mut self, now: Instant, line: &[u8]) -> Result<(), Sv1Fault> {
+        // Whoever calls this has no answer.
+        self.handle_session(now, None);
         let taken = match Request::parse(line) {
             Ok(request) => {
                 self.handle_request(now, request);
@@ -175,9 +185,12 @@ impl Sv1Session {
         if work.is_start() {
             return;
         }
-        let is_other = self.desk.handle_work(work);
-        if is_other && self.work == WorkFlow::Flowing {
-            self.send_pool_job(now);
+        if !self.desk.handle_work(work) {
+            return;
+        }
+        match self.work {
+            WorkFlow::Flowing => self.send_pool_job(now),
+            WorkFlow::NotReady | WorkFlow::HeldUntil(_) => self.retire_resumed(),
         }
     }
 
@@ -263,6 +276,9 @@ impl Sv1Session {
         for worker in self.workers.drain(..) {
             self.desk.tell(SessionEvent::Left { seat: worker.seat });
         }
+        if self.park() {
+            self.prefix = None;
+        }
         let prefixes = [self.prefix.take(), self.desk.take_prefix()];
         for prefix in prefixes.into_iter().flatten() {
             self.desk.tell(SessionEvent::PrefixReturned(prefix));
@@ -323,26 +339,36 @@ impl Sv1Session {
     }
 
     fn handle_subscribe(&mut self, now: Instant, id: Id<'_>, subscribe: &Subscribe<'_>) {
-        let reply = self.subscribe(id, subscribe);
+        self.device = Device::new(&subscribe.user_agent);
+        self.quirks = Quirks::of(&subscribe.user_agent);
+        if !self.asks_to_resume(&id, subscribe) {
+            self.answer_subscribe(now, id);
+        }
+    }
+
+    fn answer_subscribe(&mut self, now: Instant, id: Id<'_>) {
+        let reply = self.subscribe(id);
         self.replies.push(&reply);
         self.keep_least(now);
         self.start_work(now);
     }
 
     /// A client that subscribes again is told the same as before.
-    fn subscribe<'a>(&mut self, id: Id<'a>, subscribe: &Subscribe<'_>) -> Reply<'a> {
+    fn subscribe<'a>(&mut self, id: Id<'a>) -> Reply<'a> {
         let Some(prefix) = self.prefix() else {
             let full = Refusal::with_message(ErrorCode::OTHER, POOL_IS_FULL);
             return Reply::refused(id, full);
         };
         self.is_subscribed = true;
-        self.device = Device::new(&subscribe.user_agent);
-        self.quirks = Quirks::of(&subscribe.user_agent);
+        let session_id = match self.id {
+            Some(id) => id.to_string(),
+            None => prefix.as_bytes().to_lower_hex_string(),
+        };
         let extranonce1 = Extranonce::new(prefix.as_bytes());
         answer(
             id,
             Answer::Subscribed(Subscribed {
-                session_id: Cow::Owned(prefix.as_bytes().to_lower_hex_string()),
+                session_id: Cow::Owned(session_id),
                 extranonce1: extranonce1.expect("a prefix has 4 bytes"),
                 extranonce2_size: Channel::ROLLED_LEN as u8,
             }),
@@ -500,15 +526,17 @@ impl Sv1Session {
     }
 
     fn take_seat(
-        &self,
+        &mut self,
         now: Instant,
         id: ChannelId,
         miner: Miner,
         prefix: ExtranoncePrefix,
     ) -> Seat {
-        let payout = miner.payout.clone();
-        let budget = &self.desk.budget;
-        let mut channel = Channel::new(ChannelKind::Extended, prefix, payout, budget);
+        let resumed = self.take_resumed(&miner.payout);
+        let mut channel = resumed.unwrap_or_else(|| {
+            let payout = miner.payout.clone();
+            Channel::new(ChannelKind::Extended, prefix, payout, &self.desk.budget)
+        });
         channel.set_version_mask(self.version_mask);
         let settings = self.desk.rules.difficulty;
         let mut control = DifficultyControl::new(settings, Hashrate::ZERO, Rung::EASIEST, now);

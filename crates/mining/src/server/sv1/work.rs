@@ -52,7 +52,13 @@ impl Sv1Session {
 
     /// The pool's present work.
     pub(super) fn send_pool_job(&mut self, now: Instant) {
-        let job_id = self.desk.work.job_id;
+        let present = self.desk.work.job_id;
+        // A resumed session may have it already, with the shares that were found on it.
+        let seat = self.seat.as_ref();
+        let job_id = match seat.is_some_and(|seat| seat.channel.job(present).is_some()) {
+            true => self.desk.rules.job_ids.next(),
+            false => present,
+        };
         self.send_job(now, job_id);
     }
 

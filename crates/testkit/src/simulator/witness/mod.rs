@@ -130,7 +130,8 @@ impl<'a> Heard<'a> {
                 | SessionEvent::Difficulty { .. }
                 | SessionEvent::Settled { .. }
                 | SessionEvent::LongCoinbase { .. }
-                | SessionEvent::PrefixReturned(_) => {}
+                | SessionEvent::PrefixReturned(_)
+                | SessionEvent::Parked(_) => {}
             }
             is_late |= !matches!(
                 event,
