@@ -214,3 +214,44 @@ fn a_miner_that_comes_back_has_its_difficulty() {
     pool.advance(50 * MILLISECOND);
     assert_eq!(pool.sv1[link].miner.job().target, settled);
 }
+
+/// The same of Stratum V1, whose miners are told a difficulty apart from its job: what is on its way for
+/// the last jobs is judged by the difficulty that each came with, the newest by the newest.
+#[test]
+fn shares_in_flight_meet_the_difficulty_of_their_job_on_stratum_v1() {
+    let mut pool = pool(12.0);
+    let (link, user) = with_sv1(&mut pool, 1);
+    for exponent in [-22, -21, -23, -20] {
+        pool.advance(Duration::from_secs(1));
+        pool.sv1[link].miner.send(&format!(
+            r#"{{"id":"s","method":"mining.suggest_difficulty","params":[{}]}}"#,
+            2f64.powi(exponent)
+        ));
+        pool.advance(Duration::from_secs(1));
+    }
+    let jobs = pool.sv1[link].miner.jobs.clone();
+    let easiest = jobs[0].target;
+    let hardest = jobs[4].target;
+    assert_eq!(jobs.len(), 5, "each difficulty came with a job");
+    assert!(
+        jobs.iter()
+            .all(|job| hardest <= job.target && job.target <= easiest)
+    );
+    for (seed, job) in (0..).zip(&jobs) {
+        // Too easy for any other job that is harder, so that nothing else can be what it was judged by.
+        let harder = jobs.iter().map(|job| job.target);
+        let harder = harder.filter(|target| *target < job.target).max();
+        let harder = harder.unwrap_or_else(|| job.network_target());
+        let good = job.mine_where(&mut Chance::new(seed), |hash| {
+            job.target.is_met_by(hash) && !harder.is_met_by(hash)
+        });
+        let low = job.mine_where(&mut Chance::new(seed + 10), |hash| {
+            !job.target.is_met_by(hash)
+        });
+        let [good, low] = [good, low].map(|nonce| pool.sv1[link].miner.submit(&user, &nonce));
+        pool.advance(200 * MILLISECOND);
+        let miner = &pool.sv1[link].miner;
+        assert!(miner.is_granted(&good), "{:?}", miner.replies[&good]);
+        assert_eq!(miner.refusal(&low), Some(23));
+    }
+}
