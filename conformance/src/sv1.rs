@@ -1,14 +1,14 @@
 //! A Stratum V1 miner by hand, line by line, for what a real one would not do.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bitcoin::block::{Header, Version};
 use bitcoin::hashes::{Hash as _, sha256d};
 use bitcoin::hex::{DisplayHex as _, FromHex as _};
-use bitcoin::{BlockHash, CompactTarget, TxMerkleNode};
+use bitcoin::{BlockHash, CompactTarget, Target, TxMerkleNode};
 use serde_json::{Value, json};
 
 use crate::wait::LIMIT;
@@ -19,7 +19,10 @@ pub struct Client {
     lines: BufReader<TcpStream>,
     next_id: u64,
     notifications: VecDeque<Value>,
-    extranonce1: Vec<u8>,
+    /// What the session can be resumed by.
+    pub session_id: String,
+    /// The pool's part of the extranonce.
+    pub extranonce1: Vec<u8>,
     extranonce2_len: usize,
     user: String,
 }
@@ -67,6 +70,7 @@ impl Client {
             lines: BufReader::new(stream),
             next_id: 1,
             notifications: VecDeque::new(),
+            session_id: String::new(),
             extranonce1: Vec::new(),
             extranonce2_len: 0,
             user: String::new(),
@@ -92,7 +96,19 @@ impl Client {
     ///
     /// When the answer is not one.
     pub fn subscribe(&mut self) {
-        let answer = self.call("mining.subscribe", json!(["conformance"]));
+        self.resume("");
+    }
+
+    /// Sends `mining.subscribe` with the id of a session, and keeps its answer.
+    ///
+    /// # Panics
+    ///
+    /// When the answer is not one.
+    pub fn resume(&mut self, session_id: &str) {
+        let params = json!(["conformance", session_id]);
+        let answer = self.call("mining.subscribe", params);
+        let session_id = answer["result"][0][0][1].as_str();
+        session_id.expect("an id").clone_into(&mut self.session_id);
         let extranonce1 = answer["result"][1].as_str().expect("an extranonce1");
         self.extranonce1 = bytes(extranonce1);
         let len = answer["result"][2].as_u64().expect("a size");
@@ -119,8 +135,50 @@ impl Client {
     ///
     /// When there is none.
     pub fn authorize(&mut self, user: &str) -> Value {
+        self.authorize_with(user, "x")
+    }
+
+    /// The same with a password.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub fn authorize_with(&mut self, user: &str, password: &str) -> Value {
         self.user = user.to_owned();
-        self.call("mining.authorize", json!([user, "x"]))
+        self.call("mining.authorize", json!([user, password]))
+    }
+
+    /// Closes the connection, and waits until the pool has done so too.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn leave(mut self) {
+        let stream = self.lines.get_ref();
+        stream.shutdown(Shutdown::Write).expect("it is open");
+        let read = self.lines.read_to_end(&mut Vec::new());
+        read.expect("the pool closes it");
+    }
+
+    /// The next difficulty that the pool sets.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn difficulty(&mut self) -> f64 {
+        let is_difficulty = |line: &Value| line["method"] == "mining.set_difficulty";
+        let mut kept = self.notifications.iter();
+        let line = match kept.position(is_difficulty) {
+            Some(at) => self.notifications.remove(at).expect("it is there"),
+            None => loop {
+                let line = self.line().expect("the pool sets a difficulty");
+                match is_difficulty(&line) {
+                    true => break line,
+                    false => self.notifications.push_back(line),
+                }
+            },
+        };
+        line["params"][0].as_f64().expect("a number")
     }
 
     /// Sends a request and gives the answer; what comes in between is kept.
@@ -187,6 +245,15 @@ impl Client {
         self.solve_as(job, job.version, None)
     }
 
+    /// Searches until a header meets `target`, leaving out the first `others` that do.
+    ///
+    /// # Panics
+    ///
+    /// When no nonce does.
+    pub fn solve_share(&self, job: &Job, target: Target, others: usize) -> Solution {
+        self.solve_for(job, (job.version, None), target, others)
+    }
+
     /// The same with the version bits of `mask` replaced by those of `bits` (BIP310).
     ///
     /// # Panics
@@ -198,6 +265,17 @@ impl Client {
     }
 
     fn solve_as(&self, job: &Job, version: u32, rolled: Option<u32>) -> Solution {
+        let target = Target::from_compact(CompactTarget::from_consensus(job.bits));
+        self.solve_for(job, (version, rolled), target, 0)
+    }
+
+    fn solve_for(
+        &self,
+        job: &Job,
+        (version, rolled): (u32, Option<u32>),
+        target: Target,
+        others: usize,
+    ) -> Solution {
         let extranonce2 = vec![7; self.extranonce2_len];
         let mut header = Header {
             version: Version::from_consensus(version.cast_signed()),
@@ -207,17 +285,17 @@ impl Client {
             bits: CompactTarget::from_consensus(job.bits),
             nonce: 0,
         };
-        let target = header.target();
-        let nonce = (0..u32::MAX).find(|nonce| {
+        let mut nonces = (0..u32::MAX).filter(|nonce| {
             header.nonce = *nonce;
             target.is_met_by(header.block_hash())
         });
+        let nonce = nonces.nth(others);
         Solution {
             hash: header.block_hash(),
             job: job.id.clone(),
             extranonce2,
             time: job.time,
-            nonce: nonce.expect("on regtest every second hash is a block"),
+            nonce: nonce.expect("such targets are easy"),
             rolled,
         }
     }

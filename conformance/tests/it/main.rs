@@ -14,5 +14,6 @@ mod restart;
 mod shares;
 mod sri;
 mod start;
+mod sv1;
 mod v1_clients;
 mod version_masks;
