@@ -30,7 +30,6 @@ use self::quirks::Quirks;
 use self::replies::Replies;
 use self::resume::Resumption;
 pub use self::resume::{ParkedSession, SessionId};
-use self::work::Consequence;
 use super::desk::Desk;
 use super::seat::Seat;
 use super::{Device, Joined, PoolRules, PoolWork, Protocol, SessionEvent};
@@ -70,8 +69,8 @@ pub struct Sv1Session {
     /// What a person asked for, in a password or a name: before all that the device suggests.
     asked: Option<Rung>,
     work: WorkFlow,
-    /// What a request has changed, and is not told yet.
-    consequence: Option<Consequence>,
+    /// So many replies go before the client is told its difficulty.
+    told_after: u64,
     patience: Option<Instant>,
     unreadable: u32,
     replies: Replies,
@@ -131,7 +130,7 @@ impl Sv1Session {
             minimum: Rung::EASIEST,
             asked: None,
             work: WorkFlow::NotReady,
-            consequence: None,
+            told_after: 0,
             patience: Some(now + AUTHORIZED_WITHIN),
             unreadable: 0,
             replies: Replies::default(),
@@ -158,8 +157,9 @@ impl Sv1Session {
         self.handle_session(now, None);
         let taken = match Request::parse(line) {
             Ok(request) => {
+                let before = self.fitting_rung();
                 self.handle_request(now, request);
-                self.note_consequence();
+                self.note_consequence(before);
                 Ok(())
             }
             Err(error) => self.handle_unreadable(&error),
@@ -196,10 +196,11 @@ impl Sv1Session {
 
     /// The miner who was just authorized had this difficulty when it was here last.
     pub fn handle_past(&mut self, now: Instant, past: Settled) {
+        let before = self.fitting_rung();
         if let Some(seat) = &mut self.seat {
             seat.control.handle_past(now, past);
         }
-        self.note_consequence();
+        self.note_consequence(before);
     }
 
     /// Says something to the person behind the device, if it is one that bears it.

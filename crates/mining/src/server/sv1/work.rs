@@ -11,32 +11,23 @@ use headframe_work::{Rung, UnixTime};
 use super::{Sv1Session, WorkFlow};
 use crate::server::{LongCoinbase, SessionEvent};
 
-/// A difficulty that a request of the client's has brought about. It is told after the reply to that
-/// request, which may wait for the ledger behind others.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Consequence {
-    rung: Rung,
-    /// How many replies go before it.
-    after: u64,
-}
-
 impl Sv1Session {
-    /// The request that was just answered may have changed the difficulty.
-    pub(super) fn note_consequence(&mut self) {
-        let Some(seat) = &self.seat else { return };
-        let rung = seat.rung(&self.desk.work);
-        let after = self.replies.pushed();
-        self.consequence = match self.consequence {
-            _ if rung == seat.announced() => None,
-            Some(known) if known.rung == rung => Some(known),
-            Some(_) | None => Some(Consequence { rung, after }),
-        };
+    /// The difficulty that fits the miner, whatever it was told.
+    pub(super) fn fitting_rung(&self) -> Option<Rung> {
+        self.seat.as_ref().map(|seat| seat.control.rung())
+    }
+
+    /// The request that was just answered may have changed the difficulty, which was `before`. It is
+    /// told after that reply, which may wait for the ledger behind others.
+    pub(super) fn note_consequence(&mut self, before: Option<Rung>) {
+        if before.is_some() && before != self.fitting_rung() {
+            self.told_after = self.replies.pushed();
+        }
     }
 
     /// Whether the miner may be told its difficulty: what brought it about is answered.
     pub(super) fn is_answered(&self) -> bool {
-        let consequence = self.consequence;
-        consequence.is_none_or(|known| self.replies.have_gone(known.after))
+        self.replies.have_gone(self.told_after)
     }
 
     /// The first work of a connection, with its difficulty before it.
@@ -119,13 +110,9 @@ impl Sv1Session {
         let is_answered = self.is_answered();
         let seat = self.seat.as_mut()?;
         let rung = match is_answered {
-            true => seat.announce(&self.desk.work),
-            false => seat.announce_last(&self.desk.work),
+            true => seat.announce(&self.desk.work)?,
+            false => seat.announce_last(&self.desk.work)?,
         };
-        if is_answered {
-            self.consequence = None;
-        }
-        let rung = rung?;
         let seat = seat.id;
         self.desk.tell(SessionEvent::Difficulty { seat, rung });
         Some(rung)
