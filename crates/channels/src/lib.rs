@@ -14,7 +14,7 @@ mod share;
 
 pub use budget::MemoryBudget;
 pub use channel::{Channel, ChannelKind, SV1_VERSION_MASK, SV2_VERSION_MASK, StagedJob};
-pub use difficulty::{DifficultyControl, DifficultyMemory, DifficultySettings, Settled};
+pub use difficulty::{DifficultyControl, DifficultyMemory, DifficultySettings, Past};
 pub use extranonce::{ExtranoncePrefix, ExtranonceSpace};
 pub use id::{ChannelId, JobId};
 pub use jobs::{ChannelJob, JobTerms, NetworkClock};

@@ -85,6 +85,32 @@ fn a_boasting_device_converges_in_five_minutes() {
     assert!(outcomes.iter().all(|outcome| within(outcome, 900.0)));
 }
 
+/// R-21 holds for a device whose connections last some seconds: what they taught adds up, so that it
+/// has the difficulty that fits it after as much mining as on one connection, and keeps it.
+#[test]
+fn a_boasting_device_converges_over_many_short_connections() {
+    for stays in [10.0, 20.0, 60.0] {
+        let outcomes: Vec<Outcome> = (1..=30)
+            .map(|seed| {
+                let device = Miner {
+                    seconds: 4.0 * HOUR,
+                    ..miner(1e7, Story::Flaps(stays))
+                };
+                run(device, 1e12, seed)
+            })
+            .collect();
+        // Five seconds are lost between two of them.
+        let wall = |seconds: f64| seconds * (stays + 5.0) / stays;
+        let in_time = outcomes.iter().filter(|it| within(it, wall(300.0)));
+        assert!(in_time.count() >= 26, "{stays}: {outcomes:?}");
+        for outcome in &outcomes {
+            assert!(within(outcome, wall(900.0)), "{stays}: {outcome:?}");
+            assert!(outcome.within > 0.9, "{stays}: {outcome:?}");
+            assert_eq!(outcome.refused, 0, "{stays}: {outcome:?}");
+        }
+    }
+}
+
 /// D14: a miner a million times as fast as was thought is not left to flood the pool.
 #[test]
 fn a_flood_is_over_in_a_minute() {

@@ -126,7 +126,7 @@ impl Farm {
     }
 
     fn reconnect(&mut self) {
-        self.session.handle_closed();
+        self.session.handle_closed(self.now);
         self.take_events();
         let work = Arc::clone(self.hub.work().unwrap());
         self.session = Sv2Session::new(Arc::clone(&self.rules), work, self.now);

@@ -139,7 +139,7 @@ impl Connection {
         }
         // A session that panicked may still hold a block.
         self.take_events().await;
-        self.wire.handle_closed();
+        self.wire.handle_closed(Instant::now());
         self.take_events().await;
         self.tell_ban().await;
         self.dues.offer();
@@ -334,9 +334,8 @@ impl Connection {
 
     async fn recall(&mut self, newcomers: Vec<(ChannelId, String)>) {
         for (seat, user) in newcomers {
-            if let Some(past) = self.pool.hub.recall(&user).await {
-                self.wire.handle_past(Instant::now(), seat, past);
-            }
+            let past = self.pool.hub.recall(&user).await;
+            self.wire.handle_past(Instant::now(), seat, past);
         }
     }
 
@@ -357,7 +356,7 @@ impl Connection {
                     newcomers.push((joined.seat, joined.miner.user.clone()));
                     self.join(joined);
                 }
-                SessionEvent::Settled { seat, settled } => self.dues.note_settled(seat, settled),
+                SessionEvent::Learnt { user, past } => self.pool.hub.remember(user, past),
                 SessionEvent::Vacated { seat } => self.vacate(seat),
                 SessionEvent::Left { seat } => self.leave(seat),
                 SessionEvent::PrefixReturned(prefix) => self.dues.give_back_prefix(prefix),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headframe_api::Encryption;
-use headframe_channels::{ChannelId, ExtranoncePrefix, Settled};
+use headframe_channels::{ChannelId, ExtranoncePrefix};
 use headframe_ledger::{BestShare, ShareBatch, Sighting, WorkerId};
 use headframe_mining::server::{Joined, LongCoinbase, Protocol, ShareEvent};
 use headframe_work::{Rung, UnixTime, Work};
@@ -208,13 +208,6 @@ impl Dues {
             }
         }
         self.tell_later();
-    }
-
-    /// A miner that is forgotten here is remembered the next time it settles.
-    pub(crate) fn note_settled(&self, seat: ChannelId, settled: Settled) {
-        if let Some(seat) = self.seats.get(&seat) {
-            self.hub.remember(seat.worker.user(), settled);
-        }
     }
 
     pub(crate) fn note_not_durable(&mut self, seat: ChannelId, shares: u32) {

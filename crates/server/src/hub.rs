@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::Amount;
-use headframe_channels::{ExtranoncePrefix, Settled};
+use headframe_channels::{ExtranoncePrefix, Past};
 use headframe_mining::server::{Hub, NewTemplate, ParkedSession, PoolWork, SessionId};
 use headframe_node::{NodeError, NodeStatus, TemplateSource, TemplateUpdate};
 use headframe_work::Difficulty;
@@ -27,8 +27,8 @@ const REST: Duration = Duration::from_millis(250);
 enum Request {
     Lease(oneshot::Sender<Option<ExtranoncePrefix>>),
     GiveBack(Vec<ExtranoncePrefix>),
-    Recall(String, oneshot::Sender<Option<Settled>>),
-    Remember(String, Settled),
+    Recall(String, oneshot::Sender<Option<Box<Past>>>),
+    Remember(Box<str>, Box<Past>),
     Park(Box<ParkedSession>),
     Resume(SessionId, oneshot::Sender<Option<Box<ParkedSession>>>),
 }
@@ -45,18 +45,18 @@ impl HubHandle {
         prefix.await.ok()?
     }
 
-    /// What the miner that calls itself `user` had when it was here last.
-    pub(crate) async fn recall(&self, user: &str) -> Option<Settled> {
-        let (answer, settled) = oneshot::channel();
+    /// What was known of the miner that calls itself `user` when it was here last.
+    pub(crate) async fn recall(&self, user: &str) -> Option<Box<Past>> {
+        let (answer, past) = oneshot::channel();
         let request = Request::Recall(user.to_owned(), answer);
         self.0.send(request).await.ok()?;
-        settled.await.ok()?
+        past.await.ok()?
     }
 
-    /// Remembers what the miner that calls itself `user` has, unless the hub is behind.
-    pub(crate) fn remember(&self, user: &str, settled: Settled) {
+    /// Remembers what is known of the miner that calls itself `user`, unless the hub is behind.
+    pub(crate) fn remember(&self, user: Box<str>, past: Box<Past>) {
         if let Ok(place) = self.0.try_reserve() {
-            place.send(Request::Remember(user.to_owned(), settled));
+            place.send(Request::Remember(user, past));
         }
     }
 
@@ -206,10 +206,8 @@ impl HubTask {
             }
             Request::Recall(user, answer) => {
                 // A connection that is gone in the meantime needs no answer.
-                let _ = answer.send(self.hub.recall(Instant::now(), &user));
-            }
-            Request::Remember(user, settled) => {
-                self.hub.remember(Instant::now(), &user, settled);
+                let past = self.hub.recall(Instant::now(), &user);
+                let _ = answer.send(past.cloned().map(Box::new));
             }
             Request::Park(session) => self.hub.park(Instant::now(), *session),
             Request::Resume(id, answer) => {
@@ -220,6 +218,7 @@ impl HubTask {
                     self.hub.park(now, *session);
                 }
             }
+            Request::Remember(user, past) => self.hub.remember(&user, past),
             Request::GiveBack(prefixes) => {
                 let prefixes = prefixes.into_iter();
                 prefixes.for_each(|prefix| self.hub.give_back_prefix(prefix));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headframe_api::Encryption;
-use headframe_channels::{ChannelId, ExtranoncePrefix, Settled};
+use headframe_channels::{ChannelId, ExtranoncePrefix, Past};
 use headframe_mining::server::{
     ParkedSession, PoolRules, PoolWork, Protocol, SessionEvent, SessionId, Sv1Fault, Sv1Session,
     Sv2Fault, Sv2Session,
@@ -251,7 +251,7 @@ impl Wire {
         }
     }
 
-    pub(crate) fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Settled) {
+    pub(crate) fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Option<Box<Past>>) {
         match self {
             Self::Sv1(wire) => wire.1.handle_past(now, past),
             Self::Sv2(wire) => wire.1.handle_past(now, seat, past),
@@ -317,10 +317,10 @@ impl Wire {
         }
     }
 
-    pub(crate) fn handle_closed(&mut self) {
+    pub(crate) fn handle_closed(&mut self, now: Instant) {
         match self {
-            Self::Sv1(wire) => wire.1.handle_closed(),
-            Self::Sv2(wire) => wire.1.handle_closed(),
+            Self::Sv1(wire) => wire.1.handle_closed(now),
+            Self::Sv2(wire) => wire.1.handle_closed(now),
         }
     }
 

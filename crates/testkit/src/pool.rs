@@ -1,11 +1,10 @@
 //! A pool in one thread: a hub, sessions, a ledger, and time that passes when told to.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::hashes::Hash;
-use headframe_channels::{ChannelId, DifficultySettings, Settled};
+use headframe_channels::{ChannelId, DifficultySettings, Past};
 use headframe_mining::server::{
     Hub, JobIds, NewTemplate, ParkedSession, PoolRules, PoolWork, SessionEvent, SessionId,
     Sv1Session, Sv2Rules, Sv2Session,
@@ -79,7 +78,7 @@ pub trait Server {
     /// See the session's method of this name. No channel is left waiting.
     fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>);
     /// See the session's method of this name.
-    fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Settled);
+    fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Option<Box<Past>>);
     /// See the session's method of this name.
     fn handle_committed(&mut self, sequence: u64);
     /// See the session's method of this name. No channel is left waiting.
@@ -95,7 +94,7 @@ pub trait Server {
     /// All bytes that are to be sent.
     fn output(&mut self) -> Vec<u8>;
     /// See the session's method of this name.
-    fn handle_closed(&mut self);
+    fn handle_closed(&mut self, now: Instant);
 }
 
 /// The client's end of a connection.
@@ -122,7 +121,6 @@ pub struct Connection<S, D> {
     /// Bytes that the pool sent.
     pub sent_bytes: usize,
     commits: Vec<(Instant, u64)>,
-    users: HashMap<ChannelId, String>,
 }
 
 /// A pool, its node and its clients.
@@ -304,7 +302,8 @@ impl Pool {
 
     /// The Stratum V2 connection `index` is gone.
     pub fn close_sv2(&mut self, index: usize) {
-        self.sv2[index].session.handle_closed();
+        let now = self.now;
+        self.sv2[index].session.handle_closed(now);
         self.sv2[index].miner.channels.clear();
         self.pump();
     }
@@ -343,7 +342,6 @@ impl<S: Server, D: Device> Connection<S, D> {
             fault: None,
             sent_bytes: 0,
             commits: Vec::new(),
-            users: HashMap::new(),
         }
     }
 
@@ -378,7 +376,7 @@ impl<S: Server, D: Device> Connection<S, D> {
 
     /// The client is gone.
     pub fn close(mut self, now: Instant, hub: &mut Hub) {
-        self.session.handle_closed();
+        self.session.handle_closed(now);
         while let Some(event) = self.session.poll_event() {
             self.note_event(now, None, hub, event);
         }
@@ -454,15 +452,11 @@ impl<S: Server, D: Device> Connection<S, D> {
         match &event {
             SessionEvent::PrefixReturned(prefix) => hub.give_back_prefix(*prefix),
             SessionEvent::Joined(joined) => {
-                if let Some(past) = hub.recall(now, &joined.miner.user) {
-                    self.session.handle_past(now, joined.seat, past);
-                }
-                let (seat, user) = (joined.seat, joined.miner.user.clone());
-                self.users.insert(seat, user);
+                let past = hub.recall(now, &joined.miner.user);
+                let past = past.cloned().map(Box::new);
+                self.session.handle_past(now, joined.seat, past);
             }
-            SessionEvent::Settled { seat, settled } => {
-                hub.remember(now, &self.users[seat], *settled);
-            }
+            SessionEvent::Learnt { user, past } => hub.remember(user, past.clone()),
             SessionEvent::Share(share) if share.outcome.is_ok() => {
                 // The ledger commits in order.
                 let last = self.commits.last().map_or(now, |(at, _)| *at);
@@ -509,7 +503,7 @@ macro_rules! server {
                 $send_rest(self, now);
             }
 
-            fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Settled) {
+            fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Option<Box<Past>>) {
                 $handle_past(self, now, seat, past);
             }
 
@@ -537,8 +531,8 @@ macro_rules! server {
                 output
             }
 
-            fn handle_closed(&mut self) {
-                self.handle_closed();
+            fn handle_closed(&mut self, now: Instant) {
+                self.handle_closed(now);
             }
         }
     };

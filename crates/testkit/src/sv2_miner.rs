@@ -67,6 +67,8 @@ pub struct MinerChannel {
     pub extranonce_prefix: Vec<u8>,
     /// Bytes that the client rolls.
     pub extranonce_size: usize,
+    /// The target with which it was opened.
+    pub opened_with: Target,
     /// The target for jobs that come now.
     pub target: Target,
     /// All jobs that were ever active, in order.
@@ -438,13 +440,15 @@ impl Sv2Miner {
 
 impl MinerChannel {
     fn new(id: u32, group: u32, target: U256) -> Self {
+        let target = Target::from_le_bytes(target.to_le_bytes());
         Self {
             id,
             group,
             is_extended: false,
             extranonce_prefix: Vec::new(),
             extranonce_size: 0,
-            target: Target::from_le_bytes(target.to_le_bytes()),
+            opened_with: target,
+            target,
             jobs: Vec::new(),
             future: Vec::new(),
             job_ids: BTreeSet::new(),

@@ -21,6 +21,7 @@ fn main() {
     steady("It declares 1 TH/s, whatever it is", |_| 1e12);
     steady("It declares nothing", |_| 0.0);
     stories();
+    flapping();
     masked();
 }
 
@@ -60,6 +61,17 @@ fn stories() {
         ] {
             row(title, miner(rate, story), 1e12);
         }
+    }
+}
+
+/// A miner of 10 MH/s that declares 1 TH/s, each time.
+fn flapping() {
+    heading(
+        "10 MH/s, declared as 1 TH/s, on short connections",
+        "each lasts",
+    );
+    for stays in [10.0, 20.0, 60.0, 240.0] {
+        row(&clock(stays), miner(1e7, Story::Flaps(stays)), 1e12);
     }
 }
 

@@ -32,6 +32,12 @@ impl Ours {
         }
     }
 
+    fn remember(&mut self, now: Instant) {
+        if let Some(past) = self.control.poll_past(now) {
+            self.memory.remember("worker", past);
+        }
+    }
+
     fn at(&self, now: f64) -> Instant {
         self.began + Duration::from_secs_f64(now)
     }
@@ -48,9 +54,7 @@ impl Control for Ours {
         let hash = BlockHash::from_byte_array(rung(reached).target().to_le_bytes());
         let rung = rung(difficulty);
         self.control.handle_share(now, &Credit { rung, hash });
-        if let Some(settled) = self.control.newly_settled() {
-            self.memory.remember(now, "worker", settled);
-        }
+        self.remember(now);
     }
 
     fn poll_timeout(&self) -> f64 {
@@ -63,14 +67,22 @@ impl Control for Ours {
     }
 
     fn handle_timeout(&mut self, now: f64) {
-        self.control.handle_timeout(self.at(now));
+        let now = self.at(now);
+        self.control.handle_timeout(now);
+        self.remember(now);
+    }
+
+    fn disconnect(&mut self, now: f64) {
+        if let Some(past) = self.control.past(self.at(now)) {
+            self.memory.remember("worker", past);
+        }
     }
 
     fn reconnect(&mut self, now: f64) {
         let now = self.at(now);
         self.control = DifficultyControl::new(self.settings, self.declared, Rung::EASIEST, now);
         if let Some(past) = self.memory.recall(now, "worker") {
-            self.control.handle_past(now, past);
+            self.control.handle_past(now, Box::new(past.clone()));
         }
     }
 }

@@ -42,6 +42,8 @@ pub(crate) trait Control {
     fn has_hung_up(&self) -> bool {
         false
     }
+    /// The miner has lost its connection.
+    fn disconnect(&mut self, _now: f64) {}
     /// The miner has connected again.
     fn reconnect(&mut self, now: f64);
 }
@@ -60,7 +62,15 @@ pub(crate) enum Story {
     /// A link that holds everything back for 30 s every 20 minutes, and breaks for 20 s every two
     /// hours.
     Drops,
+    /// Connections that last so long, and a few seconds between two.
+    Flaps(f64),
 }
+
+/// What a miner that flaps takes to connect again.
+const AWAY: f64 = 5.0;
+/// A link that drops breaks so often, for so long.
+const BREAKS_EVERY: f64 = 7_200.0;
+const BROKEN_FOR: f64 = 20.0;
 
 /// A miner and how long it is watched.
 #[derive(Debug, Clone, Copy)]
@@ -120,6 +130,8 @@ pub(crate) struct Simulation<'a, C> {
     job_at: f64,
     own_job_at: f64,
     is_connected: bool,
+    /// When the connection breaks, or comes back.
+    toggle_at: f64,
     down: VecDeque<(f64, Packet)>,
     up: VecDeque<(f64, Packet)>,
     /// Differences of the device's difficulty, over time.
@@ -149,6 +161,11 @@ impl<'a, C: Control> Simulation<'a, C> {
             job_at: JOB_INTERVAL,
             own_job_at: 0.0,
             is_connected: true,
+            toggle_at: match miner.story {
+                Story::Drops => BREAKS_EVERY,
+                Story::Flaps(stays) => stays,
+                _ => f64::INFINITY,
+            },
             down: VecDeque::from([(LATENCY, Packet::Job(sent))]),
             up: VecDeque::new(),
             path: Vec::new(),
@@ -215,14 +232,6 @@ impl<'a, C: Control> Simulation<'a, C> {
         }
     }
 
-    fn breaks_at(&self) -> f64 {
-        match (self.miner.story, self.is_connected) {
-            (Story::Drops, true) => ((self.now / 7200.0).floor() + 1.0) * 7200.0,
-            (Story::Drops, false) => (self.now / 7200.0).floor() * 7200.0 + 20.0,
-            _ => f64::INFINITY,
-        }
-    }
-
     fn next_event(&self) -> f64 {
         let (link, is_held) = self.link();
         let packets = [self.down.front(), self.up.front()];
@@ -242,7 +251,7 @@ impl<'a, C: Control> Simulation<'a, C> {
             Story::Stops(at) if at + 3600.0 > self.now => at + 3600.0,
             _ => f64::INFINITY,
         };
-        let fixed = [link, own, pool, story, self.breaks_at(), self.miner.seconds];
+        let fixed = [link, own, pool, story, self.toggle_at, self.miner.seconds];
         packets
             .chain(fixed)
             .fold(f64::INFINITY, f64::min)
@@ -255,7 +264,7 @@ impl<'a, C: Control> Simulation<'a, C> {
 
     fn handle_event(&mut self) {
         let now = self.now;
-        if now >= self.breaks_at() {
+        if now >= self.toggle_at {
             return self.toggle_connection();
         }
         if !self.is_connected {
@@ -281,15 +290,19 @@ impl<'a, C: Control> Simulation<'a, C> {
     }
 
     fn toggle_connection(&mut self) {
+        let (stays, away) = match self.miner.story {
+            Story::Flaps(stays) => (stays, AWAY),
+            _ => (BREAKS_EVERY - BROKEN_FOR, BROKEN_FOR),
+        };
         match self.is_connected {
             true => self.disconnect(),
             false => self.connect(0.0),
         }
-        // The time at which it happened is over.
-        self.now += 1e-6;
+        self.toggle_at = self.now + if self.is_connected { stays } else { away };
     }
 
     fn disconnect(&mut self) {
+        self.control.disconnect(self.now);
         self.is_connected = false;
         self.job = None;
         self.up.clear();
@@ -314,7 +327,11 @@ impl<'a, C: Control> Simulation<'a, C> {
             let Packet::Job(difficulty) = packet else {
                 continue;
             };
-            if self.job != Some(difficulty) {
+            if self
+                .path
+                .last()
+                .is_none_or(|(_, before)| *before != difficulty)
+            {
                 self.path.push((self.now, difficulty));
             }
             self.job = Some(difficulty);
@@ -357,7 +374,7 @@ impl<'a, C: Control> Simulation<'a, C> {
         let after = match self.miner.story {
             Story::Halves(at) | Story::Doubles(at) => at,
             Story::Stops(at) => at + 3600.0,
-            Story::Steady | Story::Drops => 0.0,
+            Story::Steady | Story::Drops | Story::Flaps(_) => 0.0,
         };
         // What the rate ends at is what it has after the change.
         let rate = self.rate();

@@ -24,7 +24,7 @@ const EASIER_AT: f64 = 7.0;
 const FEWEST_SHARES: f64 = 2.0;
 
 /// Shares that came, against those that were expected.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Evidence {
     /// The time between two shares at the rate that is wanted.
     interval: Duration,
@@ -38,7 +38,7 @@ pub(super) struct Evidence {
 }
 
 /// What speaks for one direction, since nothing did.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Balance {
     weight: f64,
     since: Instant,
@@ -69,6 +69,21 @@ impl Evidence {
             too_many: Balance::empty(now),
             too_few: Balance::empty(now),
         }
+    }
+
+    /// As if all had happened `wait` later.
+    pub(super) fn later(self, wait: Duration) -> Self {
+        Self {
+            at: self.at + wait,
+            too_many: self.too_many.later(wait),
+            too_few: self.too_few.later(wait),
+            ..self
+        }
+    }
+
+    /// Whether one share per `interval` was wanted.
+    pub(super) fn is_for(&self, interval: Duration) -> bool {
+        self.interval == interval
     }
 
     /// A share came; `share` is what it counts, less than one for a share of an easier rung.
@@ -141,6 +156,13 @@ impl Balance {
             weight: 0.0,
             since: now,
             shares: 0.0,
+        }
+    }
+
+    fn later(self, wait: Duration) -> Self {
+        Self {
+            since: self.since + wait,
+            ..self
         }
     }
 }

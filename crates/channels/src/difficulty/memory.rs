@@ -3,30 +3,20 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use headframe_work::Rung;
+use super::Past;
 
-/// What a miner had, and what it said of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settled {
-    /// The rung on which it found its shares.
-    pub rung: Rung,
-    /// The rung that its own word stands for: the hashrate that it declared or the difficulty that
-    /// it suggested; `None` if it said nothing. A device that says something else is another one.
-    pub word: Option<Rung>,
-}
-
-/// What every worker of a pool had last, by its user name. Bounded, and never looked through.
+/// What is known of the workers of a pool, by their user names. Bounded, and never looked through.
 #[derive(Debug)]
 pub struct DifficultyMemory {
     capacity: usize,
     /// Those that were heard of lately. When it is full it becomes `older`, and what was older is
     /// forgotten.
-    newer: HashMap<Box<str>, (Settled, Instant)>,
-    older: HashMap<Box<str>, (Settled, Instant)>,
+    newer: HashMap<Box<str>, Box<Past>>,
+    older: HashMap<Box<str>, Box<Past>>,
 }
 
 impl DifficultyMemory {
-    /// How many workers a pool remembers at most: a few megabytes.
+    /// How many workers a pool remembers at most: some ten megabytes.
     pub const CAPACITY: usize = 32_768;
     /// How long.
     pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -41,24 +31,24 @@ impl DifficultyMemory {
         }
     }
 
-    /// The worker `user` has settled.
-    pub fn remember(&mut self, now: Instant, user: &str, settled: Settled) {
+    /// This is what is known of the worker `user` now.
+    pub fn remember(&mut self, user: &str, past: Box<Past>) {
         self.older.remove(user);
         if let Some(known) = self.newer.get_mut(user) {
-            *known = (settled, now);
+            *known = past;
             return;
         }
         if self.newer.len() >= self.capacity / 2 {
             self.older = core::mem::take(&mut self.newer);
         }
-        self.newer.insert(user.into(), (settled, now));
+        self.newer.insert(user.into(), past);
     }
 
-    /// What the worker `user` had when it was here last.
-    pub fn recall(&self, now: Instant, user: &str) -> Option<Settled> {
-        let known = self.newer.get(user).or_else(|| self.older.get(user));
-        let (settled, since) = known?;
-        (now.saturating_duration_since(*since) <= Self::KEPT).then_some(*settled)
+    /// What was known of the worker `user` when it was here last.
+    pub fn recall(&self, now: Instant, user: &str) -> Option<&Past> {
+        let known = self.newer.get(user).or_else(|| self.older.get(user))?;
+        let away = now.saturating_duration_since(known.at());
+        (away <= Self::KEPT).then_some(known)
     }
 
     /// How many workers are remembered.
@@ -82,26 +72,36 @@ impl Default for DifficultyMemory {
 mod tests {
     use super::*;
 
-    fn settled(exponent: i32) -> Settled {
-        Settled {
-            rung: Rung::from_exponent(exponent),
-            word: None,
-        }
+    use headframe_work::{Hashrate, Rung};
+
+    use super::super::{DifficultyControl, DifficultySettings};
+
+    fn past(now: Instant, exponent: i32) -> Box<Past> {
+        let settings = DifficultySettings {
+            start: Rung::from_exponent(exponent),
+            ..DifficultySettings::default()
+        };
+        let control = DifficultyControl::new(settings, Hashrate::ZERO, Rung::EASIEST, now);
+        control.past(now).unwrap()
+    }
+
+    fn recalled(memory: &DifficultyMemory, now: Instant, user: &str) -> Option<i32> {
+        Some(memory.recall(now, user)?.rung().exponent())
     }
 
     #[test]
     fn the_last_word_is_remembered_for_a_week() {
         let now = Instant::now();
         let mut memory = DifficultyMemory::default();
-        memory.remember(now, "a", settled(1));
-        memory.remember(now, "a", settled(2));
-        memory.remember(now, "b", settled(3));
-        assert_eq!(memory.recall(now, "a"), Some(settled(2)));
-        assert_eq!(memory.recall(now, "c"), None);
+        memory.remember("a", past(now, 1));
+        memory.remember("a", past(now, 2));
+        memory.remember("b", past(now, 3));
+        assert_eq!(recalled(&memory, now, "a"), Some(2));
+        assert_eq!(recalled(&memory, now, "c"), None);
         let week = DifficultyMemory::KEPT;
-        assert_eq!(memory.recall(now + week, "b"), Some(settled(3)));
+        assert_eq!(recalled(&memory, now + week, "b"), Some(3));
         let later = now + week + Duration::from_secs(1);
-        assert_eq!(memory.recall(later, "b"), None);
+        assert_eq!(recalled(&memory, later, "b"), None);
     }
 
     #[test]
@@ -109,18 +109,16 @@ mod tests {
         let now = Instant::now();
         let mut memory = DifficultyMemory::new(100);
         for number in 0..10_000 {
-            memory.remember(now, &number.to_string(), settled(number % 60));
+            memory.remember(&number.to_string(), past(now, number % 60));
             // Who is heard of again is not the oldest.
-            memory.remember(now, "regular", settled(7));
+            memory.remember("regular", past(now, 7));
             assert!(memory.len() <= 100);
         }
-        assert_eq!(memory.recall(now, "regular"), Some(settled(7)));
+        assert_eq!(recalled(&memory, now, "regular"), Some(7));
         for number in 9960..10_000 {
-            assert_eq!(
-                memory.recall(now, &number.to_string()),
-                Some(settled(number % 60))
-            );
+            let user = number.to_string();
+            assert_eq!(recalled(&memory, now, &user), Some(number % 60));
         }
-        assert_eq!(memory.recall(now, "9000"), None);
+        assert_eq!(recalled(&memory, now, "9000"), None);
     }
 }

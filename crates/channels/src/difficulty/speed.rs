@@ -26,7 +26,7 @@ const MASK_BITS: u32 = 40;
 const MEASURED_OVER: u32 = 240;
 
 /// The measured speed of a device, as far as it decides on its easiest rung.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Speed {
     is_fast: bool,
     /// The bits of luck of the shares on rungs below 256, as far as all of them reached it.
@@ -43,6 +43,14 @@ impl Speed {
             luck: 0,
             since: now,
             work: Work::ZERO,
+        }
+    }
+
+    /// As if all had been measured `wait` later.
+    pub(super) fn later(self, wait: Duration) -> Self {
+        Self {
+            since: self.since + wait,
+            ..self
         }
     }
 

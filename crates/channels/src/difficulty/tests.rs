@@ -217,9 +217,17 @@ fn a_declared_change_moves_the_rung_if_it_is_one() {
     assert_eq!(bench.exponent(), 0, "its word is taken back");
 }
 
-fn settled(exponent: i32, word: Option<Rung>) -> Settled {
-    let rung = rung(exponent);
-    Settled { rung, word }
+/// What is known of a miner that said `word` and settled on rung `exponent`.
+fn settled(exponent: i32, word: Option<Rung>) -> Box<Past> {
+    let settings = DifficultySettings {
+        start: rung(exponent),
+        ..SETTINGS
+    };
+    let mut bench = Bench::new(settings, 0.0);
+    bench.shares(24, INTERVAL);
+    let mut past = bench.control.past(bench.now).unwrap();
+    past.word = word;
+    past
 }
 
 /// D13: what a worker had is used if the device says of itself what it said then, in whatever
@@ -256,21 +264,119 @@ fn the_past_is_taken_up_by_the_same_device() {
     bench.share();
     bench.control.handle_past(bench.now, settled(-3, boast));
     assert_eq!(bench.exponent(), 10, "it mines already");
+
+    let floor = DifficultySettings {
+        min: rung(4),
+        ..SETTINGS
+    };
+    let mut bench = Bench::new(floor, 1e12);
+    bench.control.handle_past(bench.now, settled(-3, boast));
+    assert_eq!(
+        bench.exponent(),
+        4,
+        "the operator's bounds are those of now"
+    );
 }
 
-/// A rung is told once when it is settled, and not the one that silence led to.
+/// What is to be remembered is told at once where a connection's end may be noticed late: another
+/// rung, and that the present one is right. Nothing else is.
 #[test]
-fn a_rung_is_settled_by_shares() {
+fn news_is_another_rung_or_a_settled_one() {
     let mut bench = Bench::new(SETTINGS, 1e12);
     for number in 1..=50 {
         bench.shares(1, INTERVAL);
-        let expected = (number == 24).then(|| settled(10, Some(rung(10))));
-        assert_eq!(bench.control.newly_settled(), expected, "{number}");
+        let news = bench.control.poll_past(bench.now);
+        assert_eq!(news.is_some(), number == 24, "{number}");
+        assert!(news.is_none_or(|past| past.rung() == rung(10)));
     }
+    let mut bench = Bench::new(SETTINGS, 1e12);
+    bench.wait(INTERVAL * 3);
+    let news = bench.control.poll_past(bench.now).expect("it was eased");
+    assert_eq!(news.rung(), rung(6));
+    assert!(bench.control.poll_past(bench.now).is_none());
+}
+
+/// A miner that goes silent, or whose connection is dead before anybody notices, is remembered as it
+/// was; and one that was never seen in all the time that it was eased is not remembered: it does not
+/// mine yet.
+#[test]
+fn long_silence_teaches_nothing() {
+    let mut bench = Bench::new(SETTINGS, 1e12);
+    bench.shares(24, INTERVAL);
     bench.wait(Duration::from_secs(3600));
     assert!(bench.exponent() < 10);
-    bench.shares(20, INTERVAL);
-    assert_eq!(bench.control.newly_settled(), None);
+    let past = bench.control.past(bench.now).unwrap();
+    assert_eq!(past.rung(), rung(10));
+    let mut later = Bench::new(SETTINGS, 1e12);
+    later.control.handle_past(later.now, past);
+    later.wait(Duration::from_secs(90));
+    assert_eq!(later.exponent(), 10, "as if it began anew");
+
+    // So it is once when it was silent from the beginning, but not again: it is another device.
+    for (connection, is_believed) in [(1, false), (2, true)] {
+        let mut silent = Bench::new(SETTINGS, 1e12);
+        let past = later.control.past(later.now).unwrap();
+        silent.control.handle_past(silent.now, past);
+        silent.wait(Duration::from_secs(130));
+        let eased = silent.exponent();
+        assert!(eased < 6, "{connection}");
+        let kept = silent.control.past(silent.now).unwrap().rung();
+        assert_eq!(kept.exponent(), if is_believed { eased } else { 10 });
+        later = silent;
+    }
+
+    let mut bench = Bench::new(SETTINGS, 1e12);
+    bench.wait(INTERVAL * 3 * 6);
+    assert!(bench.control.past(bench.now).is_some());
+    bench.wait(Duration::from_secs(3600));
+    assert!(bench.control.past(bench.now).is_none());
+}
+
+/// Connections of a second each teach as much as one that is as long as all of them, and the time
+/// between them teaches nothing: what a device is given at each moment of its mining is the same.
+#[test]
+fn many_short_connections_are_one_long_one() {
+    for every in [1u32, 3, 7, 40] {
+        let mut long = Bench::new(SETTINGS, 1e12);
+        let mut short = Bench::new(SETTINGS, 1e12);
+        for second in 1..=600 {
+            for bench in [&mut long, &mut short] {
+                bench.wait(Duration::from_secs(1));
+                if second > 70 && second % every == 0 {
+                    bench.share();
+                }
+            }
+            assert_eq!(short.exponent(), long.exponent(), "{every} {second}");
+            let past = short.control.past(short.now).unwrap();
+            short.now += Duration::from_secs(3600);
+            short.control = DifficultyControl::new(SETTINGS, rate(1e12), Rung::EASIEST, short.now);
+            short.control.handle_past(short.now, past);
+            // The pool holds the first work until the device has spoken.
+            short.now += Duration::from_millis(50);
+            short.control.handle_first_job(short.now);
+        }
+        assert_ne!(long.exponent(), 10, "{every}");
+    }
+}
+
+/// On a listener that wants another rate of shares the rung is taken up, and what was counted at the
+/// old rate is not.
+#[test]
+fn evidence_is_of_one_rate() {
+    let mut bench = Bench::new(SETTINGS, 1e12);
+    bench.shares(24, INTERVAL);
+    bench.wait(Duration::from_secs(95));
+    let past = bench.control.past(bench.now).unwrap();
+    let settings = DifficultySettings {
+        shares_per_minute: 6.0,
+        start: rung(10),
+        ..SETTINGS
+    };
+    let mut other = Bench::new(settings, 0.0);
+    other.control.word = past.word;
+    other.control.handle_past(other.now, past);
+    other.wait(Duration::from_secs(190));
+    assert_eq!(other.exponent(), 10);
 }
 
 /// a device that was measured at 100 GH/s has nothing below 256, whatever it suggests; the

@@ -144,7 +144,7 @@ impl Desk {
     pub(crate) fn record(
         &mut self,
         now: Instant,
-        seat: &Seat,
+        seat: &mut Seat,
         worker: ChannelId,
         job: JobId,
         verdict: ShareVerdict,
@@ -164,9 +164,8 @@ impl Desk {
             sequence,
         }));
         let credit = outcome?;
-        if let Some(settled) = seat.control.newly_settled() {
-            let seat = worker;
-            self.tell(SessionEvent::Settled { seat, settled });
+        if let Some(learnt) = seat.learnt(now) {
+            self.tell(learnt);
         }
         self.next_sequence += 1;
         Ok(Accepted {

@@ -1,7 +1,7 @@
 //! What a session tells the pool.
 
 use bitcoin::BlockHash;
-use headframe_channels::{ChannelId, ChannelKind, Credit, ExtranoncePrefix, RejectReason, Settled};
+use headframe_channels::{ChannelId, ChannelKind, Credit, ExtranoncePrefix, Past, RejectReason};
 use headframe_work::{Block, CoinbaseError, Hashrate, Miner, Rung};
 
 use super::ParkedSession;
@@ -41,12 +41,12 @@ pub enum SessionEvent {
         /// The rung of its next job.
         rung: Rung,
     },
-    /// A miner has found its difficulty, which is to be remembered for when it comes back.
-    Settled {
-        /// The seat.
-        seat: ChannelId,
+    /// Something was found out about a miner, or it goes: to be remembered for when it comes back.
+    Learnt {
+        /// Its user name.
+        user: Box<str>,
         /// What to remember.
-        settled: Settled,
+        past: Box<Past>,
     },
     /// A seat's device is known to bear no coinbase as long as those that it gets. Told once.
     LongCoinbase {

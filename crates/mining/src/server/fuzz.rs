@@ -61,7 +61,7 @@ pub fn fuzz_sv2_session(now: Instant, data: &[u8]) {
             break;
         }
     }
-    session.handle_closed();
+    session.handle_closed(pool.now);
     pool.take_events(core::iter::from_fn(|| session.poll_event()));
     pool.assert_nothing_kept();
 }
@@ -111,7 +111,7 @@ pub fn fuzz_sv1_session(now: Instant, data: &[u8]) {
             break;
         }
     }
-    session.handle_closed();
+    session.handle_closed(pool.now);
     pool.take_events(core::iter::from_fn(|| session.poll_event()));
     pool.assert_nothing_kept();
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bitcoin::BlockHash;
 use headframe_channels::{
-    DifficultyMemory, ExtranoncePrefix, ExtranonceSpace, JobId, NetworkClock, Settled,
+    DifficultyMemory, ExtranoncePrefix, ExtranonceSpace, JobId, NetworkClock, Past,
 };
 use headframe_work::{PreparedTemplate, Template, TemplateError, UnixTime};
 
@@ -245,13 +245,13 @@ impl Hub {
         self.parking.len()
     }
 
-    /// The miner that calls itself `user` has found its difficulty.
-    pub fn remember(&mut self, now: Instant, user: &str, settled: Settled) {
-        self.memory.remember(now, user, settled);
+    /// What is known now of the miner that calls itself `user`.
+    pub fn remember(&mut self, user: &str, past: Box<Past>) {
+        self.memory.remember(user, past);
     }
 
-    /// What the miner that calls itself `user` had when it was here last.
-    pub fn recall(&self, now: Instant, user: &str) -> Option<Settled> {
+    /// What was known of the miner that calls itself `user` when it was here last.
+    pub fn recall(&self, now: Instant, user: &str) -> Option<&Past> {
         self.memory.recall(now, user)
     }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headframe_channels::{
-    Channel, ChannelId, ChannelJob, ChannelKind, DifficultyControl, JobId, JobTerms, Share,
+    Channel, ChannelId, ChannelJob, ChannelKind, DifficultyControl, JobId, JobTerms, Past, Share,
     ShareVerdict, StagedJob,
 };
 use headframe_work::{CoinbaseError, Job, Miner, PreparedTemplate, Rung, UnixTime};
 
-use super::{PoolRules, PoolWork};
+use super::{PoolRules, PoolWork, SessionEvent};
 
 /// A miner's own jobs, those that no fan-out caused, come at most this often.
 const OWN_JOB_INTERVAL: Duration = Duration::from_secs(1);
@@ -190,6 +190,18 @@ impl Seat {
         }
     }
 
+    /// What was found out about the miner and is to be remembered at once.
+    pub(crate) fn learnt(&mut self, now: Instant) -> Option<SessionEvent> {
+        let past = self.control.poll_past(now)?;
+        Some(self.remembered(past))
+    }
+
+    /// What is to be remembered of the miner, who goes.
+    pub(crate) fn farewell(&self, now: Instant) -> Option<SessionEvent> {
+        let past = self.control.past(now)?;
+        Some(self.remembered(past))
+    }
+
     /// Whether the miner is to get a job of its own now.
     pub(crate) fn wants_job(&self, now: Instant, work: &PoolWork) -> bool {
         self.own_job_at(work).is_some_and(|at| now >= at)
@@ -213,6 +225,11 @@ impl Seat {
     /// When [`Self::handle_timeout`] is due, whatever job the miner is to get.
     pub(crate) fn poll_control_timeout(&self) -> Instant {
         self.control.poll_timeout()
+    }
+
+    fn remembered(&self, past: Box<Past>) -> SessionEvent {
+        let user = self.miner.user.as_str().into();
+        SessionEvent::Learnt { user, past }
     }
 
     fn terms(&self, now: Instant, id: JobId, work: &PoolWork, min_time: UnixTime) -> JobTerms {

@@ -125,6 +125,16 @@ impl<S: Server> Day<S> {
         self.began
     }
 
+    /// The rungs with which connections began so long after the first and later.
+    pub(crate) fn starts_after(&self, wait: Duration) -> Vec<Rung> {
+        let from = self.began + wait;
+        let starts = self.firmware.starts.iter();
+        starts
+            .filter(|(at, _)| *at >= from)
+            .map(|(_, rung)| *rung)
+            .collect()
+    }
+
     fn next_event(&self) -> Instant {
         let live = self.live.iter();
         let half_open = self.half_open.iter();

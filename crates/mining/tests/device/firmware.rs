@@ -21,8 +21,8 @@ const SILENCE: Duration = Duration::from_secs(180);
 const EXTRANONCE_FOR: Duration = Duration::from_secs(2);
 /// A standard job is used up then: 2^48 hashes at 1.2 TH/s.
 const USED_UP_AFTER: Duration = Duration::from_secs(234);
-/// So long after its first work a connection has the difficulty that is meant for it.
-const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// The pool has heard by then what a device suggests.
+const SUGGESTED_WITHIN: Duration = Duration::from_secs(2);
 /// What the chip still had in its pipeline when other work came, in percent of the times.
 const STRAGGLERS: u64 = 10;
 
@@ -255,9 +255,11 @@ impl Firmware {
         if is_first {
             self.starts.push((now, rung(&job)));
         }
-        let start = self.starts.last_mut().expect("the first work began it");
-        let is_first_seconds = now <= start.0 + SETTLED_AFTER;
-        if is_first_seconds {
+        // What it suggests in Stratum V1 may come when the pool has sent work.
+        if let Some(start) = self.starts.last_mut()
+            && self.kind == Kind::Sv1
+            && now <= start.0 + SUGGESTED_WITHIN
+        {
             start.1 = rung(&job);
         }
         if let Some(old) = self.work.clone()
@@ -273,7 +275,7 @@ impl Firmware {
             job,
             since: now,
             connection: self.connections,
-            is_first: is_first_seconds,
+            is_first,
         });
         self.plan_share(now);
     }

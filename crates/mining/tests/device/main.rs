@@ -17,11 +17,15 @@ use std::time::{Duration, Instant};
 
 use headframe_mining::server::{Sv1Session, Sv2Session};
 use headframe_testkit::{Pool, Server};
+use headframe_work::Rung;
 
 use crate::day::{Day, Weather};
 use crate::firmware::Kind;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// After so much time a device has found its difficulty, whatever it declared.
+const FOUND_WITHIN: Duration = Duration::from_secs(600);
 
 /// A connection of this length is long enough to find a difficulty.
 const LONG: Duration = Duration::from_secs(30 * 60);
@@ -77,11 +81,13 @@ fn comes_back_to_its_difficulty<S: Server>(day: &Day<S>) {
     let settled = settled.expect("a connection that lasts");
     for (at, rung) in &starts[settled + 1..] {
         let after = *at - day.began();
-        assert!(
-            (-29..=-23).contains(&rung.exponent()),
-            "{rung:?} after {after:?}"
-        );
+        assert!(fits(*rung), "{rung:?} after {after:?}");
     }
+}
+
+/// Whether a rung is within a factor of eight of what fits the device: it declares one 64 times too hard.
+fn fits(rung: Rung) -> bool {
+    (-29..=-23).contains(&rung.exponent())
 }
 
 #[test]
@@ -118,6 +124,29 @@ fn stays<S: Server>(mut day: Day<S>) {
     assert_eq!(day.firmware.connections, 1);
     assert_eq!(day.firmware.accepted, day.ledger.accepted.len() as u64);
     assert_eq!(day.firmware.unanswered, []);
+}
+
+/// No connection of a device whose Wi-Fi fails every minute lasts long enough to find its difficulty.
+/// All of them together do: after some minutes of mining it begins each with the difficulty that fits
+/// it, in its first job.
+#[test]
+fn a_device_whose_connections_are_short_finds_its_difficulty_over_all_of_them() {
+    let mut starts = Vec::new();
+    for seed in 20..24 {
+        for kind in [Kind::Standard, Kind::Extended] {
+            starts.extend(short_connections(Day::new(kind, FLAPPING, seed, sv2)));
+        }
+        starts.extend(short_connections(Day::new(Kind::Sv1, FLAPPING, seed, sv1)));
+    }
+    let fitting = starts.iter().filter(|rung| fits(**rung)).count();
+    println!("{fitting} of {} began with what fits", starts.len());
+    assert!(starts.len() > 1_000);
+    assert!(fitting * 100 >= starts.len() * 99);
+}
+
+fn short_connections<S: Server>(mut day: Day<S>) -> Vec<Rung> {
+    day.pass(DAY / 4);
+    day.starts_after(FOUND_WITHIN)
 }
 
 /// The other half of the churn: a device that has to come back, again and again, is served at its

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use headframe_channels::DifficultySettings;
-use headframe_mining::server::SessionEvent;
 use headframe_sv2_wire::U256;
 use headframe_testkit::{Chance, Pool, PoolSettings, address};
 use headframe_work::Rung;
@@ -167,10 +166,9 @@ fn a_slow_device_s_standard_job_is_replaced_after_30_s() {
     );
 }
 
-/// What a miner had is used when it comes back; another one begins at the beginning.
-#[test]
-fn a_miner_that_comes_back_has_its_difficulty() {
-    let mut pool = Pool::new(&PoolSettings {
+/// A pool whose first rung is a guess.
+fn pool_that_guesses() -> Pool {
+    Pool::new(&PoolSettings {
         difficulty: DifficultySettings {
             shares_per_minute: 12.0,
             start: Rung::from_exponent(-20),
@@ -179,34 +177,35 @@ fn a_miner_that_comes_back_has_its_difficulty() {
         },
         bits: 0x1b00_ffff,
         ..PoolSettings::default()
-    });
+    })
+}
+
+/// What a miner had is used when it comes back, in the first target that it is told and in the first
+/// job; another one begins at the beginning.
+#[test]
+fn a_miner_that_comes_back_has_its_difficulty() {
+    let mut pool = pool_that_guesses();
     let mut chance = Chance::new(1);
     let (link, id) = crate::with_channel(&mut pool, true, 1);
     let start = pool.sv2[link].miner.channels[&id].target;
-    let is_settled = |pool: &Pool| {
-        let mut events = pool.sv2[link].events.iter();
-        events.any(|event| matches!(event, SessionEvent::Settled { .. }))
-    };
     // A quarter of the pace that is wanted.
-    for _ in 0..200 {
+    for _ in 0..40 {
         let job = pool.sv2[link].miner.channels[&id].job();
         let nonce = job.mine(&mut chance, job.target);
         pool.sv2[link].miner.submit(id, &nonce);
         pool.advance(Duration::from_secs(20));
-        if is_settled(&pool) {
-            break;
-        }
     }
-    assert!(is_settled(&pool));
     let settled = pool.sv2[link].miner.channels[&id].target;
     assert!(settled > start, "it was eased");
     pool.close_sv2(link);
     for (user, target) in [(1, settled), (2, start)] {
         let (link, id) = crate::with_channel(&mut pool, true, user);
-        pool.advance(MILLISECOND);
+        pool.advance(Duration::from_secs(1));
         let channel = &pool.sv2[link].miner.channels[&id];
+        assert_eq!(channel.opened_with, target);
         assert_eq!(channel.target, target);
-        assert_eq!(channel.job().target, target, "MP-124: its job has it too");
+        assert_eq!(channel.jobs.len(), 1, "one job, and no SetTarget");
+        assert_eq!(channel.job().target, target);
     }
     let user = format!("{}.rig", address(1));
     let link = pool.connect_sv1();
@@ -253,5 +252,35 @@ fn shares_in_flight_meet_the_difficulty_of_their_job_on_stratum_v1() {
         let miner = &pool.sv1[link].miner;
         assert!(miner.is_granted(&good), "{:?}", miner.replies[&good]);
         assert_eq!(miner.refusal(&low), Some(23));
+    }
+}
+
+/// Connections that end before anything is due teach all the same: the silence on each adds to that on
+/// the last, though hours lie between them, in both protocols.
+#[test]
+fn the_silence_of_short_connections_adds_up() {
+    let mut pool = pool_that_guesses();
+    let user = format!("{}.rig", address(2));
+    let mut targets = Vec::new();
+    for _ in 0..4 {
+        let (sv2, id) = crate::with_channel(&mut pool, true, 1);
+        let sv1 = pool.connect_sv1();
+        pool.sv1[sv1].miner.log_in(&user);
+        pool.advance(Duration::from_secs(6));
+        let sv2_target = pool.sv2[sv2].miner.channels[&id].target;
+        targets.push([sv2_target, pool.sv1[sv1].miner.job().target]);
+        pool.close_sv2(sv2);
+        let now = pool.now;
+        pool.sv1.remove(sv1).close(now, &mut pool.hub);
+        pool.advance(Duration::from_secs(3600));
+    }
+    // At five seconds a share it is eased after fifteen.
+    let rung = |target: &bitcoin::Target| {
+        let target = headframe_work::Target::from_le_bytes(target.to_le_bytes());
+        Rung::within(target).unwrap().exponent()
+    };
+    for protocol in 0..2 {
+        let exponents: Vec<i32> = targets.iter().map(|it| rung(&it[protocol])).collect();
+        assert_eq!(exponents, [-20, -20, -24, -24], "{protocol}");
     }
 }

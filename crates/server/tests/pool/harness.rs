@@ -16,7 +16,7 @@ use headframe_server::{
 use headframe_sv2_noise::AuthorityPublicKey;
 use headframe_testkit::fixed_difficulty;
 use headframe_transport::Fingerprint;
-use headframe_work::{Network, PayoutPolicy, PoolTag};
+use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,8 @@ pub(crate) struct Setup {
     pub(crate) listen: SocketAddr,
     /// Whether there is a second listener: for SV2 alone, with an authority and a difficulty of its own.
     pub(crate) has_second: bool,
+    /// By so many steps shares become harder for whoever finds too many.
+    pub(crate) harder_by: i32,
     pub(crate) ledger: Box<dyn Ledger>,
     pub(crate) sink: Option<Box<dyn BlockSink>>,
     pub(crate) max_connections: usize,
@@ -64,6 +66,7 @@ impl Setup {
             chain: EmbeddedChain::open(None, settings).unwrap(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             has_second: false,
+            harder_by: 0,
             ledger: Box::new(MemoryLedger::new(Retention::default())),
             sink: None,
             max_connections: 100,
@@ -108,6 +111,7 @@ impl Setup {
         settings.hold = self.hold;
         settings.listen[0].certificate = Some(certificate);
         settings.listen[0].password = self.password.map(Password::new);
+        settings.listen[0].difficulty.max = Rung::from_exponent(EASY + self.harder_by);
         let mut second = None;
         if self.has_second {
             let place = KeyPlace::new(self.directory.path(), "keys-second");

@@ -1,7 +1,7 @@
 //! A share's way to the ledger and its reply's way back.
 
 use headframe_ledger::{DataDir, Ledger, Retention, SqliteLedger, WorkerRecord};
-use headframe_testkit::{Sv2Miner, address};
+use headframe_testkit::{MinerChannel, Sv2Miner, address};
 
 use crate::client::{Sv1Client, Sv2Client, user};
 use crate::fakes::{FakeLedger, Mood};
@@ -23,6 +23,33 @@ async fn an_acknowledged_share_is_in_the_ledger_or_counted_as_not_durable() {
     assert_eq!(totals.sums.accepted.count, 20);
     assert!(early < 20, "no reply waited for its commit");
     assert!(totals.sums.not_durable >= early, "{totals:?}");
+}
+
+/// What was found out about a miner is in the answer to its opening when it comes back, and in its first
+/// job, without a `SetTarget` between; a miner of another name begins where this one did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_miner_that_comes_back_opens_its_channel_with_its_own_target() {
+    let mut setup = Setup::for_shares();
+    setup.harder_by = 4;
+    let pool = setup.start().await;
+    fn channel(client: &Sv2Client) -> &MinerChannel {
+        client.miner.channels.values().next().unwrap()
+    }
+    let mut client = Sv2Client::connect(&pool, &user(1)).await;
+    let first = channel(&client).target;
+    while channel(&client).target == first {
+        client.mine_share().await;
+    }
+    let harder = channel(&client).target;
+    drop(client);
+    for (number, target) in [(1, harder), (2, first)] {
+        let client = Sv2Client::connect(&pool, &user(number)).await;
+        let channel = channel(&client);
+        assert_eq!(channel.opened_with, target, "{number}");
+        assert_eq!(channel.target, target, "{number}");
+        assert_eq!(channel.job().target, target, "{number}");
+    }
+    pool.stop().await;
 }
 
 /// Extension 0x0002: one channel, and the ledger keeps its workers apart.

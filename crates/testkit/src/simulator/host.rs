@@ -129,12 +129,11 @@ impl Host {
         self.witness.rest(prefix);
     }
 
-    /// What a session told the pool. `past` is what a miner that has joined had before.
+    /// What a session told the pool.
     pub(super) fn take_event(
         &mut self,
         connection: u64,
         event: &SessionEvent,
-        user: Option<&str>,
     ) -> Result<(), Violation> {
         match event {
             SessionEvent::PrefixReturned(prefix) => {
@@ -144,20 +143,16 @@ impl Host {
             }
             SessionEvent::Share(share) => self.take_share(connection, share),
             SessionEvent::Block(found) => self.take_block(found),
-            SessionEvent::Settled { settled, .. } => {
-                let now = self.now();
-                if let Some(user) = user {
-                    self.hub.remember(now, user, *settled);
-                }
-            }
+            SessionEvent::Learnt { user, past } => self.hub.remember(user, past.clone()),
             _ => {}
         }
         Ok(())
     }
 
     /// What the miner `user` had when it was here last.
-    pub(super) fn recall(&self, user: &str) -> Option<headframe_channels::Settled> {
-        self.hub.recall(self.now(), user)
+    pub(super) fn recall(&self, user: &str) -> Option<Box<headframe_channels::Past>> {
+        let past = self.hub.recall(self.now(), user);
+        past.cloned().map(Box::new)
     }
 
     /// What is true after every event.

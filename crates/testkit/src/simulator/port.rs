@@ -148,7 +148,7 @@ impl Port {
 
     /// The connection is gone.
     pub(super) fn handle_closed(&mut self, host: &mut Host, time: u32) -> Result<(), Violation> {
-        self.server().handle_closed();
+        self.server().handle_closed(host.now());
         self.fault.get_or_insert_with(|| "closed".to_owned());
         match &mut self.end {
             Session::Sv1(end) => end.1.end(&mut host.witness),
@@ -266,17 +266,12 @@ impl Port {
 
     fn take_event(&mut self, event: &SessionEvent, host: &mut Host) -> Result<(), Violation> {
         let now = host.now();
-        let user = match event {
-            SessionEvent::Settled { seat, .. } => self.users.get(seat),
-            _ => None,
-        };
-        host.take_event(self.id, event, user.map(String::as_str))?;
+        host.take_event(self.id, event)?;
         match event {
             SessionEvent::Joined(joined) => {
                 let user = joined.miner.user.clone();
-                if let Some(past) = host.recall(&user) {
-                    self.server().handle_past(now, joined.seat, past);
-                }
+                let past = host.recall(&user);
+                self.server().handle_past(now, joined.seat, past);
                 let before = self.users.insert(joined.seat, user);
                 ensure(before.is_none(), || "a seat is taken twice".to_owned())
             }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use bitcoin::hex::DisplayHex;
 use headframe_channels::{
-    Channel, ChannelId, ChannelKind, DifficultyControl, ExtranoncePrefix, SV1_VERSION_MASK, Settled,
+    Channel, ChannelId, ChannelKind, DifficultyControl, ExtranoncePrefix, Past, SV1_VERSION_MASK,
 };
 use headframe_sv1_wire::{
     Answer, Authorize, Configure, ErrorCode, Extranonce, Fault, Id, LineError, Method,
@@ -194,10 +194,10 @@ impl Sv1Session {
         }
     }
 
-    /// The miner who was just authorized had this difficulty when it was here last.
-    pub fn handle_past(&mut self, now: Instant, past: Settled) {
+    /// This is known of the miner who was just authorized, or nothing is.
+    pub fn handle_past(&mut self, now: Instant, past: Option<Box<Past>>) {
         let before = self.fitting_rung();
-        if let Some(seat) = &mut self.seat {
+        if let (Some(seat), Some(past)) = (&mut self.seat, past) {
             seat.control.handle_past(now, past);
         }
         self.note_consequence(before);
@@ -237,6 +237,9 @@ impl Sv1Session {
             WorkFlow::Flowing => {
                 if let Some(seat) = &mut self.seat {
                     seat.handle_timeout(now);
+                    if let Some(learnt) = seat.learnt(now) {
+                        self.desk.tell(learnt);
+                    }
                 }
                 self.send_own_job(now);
             }
@@ -273,7 +276,10 @@ impl Sv1Session {
     }
 
     /// The connection is gone: the prefix goes back, every seat is empty.
-    pub fn handle_closed(&mut self) {
+    pub fn handle_closed(&mut self, now: Instant) {
+        if let Some(farewell) = self.seat.as_ref().and_then(|seat| seat.farewell(now)) {
+            self.desk.tell(farewell);
+        }
         for worker in self.workers.drain(..) {
             self.desk.tell(SessionEvent::Left { seat: worker.seat });
         }

@@ -17,13 +17,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headframe_channels::{ChannelId, ExtranoncePrefix, Settled};
+use headframe_channels::{ChannelId, ExtranoncePrefix, Past};
 use headframe_sv2_wire::mining::MiningMessage;
 use headframe_sv2_wire::{DecodeError, Frame, Incoming};
 
 use self::acks::Acks;
 use self::extensions::{Extensions, MAX_REQUESTS};
 use self::groups::Groups;
+use self::open::Opened;
 use self::round::Round;
 use self::setup::Setup;
 use self::workers::Workers;
@@ -75,6 +76,8 @@ pub struct Sv2Session {
     staging: Round,
     acks: Acks,
     output: Vec<u8>,
+    /// A channel that is open and whose client does not know it yet.
+    opening: Option<Opened>,
     /// When a client without a channel is sent away.
     patience: Option<Instant>,
     is_finished: bool,
@@ -127,6 +130,7 @@ impl Sv2Session {
             staging: Round::NONE,
             acks: Acks::default(),
             output: Vec::new(),
+            opening: None,
             patience: Some(now + SETUP_WITHIN),
             is_finished: false,
         }
@@ -148,6 +152,7 @@ impl Sv2Session {
     ///
     /// When the connection has to end. What is to be written before that is in the output.
     pub fn handle_frame(&mut self, now: Instant, frame: Frame<'_>) -> Result<(), Sv2Fault> {
+        self.answer_opening();
         if self.is_finished {
             return Ok(());
         }
@@ -179,6 +184,7 @@ impl Sv2Session {
     /// A tip goes to all channels at once, and so do the jobs of few. Those of many follow, in
     /// [`Self::handle_timeout`].
     pub fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>) {
+        self.answer_opening();
         let tip = self.desk.work.tip();
         if !self.desk.handle_work(work) {
             return;
@@ -198,12 +204,17 @@ impl Sv2Session {
         }
     }
 
-    /// The miner of a channel that was just opened had this difficulty when it was here last.
-    pub fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Settled) {
-        if let Some(seat) = self.seats.get_mut(&seat) {
+    /// This is known of the miner of a channel that was just opened, or nothing is. The answer to its
+    /// opening waits for this, so that its first target is the right one, but not longer than until
+    /// the session is given anything else or its output is taken.
+    pub fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Option<Box<Past>>) {
+        if let (Some(seat), Some(past)) = (self.seats.get_mut(&seat), past) {
             seat.control.handle_past(now, past);
             let due = seat.poll_timeout(&self.desk.work);
             self.look_by(due);
+        }
+        if self.opening.is_some_and(|opened| opened.seat == seat) {
+            self.answer_opening();
         }
     }
 
@@ -218,6 +229,7 @@ impl Sv2Session {
     ///
     /// When the client has been silent for too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Sv2Fault> {
+        self.answer_opening();
         if self.patience.is_some_and(|end| now >= end) {
             self.is_finished = true;
             return Err(match self.setup {
@@ -243,6 +255,7 @@ impl Sv2Session {
 
     /// Gives some of the channels that wait for jobs theirs.
     pub fn send_some(&mut self, now: Instant) {
+        self.answer_opening();
         if self.jobs.is_due(now) {
             self.send_pool_jobs(now);
         } else if self.staging.is_due(now) {
@@ -275,6 +288,7 @@ impl Sv2Session {
 
     /// Hands out the frames that are to be sent, header and payload, in order.
     pub fn drain_output(&mut self, mut send: impl FnMut(&[u8])) {
+        self.answer_opening();
         // Its memory is freed with it, and that of the events: a client that is told nothing holds none.
         let output = core::mem::take(&mut self.output);
         self.desk.release_events();
@@ -292,10 +306,11 @@ impl Sv2Session {
     }
 
     /// The connection is gone: every prefix goes back, every seat is empty.
-    pub fn handle_closed(&mut self) {
+    pub fn handle_closed(&mut self, now: Instant) {
+        self.opening = None;
         let seats: Vec<ChannelId> = self.seats.keys().copied().collect();
         for id in seats {
-            self.leave(id);
+            self.leave(now, id);
         }
         if let Some(prefix) = self.desk.take_prefix() {
             self.desk.tell(SessionEvent::PrefixReturned(prefix));
@@ -327,6 +342,9 @@ impl Sv2Session {
     fn look_at_seats(&mut self, now: Instant) {
         for seat in self.seats.values_mut() {
             seat.handle_timeout(now);
+            if let Some(learnt) = seat.learnt(now) {
+                self.desk.tell(learnt);
+            }
         }
         self.send_own_jobs(now);
         let work = &self.desk.work;
@@ -358,10 +376,13 @@ impl Sv2Session {
         id
     }
 
-    fn leave(&mut self, id: ChannelId) {
+    fn leave(&mut self, now: Instant, id: ChannelId) {
         let Some(seat) = self.seats.remove(&id) else {
             return;
         };
+        if let Some(farewell) = seat.farewell(now) {
+            self.desk.tell(farewell);
+        }
         self.acks.forget(id);
         self.groups.leave(id);
         self.workers.leave(&mut self.desk, id);

@@ -35,6 +35,15 @@ struct Opening<'a> {
     rolled_len: usize,
 }
 
+/// A channel that was opened and not answered for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opened {
+    at: Instant,
+    request_id: u32,
+    pub(super) seat: ChannelId,
+    group: ChannelId,
+}
+
 impl Sv2Session {
     pub(super) fn handle_open_standard(
         &mut self,
@@ -96,7 +105,7 @@ impl Sv2Session {
     /// A client closes a channel, or all channels of a group (MP-55). Unknown ids are ignored.
     pub(super) fn handle_close(&mut self, now: Instant, id: ChannelId) {
         for member in self.groups.members(id).unwrap_or_else(|| vec![id]) {
-            self.leave(member);
+            self.leave(now, member);
         }
         // The last of a group is addressed by its own id again.
         self.plan_staging(now);
@@ -116,10 +125,9 @@ impl Sv2Session {
 
     fn handle_open(&mut self, now: Instant, opening: &Opening<'_>) {
         match self.open(now, opening) {
-            Ok(id) => {
+            Ok(opened) => {
                 self.patience = None;
-                self.send_first_job(now, id);
-                self.plan_staging(now);
+                self.opening = Some(opened);
             }
             Err(error_code) => {
                 let request_id = opening.request_id;
@@ -132,7 +140,7 @@ impl Sv2Session {
         }
     }
 
-    fn open(&mut self, now: Instant, opening: &Opening<'_>) -> Result<ChannelId, Code<'static>> {
+    fn open(&mut self, now: Instant, opening: &Opening<'_>) -> Result<Opened, Code<'static>> {
         let Opening {
             kind, rolled_len, ..
         } = *opening;
@@ -154,10 +162,14 @@ impl Sv2Session {
         let control = DifficultyControl::new(settings, rate, floor, now);
         let seat = Seat::new(id, miner, channel, control, &self.desk.work, now);
         let group = self.join_group(&seat);
-        self.write_success(opening.request_id, &seat, group);
         self.tell_joined(&seat);
         self.seats.insert(id, Box::new(seat));
-        Ok(id)
+        Ok(Opened {
+            at: now,
+            request_id: opening.request_id,
+            seat: id,
+            group,
+        })
     }
 
     fn check_kind(&self, kind: ChannelKind) -> Result<(), Code<'static>> {
@@ -199,6 +211,23 @@ impl Sv2Session {
         })
     }
 
+    /// Tells the client of the channel that it has opened, and gives it its first job (MP-43).
+    pub(super) fn answer_opening(&mut self) {
+        let Some(opened) = self.opening.take() else {
+            return;
+        };
+        let id = opened.seat;
+        let Some(seat) = self.seats.get_mut(&id) else {
+            return;
+        };
+        if let Some(rung) = seat.announce(&self.desk.work) {
+            self.workers.tell_difficulty(&mut self.desk, id, rung);
+        }
+        self.write_success(opened);
+        self.send_first_job(opened.at, id);
+        self.plan_staging(opened.at);
+    }
+
     /// Puts `seat` into its group, which is made when it is the first of its kind.
     fn join_group(&mut self, seat: &Seat) -> ChannelId {
         let kind = GroupKind::of(&seat.channel);
@@ -207,11 +236,15 @@ impl Sv2Session {
         id
     }
 
-    fn write_success(&mut self, request_id: u32, seat: &Seat, group: ChannelId) {
+    fn write_success(&mut self, opened: Opened) {
+        let Some(seat) = self.seats.get(&opened.seat) else {
+            return;
+        };
         let prefix = seat.channel.fixed_extranonce();
         let extranonce_prefix = Bytes32::new(&prefix).expect("an extranonce has at most 32 bytes");
         let target = U256::from_le_bytes(seat.announced().target().to_le_bytes());
-        let (channel_id, group_channel_id) = (seat.id.get(), group.get());
+        let request_id = opened.request_id;
+        let (channel_id, group_channel_id) = (seat.id.get(), opened.group.get());
         match seat.channel.kind() {
             ChannelKind::Standard => write_frame(
                 &OpenStandardMiningChannelSuccess {

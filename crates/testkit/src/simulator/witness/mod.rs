@@ -128,7 +128,7 @@ impl<'a> Heard<'a> {
                 | SessionEvent::NameRefused { .. }
                 | SessionEvent::PasswordRefused { .. }
                 | SessionEvent::Difficulty { .. }
-                | SessionEvent::Settled { .. }
+                | SessionEvent::Learnt { .. }
                 | SessionEvent::LongCoinbase { .. }
                 | SessionEvent::PrefixReturned(_)
                 | SessionEvent::Parked(_) => {}
