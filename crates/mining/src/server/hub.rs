@@ -83,6 +83,12 @@ pub(crate) struct TipStart {
     pub(crate) prepared: Arc<PreparedTemplate>,
 }
 
+impl TipStart {
+    fn template(&self) -> &Template {
+        self.prepared.template()
+    }
+}
+
 impl PoolWork {
     /// The block that this work builds on.
     pub fn tip(&self) -> BlockHash {
@@ -179,9 +185,10 @@ impl Hub {
     ) -> Result<Arc<PoolWork>, TemplateError> {
         let prepared = PreparedTemplate::new(Arc::clone(&new.template))?;
         self.stage(prepared.template());
-        let tip = new.template.prev_hash;
-        let before = self.work.as_ref().filter(|work| work.tip() == tip);
-        let start = before.and_then(|work| work.start.clone());
+        // What a tip was begun with is for its bits alone.
+        let is_same = |start: &TipStart| start.template().same_tip_and_bits(&new.template);
+        let before = self.work.as_ref().and_then(|work| work.start.as_ref());
+        let start = before.filter(|start| is_same(start)).cloned();
         let next = self.next.clone();
         Ok(self.publish(now, Arc::new(prepared), &new, (start, next)))
     }

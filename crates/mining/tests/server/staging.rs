@@ -127,6 +127,31 @@ fn a_late_session_begins_with_the_tip_too() {
     );
 }
 
+/// Unless the bits were changed meanwhile: what the tip began with is for other headers.
+#[test]
+fn a_late_session_does_not_begin_a_tip_with_bits_that_have_passed() {
+    let mut pool = pool();
+    let (link, id) = with_channel(&mut pool, true, 1);
+    pool.advance(SECOND);
+    let before = seen(&pool, link);
+    pool.chain.advance();
+    let new = pool.node_template();
+    pool.hub.begin_tip(pool.now, &new).unwrap();
+    pool.hub.handle_template(pool.now, new).unwrap();
+    pool.chain.bits = 0x1d00_ffff;
+    let new = pool.node_template();
+    let work = pool.hub.handle_template(pool.now, new).unwrap();
+    pool.give_work(&work);
+    assert_eq!(
+        since(&pool, link, before),
+        [
+            format!("NewExtendedMiningJob(future) {id}"),
+            format!("SetNewPrevHash {id}")
+        ]
+    );
+    assert_eq!(pool.sv2[link].miner.channels[&id].job().bits, 0x1d00_ffff);
+}
+
 /// What the node says of the block is not what is staged: nothing is begun, and the full job comes
 /// as a future one.
 #[test]
