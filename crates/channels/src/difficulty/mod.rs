@@ -406,7 +406,11 @@ impl DifficultyControl {
     }
 
     fn move_to(&mut self, now: Instant, wanted: Rung) {
-        let easiest = self.settings.min.max(self.standing.speed.floor()).max(self.least);
+        let easiest = self
+            .settings
+            .min
+            .max(self.standing.speed.floor())
+            .max(self.least);
         let easiest = easiest.min(self.settings.max).max(self.floor);
         let rung = wanted.min(self.settings.max).max(easiest);
         if rung != self.standing.rung {

@@ -20,7 +20,8 @@ use crate::{Chance, address};
 pub(super) struct Host {
     pub(super) schedule: Schedule,
     pub(super) chance: Chance,
-    pub(super) rules: Arc<PoolRules>,
+    /// Those of each listener.
+    pub(super) rules: Vec<Arc<PoolRules>>,
     pub(super) ledger: ModelLedger,
     pub(super) witness: Witness,
     pub(super) users: Users,
@@ -42,7 +43,7 @@ impl Host {
         first_job_id: u32,
         difficulty: DifficultySettings,
     ) -> Self {
-        let rules = Arc::new(PoolRules {
+        let usual = PoolRules {
             payouts: PayoutPolicy {
                 network: Network::Regtest,
                 fee: None,
@@ -55,11 +56,12 @@ impl Host {
             job_ids: JobIds::new(first_job_id),
             sv2: Sv2Rules::default(),
             password: None,
-        });
+        };
+        let rules = listeners(&usual);
         Self {
             schedule,
             chance,
-            hub: Hub::new(rules.job_ids.clone(), u32::MAX - 500),
+            hub: Hub::new(usual.job_ids, u32::MAX - 500),
             rules,
             ledger: ModelLedger::new(),
             witness: Witness::new(),
@@ -169,7 +171,7 @@ impl Host {
 
     /// The end: nothing is worked on any more.
     pub(super) fn close(&mut self) {
-        self.hub = Hub::new(self.rules.job_ids.clone(), 0);
+        self.hub = Hub::new(JobIds::new(1), 0);
         self.newest = None;
         self.preparing = None;
     }
@@ -216,4 +218,39 @@ impl Host {
     fn take_block(&mut self, found: &FoundBlock) {
         self.found.push((found.block.header.prev_hash, found.hash));
     }
+}
+
+/// The listeners' rules, in the order of [`super::clients::Listener`].
+fn listeners(usual: &PoolRules) -> Vec<Arc<PoolRules>> {
+    let with = |sv2: Sv2Rules, times: f64| {
+        let mut rules = usual.clone();
+        rules.sv2 = sv2;
+        rules.difficulty.shares_per_minute *= times;
+        Arc::new(rules)
+    };
+    let nothing = Sv2Rules::default();
+    vec![
+        with(nothing, 1.0),
+        with(
+            Sv2Rules {
+                fixed_version: true,
+                ..nothing
+            },
+            2.0,
+        ),
+        with(
+            Sv2Rules {
+                extended_channels_only: true,
+                ..nothing
+            },
+            0.5,
+        ),
+        with(
+            Sv2Rules {
+                worker_names_required: true,
+                ..nothing
+            },
+            1.0,
+        ),
+    ]
 }

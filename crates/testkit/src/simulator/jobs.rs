@@ -45,6 +45,16 @@ pub(super) struct Tip {
     pub(super) min_time: u32,
 }
 
+/// The moment at which a job is sent, by the pool's clock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) at: Instant,
+    /// The network's time, as the node of the pool had it.
+    pub(super) time: u32,
+    /// The latest header time for which the job's bits hold.
+    pub(super) latest: u32,
+}
+
 /// A job that shares may name.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -52,6 +62,7 @@ pub(super) struct Job {
     pub(super) tip: Tip,
     /// The earliest header time that is surely accepted.
     pub(super) min_time: u32,
+    pub(super) sent: Sent,
     /// The target that was in force when it began.
     pub(super) target: Target,
     /// When the job after it began.
@@ -110,7 +121,8 @@ impl Channel {
     }
 
     /// Begins `draft` on the present tip; false when there is none.
-    pub(super) fn begin(&mut self, now: Instant, draft: Rc<Draft>, min_time: u32) -> bool {
+    pub(super) fn begin(&mut self, sent: Sent, draft: Rc<Draft>, min_time: u32) -> bool {
+        let now = sent.at;
         let Some(tip) = self.tip else { return false };
         if let Some(last) = self.jobs.back_mut() {
             last.replaced = Some(now);
@@ -125,6 +137,7 @@ impl Channel {
             draft,
             tip,
             min_time,
+            sent,
             target: self.target,
             replaced: None,
             is_stale: false,
@@ -144,13 +157,13 @@ impl Channel {
     }
 
     /// Names the tip of the future job `id`, which was addressed to `to`; false when there is none.
-    pub(super) fn activate(&mut self, now: Instant, to: u32, id: u32, tip: Tip) -> bool {
+    pub(super) fn activate(&mut self, sent: Sent, to: u32, id: u32, tip: Tip) -> bool {
         self.tip = Some(tip);
         let mut named = self.future.iter();
         let named = named.position(|(addressed, draft)| *addressed == to && draft.id == id);
         let named = named.map(|index| self.future.swap_remove(index).1);
         self.future.clear();
-        named.is_some_and(|draft| self.begin(now, draft, tip.min_time))
+        named.is_some_and(|draft| self.begin(sent, draft, tip.min_time))
     }
 
     pub(super) fn job(&self, id: u32) -> Option<&Job> {
@@ -183,7 +196,21 @@ impl Channel {
     }
 }
 
+impl Sent {
+    /// For whoever knows nothing of the pool's clock.
+    pub(super) fn at(at: Instant) -> Self {
+        let (time, latest) = (0, u32::MAX);
+        Self { at, time, latest }
+    }
+}
+
 impl Job {
+    /// The network's time at `now`, by the clock that the job was sent with.
+    pub(super) fn network_time(&self, now: Instant) -> u32 {
+        let elapsed = now.saturating_duration_since(self.sent.at).as_secs();
+        self.sent.time + u32::try_from(elapsed).unwrap_or(u32::MAX / 4)
+    }
+
     pub(super) fn network_target(&self) -> Target {
         Target::from_compact(CompactTarget::from_consensus(self.tip.bits))
     }

@@ -2,7 +2,9 @@
 //! time, with all chance from one seed: the same scenario is the same run, to the byte.
 //!
 //! The sessions, the hub and the honest clients are the real ones of `headframe-mining`; ledger, node
-//! and network are models that are slow, refuse, divide, lose and reorganise. Invariants are checked
+//! and network are models that are slow, refuse, divide, lose and reorganise; the node's clock is set
+//! back and forth, bits change while a tip stays, and on every second seed hold for a time, as on
+//! testnet4. The pool has listeners with other difficulties and demands. Invariants are checked
 //! after each event, on the wire at the pool's end and in what the sessions tell the pool: no two
 //! channels share work, no job id is used again while it is valid, each share is judged as what stands
 //! on the wire demands and answered once, every acknowledged one is in the ledger once, blocks come
@@ -63,6 +65,10 @@ pub struct Figures {
     pub storms: u64,
     /// Times when the node was silent.
     pub silences: u64,
+    /// Times when the node's clock was set.
+    pub clocks: u64,
+    /// Works with easier bits than usual.
+    pub easier: u64,
     /// Faults of network and disk.
     pub faults: u64,
     /// Shares that were accepted.

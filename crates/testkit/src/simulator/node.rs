@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
 use headframe_mining::server::NewTemplate;
+use headframe_work::{Network, UnixTime};
 
-use super::Figures;
+use super::{Figures, Scenario};
 use crate::{Chain, Chance};
 
 /// Between two templates of a storm: twenty a second.
 const STORM: Duration = Duration::from_millis(50);
+/// The bits of a block that is late: one hash in 512.
+const EASIER: u32 = 0x2000_7fff;
 /// Ancestors of the tip that are kept: more than any reorg takes away.
 const ANCESTORS: usize = 8;
 
@@ -30,6 +33,11 @@ pub struct Rhythm {
     pub silence: f64,
     /// How long a silence is.
     pub silence_length: f64,
+    /// The node's clock is set, up to five minutes back or forth.
+    pub clock: f64,
+    /// So many seconds after a tip, by the header's time, a block with easier bits is good, as on
+    /// testnet4 after twenty minutes.
+    pub easier_after: u32,
 }
 
 /// A node and its chain.
@@ -37,6 +45,13 @@ pub struct Rhythm {
 pub(super) struct Node {
     chain: Chain,
     began: (Instant, u32),
+    /// The bits of most blocks.
+    bits: u32,
+    /// Whether the chain is testnet4, where bits hold for a time that templates name, and nothing
+    /// is sent ahead of a tip.
+    is_testnet4: bool,
+    /// The tip, and the time at which it came by the node's clock.
+    since: (BlockHash, u32),
     rhythm: Rhythm,
     chance: Chance,
     /// The tip and those before it, the newest last.
@@ -47,11 +62,15 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(now: Instant, seed: u64, bits: u32, rhythm: Rhythm) -> Self {
+    pub(super) fn new(now: Instant, seed: u64, scenario: &Scenario) -> Self {
+        let Scenario { bits, rhythm, .. } = *scenario;
         let chain = Chain::new(seed, bits, 2);
         Self {
             ancestors: vec![chain.tip],
             began: (now, chain.time),
+            bits,
+            is_testnet4: scenario.is_testnet4(),
+            since: (chain.tip, chain.time),
             chain,
             rhythm,
             chance: Chance::new(seed ^ 0x6e6f_6465),
@@ -60,8 +79,8 @@ impl Node {
         }
     }
 
-    /// The network's time, in seconds.
-    pub(super) fn time(&self, now: Instant) -> u32 {
+    /// The time by the node's clock, in seconds.
+    fn time(&self, now: Instant) -> u32 {
         let (began, time) = self.began;
         let elapsed = now.saturating_duration_since(began).as_secs();
         time + u32::try_from(elapsed).expect("a simulation is shorter than a century")
@@ -69,14 +88,39 @@ impl Node {
 
     /// The next block's template.
     pub(super) fn template(&mut self, now: Instant) -> NewTemplate {
-        self.chain.time = self.time(now);
-        let template = self.chain.template();
+        let time = self.time(now);
+        if self.since.0 != self.chain.tip {
+            self.since = (self.chain.tip, time);
+        }
+        let last = self.since.1 + self.rhythm.easier_after;
+        let is_easier = time > last;
+        self.chain.bits = if is_easier { EASIER } else { self.bits };
+        self.chain.time = time;
+        let mut template = self.chain.template();
+        let mut window = (template.min_time, None);
+        if self.is_testnet4 {
+            template.network = Network::Testnet4;
+            window = match is_easier {
+                true => (UnixTime::from_secs(last + 1), None),
+                false => (template.min_time, Some(UnixTime::from_secs(last))),
+            };
+        }
         NewTemplate {
-            earliest: template.min_time,
-            latest: None,
+            earliest: window.0,
+            latest: window.1,
             received: now,
             template: template.into(),
         }
+    }
+
+    /// Somebody sets the clock.
+    fn set_clock(&mut self) {
+        let (_, time) = &mut self.began;
+        let by = self.chance.below(301) as u32;
+        *time = match self.chance.happens(0.5) {
+            true => *time - by,
+            false => *time + by,
+        };
     }
 
     /// Does something; says what template comes of it, and when it does something again.
@@ -93,6 +137,13 @@ impl Node {
             return (Some(self.template(now)), STORM);
         }
         let wait = self.chance.wait(self.rhythm.template);
+        if self
+            .chance
+            .happens(self.rhythm.template / self.rhythm.clock)
+        {
+            figures.clocks += 1;
+            self.set_clock();
+        }
         match self.deed() {
             Deed::Template => {
                 self.chain.transactions = match self.chance.below(10) {

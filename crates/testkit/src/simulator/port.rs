@@ -48,12 +48,15 @@ enum Expected {
 }
 
 impl Port {
-    pub(super) fn new(id: u64, is_sv2: bool, host: &Host) -> Self {
-        let (now, rules, work) = (host.now(), Arc::clone(&host.rules), host.newest().0);
+    /// The end of a connection at listener `listener`.
+    pub(super) fn new(id: u64, is_sv2: bool, listener: usize, host: &Host) -> Self {
+        let (now, work) = (host.now(), host.newest().0);
+        let rules = Arc::clone(&host.rules[listener]);
+        let demands = rules.sv2;
         let session = match is_sv2 {
             true => Session::Sv2(Box::new((
                 Sv2Session::new(rules, Arc::clone(&work), now),
-                Sv2Observer::new(id),
+                Sv2Observer::new(id, demands),
             ))),
             false => Session::Sv1(Box::new((
                 Sv1Session::new(rules, Arc::clone(&work), now),
@@ -74,12 +77,7 @@ impl Port {
     }
 
     /// Bytes have arrived.
-    pub(super) fn handle_bytes(
-        &mut self,
-        bytes: &[u8],
-        host: &mut Host,
-        time: u32,
-    ) -> Result<(), Violation> {
+    pub(super) fn handle_bytes(&mut self, bytes: &[u8], host: &mut Host) -> Result<(), Violation> {
         self.inbox.extend_from_slice(bytes);
         while self.fault.is_none()
             && let Some(message) = self.next_message()
@@ -89,13 +87,13 @@ impl Port {
                 self.server().add_prefix(prefix);
             }
             let now = host.now();
-            let expected = self.hear(now, &message, host, time);
+            let expected = self.hear(now, &message, host);
             let taken = self.server().handle_input(now, &message);
             self.fault = taken.err();
             if self.is_finished() {
                 self.fault.get_or_insert_with(|| "finished".to_owned());
             }
-            self.settle(expected, false, host, time)?;
+            self.settle(expected, false, host)?;
         }
         ensure(self.inbox.len() <= MOST_UNREAD, || {
             "a message without end".to_owned()
@@ -103,7 +101,7 @@ impl Port {
     }
 
     /// There is other work.
-    pub(super) fn handle_work(&mut self, host: &mut Host, time: u32) -> Result<(), Violation> {
+    pub(super) fn handle_work(&mut self, host: &mut Host) -> Result<(), Violation> {
         self.is_woken = false;
         let (work, is_full) = host.newest();
         // There are no future jobs in Stratum V1, so that a session waits for the full one.
@@ -111,7 +109,7 @@ impl Port {
             self.work = Arc::clone(&work);
         }
         self.server().handle_work(host.now(), &work);
-        self.settle_unasked(is_full, host, time)
+        self.settle_unasked(is_full, host)
     }
 
     /// The ledger has all up to `sequence`.
@@ -119,7 +117,6 @@ impl Port {
         &mut self,
         sequence: u64,
         host: &mut Host,
-        time: u32,
     ) -> Result<(), Violation> {
         let account = match &mut self.end {
             Session::Sv1(end) => &mut end.1.account,
@@ -127,11 +124,11 @@ impl Port {
         };
         account.committed = sequence;
         self.server().handle_committed(sequence);
-        self.settle_unasked(false, host, time)
+        self.settle_unasked(false, host)
     }
 
     /// The session's timer.
-    pub(super) fn handle_timeout(&mut self, host: &mut Host, time: u32) -> Result<(), Violation> {
+    pub(super) fn handle_timeout(&mut self, host: &mut Host) -> Result<(), Violation> {
         let now = host.now();
         let is_due = self.server().poll_timeout().is_some_and(|at| at <= now);
         if !is_due {
@@ -143,18 +140,18 @@ impl Port {
         ensure(self.fault.is_some() || is_later, || {
             "a timer stays where it was: a busy loop".to_owned()
         })?;
-        self.settle_unasked(false, host, time)
+        self.settle_unasked(false, host)
     }
 
     /// The connection is gone.
-    pub(super) fn handle_closed(&mut self, host: &mut Host, time: u32) -> Result<(), Violation> {
+    pub(super) fn handle_closed(&mut self, host: &mut Host) -> Result<(), Violation> {
         self.server().handle_closed(host.now());
         self.fault.get_or_insert_with(|| "closed".to_owned());
         match &mut self.end {
             Session::Sv1(end) => end.1.end(&mut host.witness),
             Session::Sv2(end) => end.1.end(&mut host.witness),
         }
-        self.settle_unasked(false, host, time)
+        self.settle_unasked(false, host)
     }
 
     /// What is to be sent to the client.
@@ -198,10 +195,9 @@ impl Port {
         Some(self.inbox.drain(..len).collect())
     }
 
-    fn hear(&mut self, now: Instant, message: &[u8], host: &mut Host, time: u32) -> Expected {
+    fn hear(&mut self, now: Instant, message: &[u8], host: &mut Host) -> Expected {
         let at = Moment {
             now,
-            time,
             work: &self.work,
             is_over: false,
             has_new_work: false,
@@ -215,17 +211,12 @@ impl Port {
         }
     }
 
-    fn settle_unasked(
-        &mut self,
-        is_full: bool,
-        host: &mut Host,
-        time: u32,
-    ) -> Result<(), Violation> {
+    fn settle_unasked(&mut self, is_full: bool, host: &mut Host) -> Result<(), Violation> {
         let expected = match &self.end {
             Session::Sv1(_) => Expected::Sv1(Said::Nothing),
             Session::Sv2(_) => Expected::Sv2(Asked::Nothing),
         };
-        self.settle(expected, is_full, host, time)
+        self.settle(expected, is_full, host)
     }
 
     /// Takes what the session has to tell, and what it sends, and checks both.
@@ -234,7 +225,6 @@ impl Port {
         expected: Expected,
         has_new_work: bool,
         host: &mut Host,
-        time: u32,
     ) -> Result<(), Violation> {
         let mut events = Vec::new();
         while let Some(event) = self.server().poll_event() {
@@ -244,7 +234,6 @@ impl Port {
         let sent = self.server().output();
         let at = Moment {
             now: host.now(),
-            time,
             work: &self.work,
             is_over: self.fault.is_some(),
             has_new_work,

@@ -35,6 +35,11 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Whether the chain is testnet4, as with every second seed.
+    pub fn is_testnet4(&self) -> bool {
+        self.seed.is_multiple_of(2)
+    }
+
     /// A pool as restless as can be: a few dozen clients, and something goes wrong all the time.
     pub fn restless(seed: u64) -> Self {
         Self {
@@ -54,6 +59,8 @@ impl Scenario {
                 storm_length: 1.0,
                 silence: 120.0,
                 silence_length: 30.0,
+                clock: 60.0,
+                easier_after: 15,
             },
             stay: 120.0,
             fault: 10.0,
@@ -75,6 +82,8 @@ impl Scenario {
                 storm_length: 0.5,
                 silence: 300.0,
                 silence_length: 20.0,
+                clock: 60.0,
+                easier_after: 40,
             },
             stay: 600.0,
             fault: 5.0,
@@ -98,6 +107,8 @@ impl Scenario {
                 storm_length: 3.0,
                 silence: 4.0 * 3_600.0,
                 silence_length: 300.0,
+                clock: 3_600.0,
+                easier_after: 1_200,
             },
             stay: 4.0 * 3_600.0,
             fault: 60.0,

@@ -18,17 +18,16 @@ impl World {
     pub(super) fn with_port(
         &mut self,
         id: u64,
-        act: impl FnOnce(&mut Port, &mut Host, u32) -> Result<(), Violation>,
+        act: impl FnOnce(&mut Port, &mut Host) -> Result<(), Violation>,
     ) -> Result<(), Violation> {
         let now = self.now();
-        let time = self.node.time(now);
         let Some(connection) = self.connections.get_mut(&id) else {
             return Ok(());
         };
         let Some(port) = &mut connection.port else {
             return Ok(());
         };
-        act(port, &mut self.host, time)?;
+        act(port, &mut self.host)?;
         let output = port.take_output();
         self.figures.most_waiting = self.figures.most_waiting.max(port.waiting());
         let is_over = port.fault.is_some();
@@ -115,7 +114,7 @@ impl World {
             }
             (Ok(None), _) => Ok(()),
             (Ok(Some(Piece::Bytes(bytes))), Way::Up) => {
-                self.with_port(id, |port, host, time| port.handle_bytes(&bytes, host, time))
+                self.with_port(id, |port, host| port.handle_bytes(&bytes, host))
             }
             (Ok(Some(Piece::Bytes(bytes))), Way::Down) => {
                 if self.clients[client].connection == Some(id) {
@@ -134,14 +133,14 @@ impl World {
 
     /// The pool's end is closed, by whomever.
     pub(super) fn close_port(&mut self, id: u64) -> Result<(), Violation> {
-        let (now, time) = (self.now(), self.node.time(self.now()));
+        let now = self.now();
         let Some(connection) = self.connections.get_mut(&id) else {
             return Ok(());
         };
         let Some(mut port) = connection.port.take() else {
             return Ok(());
         };
-        port.handle_closed(&mut self.host, time)?;
+        port.handle_closed(&mut self.host)?;
         let end = connection
             .link
             .send(now, Way::Down, Piece::End, &mut self.chance);
@@ -184,7 +183,7 @@ impl World {
         self.figures.connections += 1;
         let (now, id) = (self.now(), self.figures.connections);
         let client = &mut self.clients[number];
-        let mut port = Port::new(id, client.is_sv2(), &self.host);
+        let mut port = Port::new(id, client.is_sv2(), client.listener(), &self.host);
         if let Some(at) = port.next_timer() {
             port.timer = Some(at);
             self.host.schedule.at(at, Event::Timer(id));

@@ -42,13 +42,13 @@ impl World {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let start = Instant::now();
         let mut chance = Chance::new(scenario.seed);
-        let node = Node::new(start, chance.number(), scenario.bits, scenario.rhythm);
+        let node = Node::new(start, chance.number(), scenario);
         let schedule = Schedule::new(start);
         let own = Chance::new(chance.number());
         let host = Host::new(schedule, own, scenario.first_job_id, scenario.difficulty);
         let clients = (0..scenario.clients).map(|_| {
             let own = Chance::new(chance.number());
-            Client::new(own, scenario.hashrate, &host.users)
+            Client::new(own, scenario, &host.users)
         });
         Self {
             clients: clients.collect(),
@@ -178,15 +178,13 @@ impl World {
             Event::Written => self.finish_write(now),
             Event::GiveBack(prefix) => self.host.give_back(prefix),
             Event::Committed(id, sequence) => {
-                return self.with_port(id, |port, host, time| {
-                    port.handle_committed(sequence, host, time)
-                });
+                return self.with_port(id, |port, host| port.handle_committed(sequence, host));
             }
             Event::Wake(id) => return self.with_port(id, Port::handle_work),
             Event::Timer(id) => {
-                return self.with_port(id, |port, host, time| {
+                return self.with_port(id, |port, host| {
                     match port.timer.take_if(|at| *at == now) {
-                        Some(_) => port.handle_timeout(host, time),
+                        Some(_) => port.handle_timeout(host),
                         // An earlier timer came in its place.
                         None => Ok(()),
                     }
@@ -227,6 +225,8 @@ impl World {
             return Ok(());
         }
         self.figures.published += 1;
+        let bits = self.host.newest().0.prepared.template().bits.to_consensus();
+        self.figures.easier += u64::from(bits != self.scenario.bits);
         for (id, connection) in &mut self.connections {
             let Some(port) = &mut connection.port else {
                 continue;

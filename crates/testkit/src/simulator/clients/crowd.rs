@@ -7,7 +7,7 @@ use headframe_mining::client::{ClientEvent, CrowdEvent, MiningWork, Sv2Crowd};
 use headframe_sv2_wire::Frame;
 use headframe_work::Target;
 
-use super::{Means, Profile, settings};
+use super::{Listener, Means, Profile, settings};
 use crate::simulator::users::Users;
 use crate::simulator::witness::Violation;
 
@@ -30,7 +30,13 @@ struct Rig {
 }
 
 impl Crowd {
-    pub(super) fn new(now: Instant, user: &str, users: &Users, means: &mut Means) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        listener: Listener,
+        user: &str,
+        users: &Users,
+        means: &mut Means,
+    ) -> Self {
         let count = CHANNELS.start + means.chance.below(CHANNELS.end - CHANNELS.start);
         let names: Vec<String> = (0..count)
             .map(|_| match means.chance.happens(0.7) {
@@ -38,7 +44,7 @@ impl Crowd {
                 false => users.choose(&mut means.chance),
             })
             .collect();
-        let settings = settings(Profile::Crowd, user, means.rate);
+        let settings = settings(Profile::Crowd, listener, user, means.rate);
         let session = Sv2Crowd::new(now, &settings, &names).expect("short names");
         Self {
             session: session.into(),

@@ -5,16 +5,20 @@ use std::time::Instant;
 
 use headframe_mining::client::{
     ClientEvent, CloseReason, MiningWork, Submission, Sv1Session, Sv1Settings, Sv2Session,
+    Sv2Settings,
 };
 use headframe_sv2_wire::Frame;
-use headframe_work::Target;
+use headframe_work::{Hashrate, Target};
 
-use super::{Means, Profile, settings};
+use super::Means;
 use crate::simulator::witness::{Violation, ensure};
 
 /// What an honest device's share may be refused with: its tip or its job was replaced while it was on
 /// its way.
 const LATE: [&str; 4] = ["stale-share", "invalid-job-id", "Stale", "Invalid JobID"];
+
+/// And where bits hold for so long only, until the pool has the node's next template.
+const OUT_OF_TIME: [&str; 2] = ["invalid-share", "Ntime out of range"];
 
 /// A device.
 #[derive(Debug)]
@@ -48,10 +52,11 @@ impl Device {
         Self::new(End::Sv1(session.into()))
     }
 
-    pub(super) fn sv2(now: Instant, profile: Profile, user: &str, means: &mut Means) -> Self {
+    pub(super) fn sv2(now: Instant, mut settings: Sv2Settings, means: &mut Means) -> Self {
         // Some exaggerate.
         let factor = [1.0, 1.0, 1.0, 64.0, 0.0][means.chance.below(5) as usize];
-        let settings = settings(profile, user, means.rate * factor);
+        let rate = Hashrate::from_hashes_per_second(means.rate * factor);
+        settings.nominal_hashrate = rate.unwrap_or(Hashrate::ZERO);
         let session = Sv2Session::new(now, &settings).expect("short names");
         Self::new(End::Sv2(session.into()))
     }
@@ -160,7 +165,9 @@ impl Device {
                 ClientEvent::Work(work) => self.begin(work, means),
                 ClientEvent::ShareAccepted { sent } => means.acknowledged += sent.len() as u64,
                 ClientEvent::ShareRejected { code, .. } => {
-                    ensure(LATE.iter().any(|late| code.contains(late)), || {
+                    let is_any_of = |codes: &[&str]| codes.iter().any(|it| code.contains(it));
+                    let is_out_of_time = means.is_bounded_in_time && is_any_of(&OUT_OF_TIME);
+                    ensure(is_any_of(&LATE) || is_out_of_time, || {
                         format!("an honest device's share is refused: {code}")
                     })?;
                 }

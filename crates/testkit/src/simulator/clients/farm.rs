@@ -19,7 +19,7 @@ use headframe_sv2_wire::{
 use headframe_work::Target;
 
 use super::{Means, Plan};
-use crate::simulator::jobs::{Channel, Claim, Draft, Root, Tip};
+use crate::simulator::jobs::{Channel, Claim, Draft, Root, Sent, Tip};
 use crate::simulator::users::Users;
 use crate::simulator::witness::Violation;
 
@@ -218,7 +218,7 @@ impl Farm {
                 };
                 for channel in self.channels.values_mut() {
                     if channel.is_addressed_by(m.channel_id) {
-                        channel.activate(now, m.channel_id, m.job_id, tip);
+                        channel.activate(Sent::at(now), m.channel_id, m.job_id, tip);
                     }
                 }
             }
@@ -259,7 +259,7 @@ impl Farm {
             match min_time {
                 None => channel.future.push((to, Rc::clone(&draft))),
                 Some(time) => {
-                    channel.begin(now, Rc::clone(&draft), time);
+                    channel.begin(Sent::at(now), Rc::clone(&draft), time);
                 }
             }
         }

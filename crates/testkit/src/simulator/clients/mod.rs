@@ -16,6 +16,7 @@ use self::crowd::Crowd;
 use self::device::Device;
 use self::farm::Farm;
 use self::lines::Lines;
+use super::Scenario;
 use super::users::Users;
 use super::witness::Violation;
 use crate::Chance;
@@ -40,6 +41,37 @@ pub(super) enum Profile {
     Lines,
 }
 
+/// Which of the pool's listeners a client connects to, by what it demands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listener {
+    Usual,
+    FixedVersion,
+    ExtendedOnly,
+    NamesRequired,
+}
+
+impl Listener {
+    /// One that serves what `profile` is. Some of them refuse much of what a farm wants.
+    fn choose(profile: Profile, chance: &mut Chance) -> Self {
+        let all = [
+            Self::Usual,
+            Self::FixedVersion,
+            Self::ExtendedOnly,
+            Self::NamesRequired,
+        ];
+        let fitting = match profile {
+            Profile::Standard | Profile::Crowd => 2,
+            Profile::Extended => 3,
+            Profile::Named | Profile::Farm | Profile::Sv1 | Profile::Lines => 4,
+        };
+        // Half of all are at the usual one.
+        match chance.happens(0.5) {
+            true => Self::Usual,
+            false => all[chance.below(fitting) as usize],
+        }
+    }
+}
+
 /// What a client plans to do.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Plan {
@@ -55,6 +87,8 @@ pub(super) struct Means {
     /// Hashes per second of each channel.
     pub(super) rate: f64,
     pub(super) plans: Vec<(Duration, Plan)>,
+    /// Whether a header's time may become too late while a job is worked on.
+    is_bounded_in_time: bool,
     /// Shares that the pool said were good.
     pub(super) acknowledged: u64,
 }
@@ -63,6 +97,7 @@ pub(super) struct Means {
 #[derive(Debug)]
 pub(super) struct Client {
     profile: Profile,
+    listener: Listener,
     user: String,
     pub(super) means: Means,
     pub(super) connection: Option<u64>,
@@ -82,7 +117,7 @@ enum Speaker {
 }
 
 impl Client {
-    pub(super) fn new(mut chance: Chance, rate: f64, users: &Users) -> Self {
+    pub(super) fn new(mut chance: Chance, scenario: &Scenario, users: &Users) -> Self {
         let profile = match chance.below(100) {
             0..25 => Profile::Sv1,
             25..45 => Profile::Standard,
@@ -92,14 +127,16 @@ impl Client {
             80..92 => Profile::Farm,
             _ => Profile::Lines,
         };
-        let rate = rate * (0.5 + chance.fraction());
+        let rate = scenario.hashrate * (0.5 + chance.fraction());
         Self {
             profile,
+            listener: Listener::choose(profile, &mut chance),
             user: users.choose(&mut chance),
             means: Means {
                 chance,
                 rate,
                 plans: Vec::new(),
+                is_bounded_in_time: scenario.is_testnet4(),
                 acknowledged: 0,
             },
             connection: None,
@@ -108,6 +145,11 @@ impl Client {
             inbox: Vec::new(),
             speaker: None,
         }
+    }
+
+    /// The number of the listener that it connects to.
+    pub(super) fn listener(&self) -> usize {
+        self.listener as usize
     }
 
     pub(super) fn is_sv2(&self) -> bool {
@@ -120,9 +162,12 @@ impl Client {
         self.speaker = Some(match self.profile {
             Profile::Sv1 => Speaker::Device(Device::sv1(now, user, means).into()),
             Profile::Standard | Profile::Extended | Profile::Named => {
-                Speaker::Device(Device::sv2(now, self.profile, user, means).into())
+                let settings = settings(self.profile, self.listener, user, means.rate);
+                Speaker::Device(Device::sv2(now, settings, means).into())
             }
-            Profile::Crowd => Speaker::Crowd(Crowd::new(now, user, users, means).into()),
+            Profile::Crowd => {
+                Speaker::Crowd(Crowd::new(now, self.listener, user, users, means).into())
+            }
             Profile::Farm => Speaker::Farm(Farm::new(user, means).into()),
             Profile::Lines => Speaker::Lines(Lines::new(user, means).into()),
         });
@@ -265,7 +310,7 @@ impl Means {
 }
 
 /// What a client of `profile` asks a pool for.
-fn settings(profile: Profile, user: &str, rate: f64) -> Sv2Settings {
+fn settings(profile: Profile, listener: Listener, user: &str, rate: f64) -> Sv2Settings {
     use headframe_mining::client::ChannelKind;
     let is_standard = matches!(profile, Profile::Standard | Profile::Crowd);
     Sv2Settings {
@@ -277,7 +322,7 @@ fn settings(profile: Profile, user: &str, rate: f64) -> Sv2Settings {
         nominal_hashrate: Hashrate::from_hashes_per_second(rate).unwrap_or(Hashrate::ZERO),
         max_target: Target::MAX,
         min_extranonce_size: 4,
-        roll_version: true,
+        roll_version: listener != Listener::FixedVersion,
         worker_name: (profile == Profile::Named).then(|| "machine".to_owned()),
         endpoint_host: "pool".to_owned(),
         endpoint_port: 3333,

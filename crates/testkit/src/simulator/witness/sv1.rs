@@ -125,6 +125,8 @@ impl Sv1Observer {
         let lines = output.split(|byte| *byte == b'\n');
         for line in lines.filter(|line| !line.is_empty()) {
             match ServerLine::parse(line) {
+                // Whoever did not log in is told why he is sent away.
+                Ok(ServerLine::Reply(reply)) if at.is_over && self.is_farewell(&reply) => {}
                 Ok(ServerLine::Reply(reply)) => self.take_reply(&reply, witness)?,
                 Ok(ServerLine::Notification { notification, .. }) => {
                     self.take_notification(at, notification, witness)?;
@@ -177,7 +179,6 @@ impl Sv1Observer {
         let terms = Terms {
             version_mask: SV1_VERSION_MASK,
             has_min_time: false,
-            time: at.time,
         };
         Some(Foreseen::of(at.now, &self.channel, &claim, terms).into())
     }
@@ -244,6 +245,11 @@ impl Sv1Observer {
         let number = self.next_number;
         self.next_number += 1;
         self.owed.push_back(Owed { id, number, kind });
+    }
+
+    /// Whether a refusal answers nothing that was asked.
+    fn is_farewell(&self, reply: &Reply<'_>) -> bool {
+        reply.id.is_null() && matches!(reply.answer, Answer::Refused(_)) && self.owed.is_empty()
     }
 
     /// Replies come in the order of the requests.
@@ -358,7 +364,7 @@ impl Sv1Observer {
                 path: notify.merkle_branch.to_vec(),
             },
         });
-        self.channel.begin(at.now, draft, notify.ntime);
+        self.channel.begin(at.sent(), draft, notify.ntime);
         Ok(())
     }
 

@@ -42,8 +42,6 @@ pub(super) struct Terms {
     pub(super) version_mask: u32,
     /// Whether the job's first time is on the wire; SV1 has none.
     pub(super) has_min_time: bool,
-    /// The network's time.
-    pub(super) time: u32,
 }
 
 impl Wish {
@@ -85,13 +83,14 @@ impl Foreseen {
         };
         let is_block = job.network_target().is_met_by(&hash);
         let is_version_good = (claim.version ^ job.draft.version) & !terms.version_mask == 0;
-        let latest = terms.time + MAX_TIME_AHEAD;
+        let latest = job.network_time(now) + MAX_TIME_AHEAD;
         let is_good = is_version_good && job.target.is_met_by(&hash);
         let is_old = job.credited.contains(&hash) || job.found.contains(&hash);
         let credit = match () {
             () if job.is_stale || !is_good || is_old => Wish::MustNot,
             () if terms.has_min_time && claim.time < job.min_time => Wish::MustNot,
             () if claim.time > latest + TOLERANCE => Wish::MustNot,
+            () if claim.time > job.sent.latest => Wish::MustNot,
             () if claim.time < job.min_time || claim.time + TOLERANCE > latest => Wish::May,
             () => is_known,
         };

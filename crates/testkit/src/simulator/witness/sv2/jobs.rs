@@ -5,7 +5,7 @@ use std::rc::Rc;
 use headframe_sv2_wire::mining::{NewExtendedMiningJob, NewMiningJob, SetNewPrevHash};
 
 use super::{Moment, Seat, Sv2Observer};
-use crate::simulator::jobs::{Channel, Draft, Root, Tip};
+use crate::simulator::jobs::{Draft, Root, Sent, Tip};
 use crate::simulator::witness::{Violation, Witness, ensure};
 
 /// Job ids of a channel that are kept in mind: more than it can have in the time that a job is good.
@@ -56,6 +56,13 @@ impl Sv2Observer {
         ensure(!self.takes_standard_only, || {
             "MP-24: the client takes standard jobs only".to_owned()
         })?;
+        ensure(
+            job.version_rolling_allowed != self.rules.fixed_version,
+            || {
+                "MP-28: versions are rolled where they are fixed, or not where they are not"
+                    .to_owned()
+            },
+        )?;
         let to = job.channel_id;
         for seat in self.addressed(to)? {
             let Seat {
@@ -97,7 +104,7 @@ impl Sv2Observer {
         ensure(id != 0, || "MP-90: 0 is no job id".to_owned())?;
         witness.number(id, is_future, (self.connection, to))?;
         let draft = Rc::new(draft);
-        let used = self.used_ids.len();
+        let (used, least) = (self.used_ids.len(), self.least_time(at, to)?);
         for seat in self.addressed(to)? {
             ensure(!seat.ids.contains(&id), || {
                 format!(
@@ -117,13 +124,26 @@ impl Sv2Observer {
                 })?;
                 continue;
             };
-            check_time(at, &seat.channel, time)?;
-            let is_begun = seat.channel.begin(at.now, Rc::clone(&draft), time);
+            check_time(at, least, time)?;
+            let is_begun = seat.channel.begin(at.sent(), Rc::clone(&draft), time);
             ensure(is_begun, || {
                 "MP-89: a job that begins without a tip".to_owned()
             })?;
         }
         Ok(())
+    }
+
+    /// The first time of the last job on the present tip of the channels that are addressed by `to`.
+    fn least_time(&mut self, at: &Moment<'_>, to: u32) -> Result<u32, Violation> {
+        let tip = at.work.tip();
+        let tip: &[u8] = tip.as_ref();
+        let last = |seat: &mut Seat| {
+            let last = seat.channel.jobs.back();
+            last.filter(|job| job.tip.prev_hash[..] == *tip)
+                .map(|job| job.min_time)
+        };
+        let addressed = self.addressed(to)?.into_iter();
+        Ok(addressed.filter_map(last).max().unwrap_or(0))
     }
 
     pub(super) fn take_tip(
@@ -141,6 +161,7 @@ impl Sv2Observer {
             && template.bits.to_consensus() == tip.bits;
         ensure(is_present, || "MP-101: a tip that is none".to_owned())?;
         let used = self.used_ids.len();
+        let least = self.least_time(at, message.channel_id)?;
         for seat in self.addressed(message.channel_id)? {
             seat.used_at_tip = used;
             let is_other = seat
@@ -148,9 +169,9 @@ impl Sv2Observer {
                 .tip
                 .is_none_or(|last| (last.prev_hash, last.bits) != (tip.prev_hash, tip.bits));
             ensure(is_other, || "MP-101: the same tip again".to_owned())?;
-            check_time(at, &seat.channel, tip.min_time)?;
+            check_time(at, least, tip.min_time)?;
             let (to, job) = (message.channel_id, message.job_id);
-            ensure(seat.channel.activate(at.now, to, job, tip), || {
+            ensure(seat.channel.activate(at.sent(), to, job, tip), || {
                 format!("R-9: the tip of {to} names job {job}, which was not sent to it ahead")
             })?;
         }
@@ -158,19 +179,20 @@ impl Sv2Observer {
     }
 }
 
-/// a job begins with the network's time, and never before a job on the same tip.
-fn check_time(at: &Moment<'_>, channel: &Channel, time: u32) -> Result<(), Violation> {
-    let is_present = (at.time - BEHIND..=at.time + AHEAD).contains(&time);
-    ensure(is_present, || {
-        format!(
-            "R-16: a job begins at {time}, the network is at {}",
-            at.time
-        )
+/// a job begins with the network's time, as far as its bits hold for that, and never before one
+/// that its addressees had on the same tip, the last of which began at `least`: where the node's
+/// clock was set back, all begin with the time of the last.
+fn check_time(at: &Moment<'_>, least: u32, time: u32) -> Result<(), Violation> {
+    let Sent {
+        time: now, latest, ..
+    } = at.sent();
+    let least = least.min(latest);
+    let wanted = now.max(at.work.earliest.as_secs()).max(least).min(latest);
+    let is_present = (wanted.saturating_sub(BEHIND)..=wanted + AHEAD).contains(&time);
+    ensure(is_present && time <= latest, || {
+        format!("R-16: a job begins at {time} instead of {wanted}, until {latest}")
     })?;
-    let tip = at.work.tip();
-    let last = channel.jobs.back();
-    let last = last.filter(|job| job.tip.prev_hash[..] == *AsRef::<[u8]>::as_ref(&tip));
-    ensure(last.is_none_or(|last| last.min_time <= time), || {
+    ensure(least <= time, || {
         format!("R-16: a job's first time goes back to {time}")
     })
 }

@@ -6,16 +6,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use bitcoin::ScriptBuf;
-use headframe_mining::server::PoolWork;
+use headframe_mining::server::{PoolWork, Sv2Rules};
 use headframe_sv2_wire::common::CommonMessage;
 use headframe_sv2_wire::mining::{MiningMessage, SubmitSharesError, SubmitSharesSuccess};
-use headframe_sv2_wire::{Frame, Incoming, U256};
-use headframe_work::Target;
+use headframe_sv2_wire::{Extension, Frame, Incoming, U256};
+use headframe_work::{Target, UnixTime};
 
 use super::account::Account;
 use super::verdict::{Foreseen, Terms};
 use super::{Heard, Violation, Witness, ensure};
-use crate::simulator::jobs::{Channel, Claim};
+use crate::simulator::jobs::{Channel, Claim, Sent};
 use crate::simulator::users::Users;
 
 /// The flag of a client that takes standard jobs only.
@@ -26,6 +26,9 @@ const SV2_VERSION_MASK: u32 = 0x1fff_ffe0;
 #[derive(Debug)]
 pub(in crate::simulator) struct Sv2Observer {
     connection: u64,
+    /// What its listener demands.
+    rules: Sv2Rules,
+    has_names: bool,
     seats: BTreeMap<u32, Seat>,
     opening: HashMap<u32, Opening>,
     used_ids: BTreeSet<u32>,
@@ -68,8 +71,6 @@ pub(in crate::simulator) enum Asked {
 /// The moment of a step.
 pub(in crate::simulator) struct Moment<'a> {
     pub(in crate::simulator) now: Instant,
-    /// The network's time.
-    pub(in crate::simulator) time: u32,
     /// What the session works on.
     pub(in crate::simulator) work: &'a PoolWork,
     /// Whether the session has ended the connection.
@@ -78,10 +79,25 @@ pub(in crate::simulator) struct Moment<'a> {
     pub(in crate::simulator) has_new_work: bool,
 }
 
+impl Moment<'_> {
+    /// The network's time, by the clock that the session goes by.
+    fn time(&self) -> u32 {
+        self.work.clock.at(self.now).as_secs()
+    }
+
+    pub(super) fn sent(&self) -> Sent {
+        let latest = self.work.latest.map_or(u32::MAX, UnixTime::as_secs);
+        let (at, time) = (self.now, self.time());
+        Sent { at, time, latest }
+    }
+}
+
 impl Sv2Observer {
-    pub(in crate::simulator) fn new(connection: u64) -> Self {
+    pub(in crate::simulator) fn new(connection: u64, rules: Sv2Rules) -> Self {
         Self {
             connection,
+            rules,
+            has_names: false,
             seats: BTreeMap::new(),
             opening: HashMap::new(),
             used_ids: BTreeSet::new(),
@@ -232,7 +248,6 @@ impl Sv2Observer {
         let terms = Terms {
             version_mask: SV2_VERSION_MASK,
             has_min_time: true,
-            time: at.time,
         };
         // 0 is no job's id; such a share is refused before it is looked at.
         let seat = seat.filter(|_| claim.job_id != 0);
@@ -275,14 +290,23 @@ impl Sv2Observer {
     ) -> Result<bool, Violation> {
         use headframe_sv2_wire::extensions::ExtensionsMessage as E;
         match message {
-            Incoming::Common(CommonMessage::SetupConnectionSuccess(_)) => {
+            Incoming::Common(CommonMessage::SetupConnectionSuccess(success)) => {
                 self.is_set_up = true;
+                let rules = self.rules;
+                let flags =
+                    u32::from(rules.fixed_version) | u32::from(rules.extended_channels_only) << 1;
+                ensure(success.flags == flags, || {
+                    format!("MP-27: flags {:b} of {rules:?}", success.flags)
+                })?;
                 Ok(matches!(asked, Asked::SetUp))
             }
             Incoming::Common(CommonMessage::SetupConnectionError(_)) => {
                 Ok(matches!(asked, Asked::SetUp))
             }
             Incoming::Extensions(E::RequestExtensionsSuccess(answer)) => {
+                // A later Success takes the place of an earlier one (EX-34).
+                let names = Extension::WORKER_HASHRATE_TRACKING.number();
+                self.has_names = answer.supported_extensions.iter().any(|it| it == names);
                 Ok(matches!(asked, Asked::Extensions(id) if *id == answer.request_id))
             }
             Incoming::Extensions(E::RequestExtensionsError(answer)) => {
@@ -353,6 +377,13 @@ impl Sv2Observer {
     ) -> Result<(), Violation> {
         let opening = self.opening.remove(&request);
         let opening = opening.ok_or("MP-36: an answer to no request")?;
+        ensure(self.has_names || !self.rules.worker_names_required, || {
+            "EX-27: a channel without the extension that is required".to_owned()
+        })?;
+        let may_be_standard = !self.rules.extended_channels_only;
+        ensure(channel.is_extended || may_be_standard, || {
+            "MP-29: a standard channel where there are none".to_owned()
+        })?;
         let (id, group, len) = (channel.id, channel.group, channel.prefix.len());
         ensure(channel.is_extended == opening.least.is_some(), || {
             "another kind of channel was opened".to_owned()
