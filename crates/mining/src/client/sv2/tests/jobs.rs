@@ -14,6 +14,12 @@ fn a_new_tip_begins_the_job_it_names_and_no_other() {
     let first = bench.work();
     assert!(first.clean);
     let solution = share(&first);
+    bench.submit(&solution);
+    let sent = bench.sent();
+    let MiningMessage::SubmitSharesStandard(submitted) = decode(&sent[0]) else {
+        panic!()
+    };
+    assert_eq!(submitted.job_id, 6);
 
     bench.new_prev_hash(5);
     assert_eq!(bench.events(), [ClientEvent::NoWork]);
