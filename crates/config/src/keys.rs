@@ -168,7 +168,9 @@ pub fn sample() -> String {
         let names: Vec<_> = keys.iter().map(|key| key.name).collect();
         names.join(", ")
     };
-    let (first, rest) = LISTENER_KEYS.split_at(LISTENER_KEYS.len().div_ceil(2));
+    let mut keys = LISTENER_KEYS.iter();
+    let difficulty = keys.position(|key| key.name == "shares_per_minute");
+    let (first, rest) = LISTENER_KEYS.split_at(difficulty.expect("it is in the table"));
     let (first, rest) = (names(first), names(rest));
     let listener =
         "## [[listener]], any number of them: one more place to listen, with settings of its own:";

@@ -208,7 +208,7 @@ async fn shares_above_the_target_are_all_refused_for_it() {
     for (url, channel, code) in [
         (&sv2, "standard", "difficulty-too-low"),
         (&sv2, "extended", "difficulty-too-low"),
-        (&sv1, "standard", "low difficulty share (23)"),
+        (&sv1, "standard", "above target (23)"),
     ] {
         let mut more = vec!["--connections", "50", "--distinct-users", "20"];
         more.extend([
