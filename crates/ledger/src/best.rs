@@ -28,7 +28,8 @@ impl BestShare {
     /// Whether this share is closer to a block than `other`: its hash, read as the number that
     /// proof of work compares, is smaller.
     pub fn beats(&self, other: &Self) -> bool {
-        self.rank() < other.rank()
+        let [own, other] = [self, other].map(|share| share.hash.as_byte_array().iter().rev());
+        own.lt(other)
     }
 
     /// The hash as big-endian bytes, which sort as numbers do: the best share comes first.
@@ -70,6 +71,10 @@ pub(crate) struct BestList(Vec<RankedShare>);
 
 impl BestList {
     pub(crate) fn offer(&mut self, worker: &WorkerId, share: BestShare) {
+        let is_full = self.0.len() == BEST_SHARES;
+        if is_full && self.0.last().is_some_and(|worst| worst.share.beats(&share)) {
+            return;
+        }
         let rank = share.rank();
         let Err(place) = self.0.binary_search_by_key(&rank, |kept| kept.share.rank()) else {
             return;
