@@ -122,7 +122,9 @@ fn miners_are_released_when_the_node_stays_away_and_come_back_with_it() {
     let mut came = Client::mining(pool.listen(), &address.to_string());
     assert_eq!(came.job().prev_hash.to_string(), node.tip());
     for (miner, printed) in miners.iter().zip(printed) {
-        miner.log().line_after(printed, "the pool closed the connection");
+        miner
+            .log()
+            .line_after(printed, "the pool closed the connection");
         miner
             .log()
             .line_after(miner.log().printed(), "share accepted");
