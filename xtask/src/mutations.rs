@@ -157,6 +157,8 @@ impl Tree {
             .args(proof.target(&self.folder));
         test.args(["--", &proof.test]);
         test.env("CARGO_TARGET_DIR", &self.target);
+        // What the test printed tells what became of it.
+        test.env_remove("CARGO_TERM_QUIET");
         let log = self.folder.join("test.log");
         let ended = File::create(&log).and_then(|file| run_within(LIMIT, test.stdout(file)));
         match ended {
