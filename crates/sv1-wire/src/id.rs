@@ -5,11 +5,11 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-use crate::Fault;
+use crate::{Fault, MAX_WORKER_NAME_LEN};
 
 /// The longest id in bytes of JSON text, quotes included. Firmware counts from 0 or 1 or sends a
-/// short string; the bound keeps a queued reply small.
-pub const MAX_ID_LEN: usize = 64;
+/// short string; apoclypsebm sends the user name. The bound keeps a queued reply small.
+pub const MAX_ID_LEN: usize = MAX_WORKER_NAME_LEN + 2;
 
 /// A request's id as JSON text: a number, a string or `null`.
 ///

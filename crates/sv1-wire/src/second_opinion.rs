@@ -65,7 +65,7 @@ fn expected(text: &str) -> Result<(String, String, Params), Refused> {
         let value: Value = serde_json::from_str(&raw).map_err(|_| Refused::Garbage)?;
         values.insert(name, value);
     }
-    let is_id = id.starts_with(|c: char| matches!(c, '"' | '-' | '0'..='9')) && id.len() <= 64;
+    let is_id = id.starts_with(|c: char| matches!(c, '"' | '-' | '0'..='9')) && id.len() <= 257;
     if !is_id && id != "null" {
         return Err(Refused::BadId);
     }

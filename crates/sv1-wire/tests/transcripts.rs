@@ -345,7 +345,10 @@ fn what_surrounds_a_request_does_no_harm() {
 
 #[test]
 fn ids_are_text_and_anything_else_is_refused() {
+    // As apoclypsebm has it: the longest user name that there is.
+    let [name, long] = [255, 256].map(|len| format!("\"{}\"", "9".repeat(len)));
     for id in [
+        &name,
         "0",
         "-1",
         "1.0",
@@ -358,7 +361,6 @@ fn ids_are_text_and_anything_else_is_refused() {
         let line = format!(r#"{{"id":{id},"method":"mining.ping"}}"#);
         assert_eq!(Request::parse(line.as_bytes()).unwrap().id.as_json(), id);
     }
-    let long = format!("\"{}\"", "9".repeat(63));
     for id in ["[1]", "{}", "true", &long] {
         let line = format!(r#"{{"id":{id},"method":"mining.ping"}}"#);
         assert_eq!(fault(&line), Fault::Id, "{id}");
