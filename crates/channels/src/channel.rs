@@ -155,7 +155,7 @@ impl Channel {
     pub fn send_job(&mut self, terms: JobTerms, job: Job) -> &ChannelJob {
         let merkle_root = self.fixed_merkle_root(&job);
         let job = self.sent_job(terms, job, merkle_root);
-        self.jobs.insert(job);
+        self.jobs.insert(job, drop);
         self.jobs.newest().expect("a job was just inserted")
     }
 
@@ -175,12 +175,18 @@ impl Channel {
     }
 
     /// Records that the tip of the staged job is known: `job` is that job on it
-    /// ([`Job::on_tip`]), and `terms` has its id. Nothing is hashed. `None`, and nothing is
+    /// ([`Job::on_tip`]), and `terms` has its id. Nothing is hashed, and no memory freed: old jobs are put
+    /// into `old`, which is to be emptied when nobody waits for a tip any more. `None`, and nothing is
     /// changed, if no job of this id is staged.
-    pub fn activate_job(&mut self, terms: JobTerms, job: Job) -> Option<&ChannelJob> {
+    pub fn activate_job(
+        &mut self,
+        terms: JobTerms,
+        job: Job,
+        old: &mut Vec<Job>,
+    ) -> Option<&ChannelJob> {
         let staged = self.staged.take_if(|staged| staged.id == terms.id)?;
         let job = self.sent_job(terms, job, staged.merkle_root);
-        self.jobs.begin_tip(job);
+        self.jobs.insert(job, |job| old.push(job));
         self.jobs.newest()
     }
 

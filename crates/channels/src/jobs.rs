@@ -54,14 +54,12 @@ pub struct ChannelJob {
 }
 
 /// What a share of a job can still earn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JobState {
     /// For the current tip.
     Live,
     /// For an older tip, or retired: not credited any more, but still tested for a block.
     Stale,
-    /// For a tip before the last: as if it were not there, and dropped soon.
-    Gone,
 }
 
 /// The network's idea of time, carried on by a monotonic clock.
@@ -173,7 +171,7 @@ impl ChannelJob {
     }
 
     pub(crate) fn is_stale(&self) -> bool {
-        self.state != JobState::Live
+        self.state == JobState::Stale
     }
 
     /// The latest header time that is accepted at `now`.
@@ -206,12 +204,8 @@ impl ChannelJob {
     }
 
     pub(crate) fn retire(&mut self) {
-        self.state = self.state.max(JobState::Stale);
+        self.state = JobState::Stale;
         self.seen.clear();
-    }
-
-    fn is_gone(&self) -> bool {
-        self.state == JobState::Gone
     }
 }
 
@@ -234,26 +228,21 @@ impl JobTable {
 
     /// Adds a job. One for another tip makes those before it stale, and drops those that were for
     /// an older tip already: the last tip's jobs are kept, since a share that comes late for them
-    /// may be a block.
-    pub(crate) fn insert(&mut self, job: ChannelJob) {
-        self.begin_tip(job);
-        self.jobs.retain(|job| !job.is_gone());
-    }
-
-    /// Adds a job that another follows at once. What it is to drop is only taken away, and dropped with
-    /// that one: freeing memory costs more than all else here, and other channels wait for their tip.
-    pub(crate) fn begin_tip(&mut self, job: ChannelJob) {
+    /// may be a block. What is dropped is `let_go`, whose memory it may be.
+    pub(crate) fn insert(&mut self, job: ChannelJob, mut let_go: impl FnMut(Job)) {
         let (new_tip, now) = (job.tip(), job.sent);
         if let Some(last_tip) = self.newest().map(ChannelJob::tip)
             && last_tip != new_tip
         {
-            for old in &mut self.jobs {
-                old.retire();
+            self.jobs.retain_mut(|old| {
                 // A tip can come back: what was sent for it is still good for a block.
-                if old.tip() != last_tip && old.tip() != new_tip {
-                    old.state = JobState::Gone;
+                let is_kept = old.tip() == last_tip || old.tip() == new_tip;
+                match is_kept {
+                    true => old.retire(),
+                    false => let_go(old.job.clone()),
                 }
-            }
+                is_kept
+            });
         }
         self.jobs.retain(|old| old.id != job.id);
         self.jobs.push_back(job);
@@ -265,14 +254,12 @@ impl JobTable {
 
     #[inline]
     pub(crate) fn find(&self, id: JobId) -> Option<&ChannelJob> {
-        let mut jobs = self.jobs.iter().rev();
-        jobs.find(|job| job.id == id && !job.is_gone())
+        self.jobs.iter().rev().find(|job| job.id == id)
     }
 
     #[inline]
     pub(crate) fn find_mut(&mut self, id: JobId) -> Option<&mut ChannelJob> {
-        let mut jobs = self.jobs.iter_mut().rev();
-        jobs.find(|job| job.id == id && !job.is_gone())
+        self.jobs.iter_mut().rev().find(|job| job.id == id)
     }
 
     pub(crate) fn newest(&self) -> Option<&ChannelJob> {

@@ -145,17 +145,18 @@ impl Seat {
         self.staged.is_some_and(|staged| staged.number == number)
     }
 
-    /// Records that the tip of the staged job is known; `job` is that job on it.
+    /// Records that the tip of the staged job is known; `job` is that job on it. What it makes needless
+    /// goes into `old`.
     pub(crate) fn activate_job(
         &mut self,
         now: Instant,
         id: JobId,
         work: &PoolWork,
-        job: Job,
-        min_time: UnixTime,
+        (job, min_time): (Job, UnixTime),
+        old: &mut Vec<Job>,
     ) {
         let terms = self.terms(now, id, work, min_time);
-        self.channel.activate_job(terms, job);
+        self.channel.activate_job(terms, job, old);
     }
 
     /// Joins `prepared` to this miner's payout.

@@ -34,6 +34,7 @@ impl Sv2Session {
 
     /// Gives some channels the pool's present work.
     pub(super) fn send_pool_jobs(&mut self, now: Instant) {
+        self.old_jobs = Vec::new();
         let job_id = self.desk.work.job_id;
         for audience in self.jobs.next(&self.groups, self.is_single()) {
             for audience in self.without(audience, job_id) {
@@ -244,7 +245,8 @@ impl Sv2Session {
         let time = self.next_time(now, audience);
         for id in audience.members() {
             if let Some(seat) = self.seats.get_mut(id) {
-                seat.activate_job(now, job_id, &self.desk.work, job.clone(), time);
+                let job = (job.clone(), time);
+                seat.activate_job(now, job_id, &self.desk.work, job, &mut self.old_jobs);
                 let due = seat.poll_timeout(&self.desk.work);
                 self.look_by(due);
             }

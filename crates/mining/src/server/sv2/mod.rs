@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use headframe_channels::{ChannelId, ExtranoncePrefix, Past};
 use headframe_sv2_wire::mining::MiningMessage;
 use headframe_sv2_wire::{DecodeError, Frame, Incoming};
+use headframe_work::Job;
 
 use self::acks::Acks;
 use self::extensions::{Extensions, MAX_REQUESTS};
@@ -74,6 +75,9 @@ pub struct Sv2Session {
     jobs: Round,
     /// The next tip's jobs are sent ahead.
     staging: Round,
+    /// Jobs of old tips, which are dropped when nobody waits for the new one: to free them takes as long as
+    /// to tell it.
+    old_jobs: Vec<Job>,
     acks: Acks,
     output: Vec<u8>,
     /// A channel that is open and whose client does not know it yet.
@@ -128,6 +132,7 @@ impl Sv2Session {
             rested_at: now,
             jobs: Round::NONE,
             staging: Round::NONE,
+            old_jobs: Vec::new(),
             acks: Acks::default(),
             output: Vec::new(),
             opening: None,
