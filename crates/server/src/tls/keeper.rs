@@ -65,8 +65,11 @@ impl TlsKeeper {
             Ok(true) => {
                 self.identity.send_replace(self.certificate.identity());
                 self.said = None;
-                let fingerprint = self.certificate.fingerprint();
-                info!("a new certificate is in use for TLS, SHA-256 {fingerprint}");
+                let TlsNews {
+                    path, fingerprint, ..
+                } = self.certificate.news();
+                let path = path.display();
+                info!("the certificate that is in {path} now is in use, SHA-256 {fingerprint}");
             }
             Ok(false) => {}
             Err(trouble) => warn!("{trouble}; the pool goes on with the certificate that it has"),
@@ -169,6 +172,27 @@ mod tests {
         install(directory.path(), 120);
         identities.changed().await.unwrap();
         assert_eq!(told(&mut board).await.trouble, None);
+        shutdown.cancel();
+        keeping.await.unwrap();
+    }
+
+    /// The first certificate alone is what miners know; who vouches for it is what strangers need.
+    #[tokio::test(start_paused = true)]
+    async fn a_chain_that_was_mended_is_taken_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = install(directory.path(), 60);
+        let certificate = Certificate::open(files(directory.path())).unwrap();
+        let first = certificate.fingerprint();
+        let (news, _board) = mpsc::channel(16);
+        let (keeper, mut identities) = TlsKeeper::new(certificate, news);
+        let shutdown = CancellationToken::new();
+        let keeping = tokio::spawn(keeper.run(shutdown.clone()));
+        let vouches = self_signed(&["ca.example".to_owned()], 0, u32::MAX).unwrap();
+        let chain = format!("{}{}", made.certificate, vouches.certificate);
+        fs::write(directory.path().join("chain.pem"), chain).unwrap();
+        let taken_up = tokio::time::timeout(10 * LOOK_EVERY, identities.changed());
+        taken_up.await.expect("within a few looks").unwrap();
+        assert_eq!(identities.borrow_and_update().fingerprint(), first);
         shutdown.cancel();
         keeping.await.unwrap();
     }
