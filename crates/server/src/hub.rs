@@ -289,10 +289,11 @@ impl HubTask {
         }
     }
 
-    /// Miners are served so from now on.
+    /// Miners are served so from now on. Their connections hear of it where it is something else.
     fn serve(&mut self) {
         let service = self.hold.service();
-        if self.service.send_replace(service) == service {
+        let changes = |before: &mut Service| core::mem::replace(before, service) != service;
+        if !self.service.send_if_modified(changes) {
             return self.tell_hold();
         }
         match service {
