@@ -90,9 +90,13 @@ impl Connection {
         peer: SocketAddr,
         visit: Visit,
         wire: Wire,
-        pool: PoolLinks,
+        mut pool: PoolLinks,
         room: OwnedSemaphorePermit,
     ) -> Box<Self> {
+        // Who comes in usual times has nothing to hear of those before.
+        if *pool.service.borrow_and_update() != Service::Usual {
+            pool.service.mark_changed();
+        }
         let (ledger, hub) = (pool.ledger.clone(), pool.hub.clone());
         Box::new(Self {
             dues: Dues::new(id, ledger, hub, pool.news.clone()),

@@ -7,7 +7,9 @@ use headframe_mining::server::Hub;
 use headframe_node::NodeStatus;
 use headframe_sv2_wire::U256;
 use headframe_testkit::{Chance, Device, Sv2Miner, address, fixed_difficulty};
-use headframe_transport::{AddressSet, FrameStream, MINING_FRAME_LIMIT, OUTBOX_LIMIT};
+use headframe_transport::{
+    AddressSet, FrameStream, LINE_LIMIT, LineSocket, LineStream, MINING_FRAME_LIMIT, OUTBOX_LIMIT,
+};
 use headframe_work::Network;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -191,6 +193,62 @@ async fn whoever_sent_too_much_is_read_again() {
         .await;
     drop(client.stream);
     client.serving.await.unwrap();
+}
+
+/// Sends a line, and gives what is said until the reply to `id`.
+async fn ask(stream: &mut LineStream, line: &str, id: &str) -> Vec<String> {
+    stream.queue_lines(format!("{line}\n").as_bytes()).unwrap();
+    let mut said = Vec::new();
+    loop {
+        while let Some(line) = stream.next_line().unwrap() {
+            said.push(String::from_utf8(line.to_vec()).unwrap());
+            if said.last().unwrap().contains(id) {
+                return said;
+            }
+        }
+        assert_eq!(stream.fill().await.unwrap(), Filled::Bytes);
+    }
+}
+
+/// A device that comes after the node was away has nothing to hear of that.
+#[tokio::test]
+async fn who_comes_in_usual_times_is_told_nothing_of_others() {
+    let (news, _board) = mpsc::channel(64);
+    let (service, serviced) = watch::channel(Service::Usual);
+    let pool = PoolLinks {
+        service: serviced,
+        ..links(news).await
+    };
+    for (now, notices) in [(Service::Held, 1), (Service::Usual, 0)] {
+        service.send_replace(now);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (near, peer) = listener.accept().await.unwrap();
+        let lines = |socket| LineStream::new(LineSocket::Tcp(socket), LINE_LIMIT, OUTBOX_LIMIT);
+        let (mut near, mut stream) = (lines(near), lines(socket.unwrap()));
+        let subscribe = r#"{"id":"a","method":"mining.subscribe","params":["bitaxe/1"]}"#;
+        stream
+            .queue_lines(format!("{subscribe}\n").as_bytes())
+            .unwrap();
+        stream.flush().await.unwrap();
+        // Its protocol is recognised by this.
+        assert_eq!(near.fill().await.unwrap(), Filled::Bytes);
+        let (rules, work) = (Arc::clone(&pool.rules), Arc::clone(&pool.work.borrow()));
+        let wire = Wire::sv1(near, rules, work);
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let visit = Visit::unlimited(Instant::now());
+        let connection = Connection::new(1, peer, visit, wire, pool.clone(), room);
+        let serving = tokio::spawn(connection.run());
+        let mut said = Vec::new();
+        for id in ["\"b\"", "\"c\""] {
+            let ping = format!(r#"{{"id":{id},"method":"mining.ping","params":[]}}"#);
+            said.extend(ask(&mut stream, &ping, id).await);
+        }
+        let told = said.iter().filter(|line| line.contains("show_message"));
+        assert_eq!(told.count(), notices, "{now:?}: {said:?}");
+        drop(stream);
+        serving.await.unwrap();
+    }
 }
 
 /// Fails when it is told that somebody is not served.
