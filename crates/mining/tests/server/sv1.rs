@@ -108,20 +108,25 @@ fn a_notice_goes_to_devices_that_can_show_it() {
     }
 }
 
-/// A listener's password is asked of Stratum V1 clients; options may stand behind it.
+/// A listener's password is asked of Stratum V1 clients; options may stand beside it.
 #[test]
 fn a_listener_s_password_has_to_be_said() {
     let mut pool = pool();
-    Arc::make_mut(&mut pool.rules).password = Some(Password::new("let-me-in"));
-    for (said, is_right) in [
-        ("let-me-in", true),
-        ("let-me-in,d=1024", true),
-        ("x", false),
-        ("", false),
-        ("let-me", false),
-        ("let-me-in!", false),
-        ("LET-ME-IN", false),
+    for (password, said, is_right) in [
+        ("let-me-in", "let-me-in", true),
+        ("let-me-in", "let-me-in,d=1024", true),
+        ("let-me-in", "let-me-in;fd=1024", true),
+        ("let-me-in", "let-me-in d=1024", true),
+        ("let-me-in", "d=1024|let-me-in", true),
+        ("let-me-in", "x", false),
+        ("let-me-in", "", false),
+        ("let-me-in", "let-me", false),
+        ("let-me-in", "let-me-in!", false),
+        ("let-me-in", "LET-ME-IN", false),
+        ("let;me;in", "let;me;in,d=1024", true),
+        ("let;me;in", "let", false),
     ] {
+        Arc::make_mut(&mut pool.rules).password = Some(Password::new(password));
         let link = connect(
             &mut pool,
             &[SUBSCRIBE, &AUTHORIZE.replace("\"x\"", &format!("{said:?}"))],

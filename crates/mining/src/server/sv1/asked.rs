@@ -20,8 +20,12 @@ const KEYS: [&str; 6] = ["d", "fd", "sd", "diff", "difficulty", "suggestdiff"];
 
 /// The difficulty that the password asks for: the first, where there are several.
 pub(super) fn in_password(password: &str) -> Option<Difficulty> {
-    let is_separator = |c: char| matches!(c, ',' | ';' | '|' | '&') || c.is_whitespace();
-    password.split(is_separator).find_map(assigned)
+    words(password).find_map(assigned)
+}
+
+/// What stands in the password, one thing after another.
+pub(super) fn words(password: &str) -> impl Iterator<Item = &str> {
+    password.split(|c: char| matches!(c, ',' | ';' | '|' | '&') || c.is_whitespace())
 }
 
 /// The user name without the difficulty that it ends with, and that difficulty. A name that ends with

@@ -468,13 +468,15 @@ impl Sv1Session {
         self.start_work(now);
     }
 
-    /// Whether the password is said, by itself or with options behind a comma as miners write them.
+    /// Whether the password is said, by itself or among options as miners write them.
     fn knows_password(&mut self, authorize: &Authorize<'_>) -> bool {
         let Some(password) = &self.desk.rules.password else {
             return true;
         };
-        let said = &authorize.password;
-        let is_known = password.matches(said) || said.split(',').any(|part| password.matches(part));
+        let said = &*authorize.password;
+        // It may have marks in it that stand between options elsewhere, but no comma.
+        let mut parts = said.split(',').chain(asked::words(said));
+        let is_known = password.matches(said) || parts.any(|part| password.matches(part));
         if !is_known {
             let user = Device::new(&authorize.worker).as_str().to_owned();
             self.desk.tell(SessionEvent::PasswordRefused { user });
