@@ -39,12 +39,12 @@ pub enum MinerError {
 }
 
 impl MinerError {
-    /// Whether a pool that never served us is not worth another attempt: a key that is not its own, a
-    /// name or client that it refuses, a setting that cannot be sent. It depends on the protocol's
+    /// Whether a pool that never served us is not worth another attempt: a key or certificate that is
+    /// not its own, a name or client that it refuses, a setting that cannot be sent. It depends on the protocol's
     /// state and never on a code's text (FR-42).
     pub const fn is_final(&self) -> bool {
         match self {
-            Self::Dial(DialError::Handshake { .. }) => true,
+            Self::Dial(DialError::Handshake { .. } | DialError::Certificate { .. }) => true,
             Self::Ended(reason) => match reason {
                 CloseReason::SetupRefused { .. }
                 | CloseReason::UserRefused { .. }
@@ -77,7 +77,23 @@ fn advice(reason: &CloseReason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use headframe_transport::Endpoint;
+
     use super::*;
+
+    #[test]
+    fn a_pool_that_is_another_one_is_not_tried_again_and_one_that_fails_is() {
+        let endpoint = || Endpoint::new("127.0.0.1", 1).unwrap();
+        let another = DialError::Certificate {
+            endpoint: endpoint(),
+        };
+        assert!(MinerError::Dial(another).is_final());
+        let failed = DialError::Tls {
+            endpoint: endpoint(),
+            error: std::io::ErrorKind::TimedOut.into(),
+        };
+        assert!(!MinerError::Dial(failed).is_final());
+    }
 
     #[test]
     fn a_code_for_a_name_comes_with_what_to_do_and_words_stand_alone() {

@@ -22,7 +22,7 @@ use crate::link::{Filled, Link};
 use crate::outbox::OUTBOX_LIMIT;
 use crate::pool_url::Endpoint;
 use crate::random;
-use crate::tls::{LineSocket, Rewound, TlsTrust, client_config};
+use crate::tls::{LineSocket, Rewound, TlsTrust, client_config, is_mistrusted};
 
 /// How long each address of a pool has to take a connection.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -85,10 +85,16 @@ pub enum DialError {
         /// Which check failed.
         error: HandshakeError,
     },
-    /// The pool's, an impostor's, or the configured fingerprint's; or the network's.
+    /// The pool's, an impostor's, or the configured fingerprint's.
     #[error(
-        "{endpoint}: the TLS handshake failed: {error}; does it speak TLS, and is the fingerprint that of its certificate?"
+        "{endpoint}: the certificate that it shows has another fingerprint than the configured one; compare it with the one that the pool publishes"
     )]
+    Certificate {
+        /// Who was dialled.
+        endpoint: Endpoint,
+    },
+    /// The pool's, of both, who have no way of TLS in common, or the network's.
+    #[error("{endpoint}: the TLS handshake failed: {error}; does it speak TLS?")]
     Tls {
         /// Who was dialled.
         endpoint: Endpoint,
@@ -103,6 +109,15 @@ pub enum DialError {
         /// What failed.
         error: io::Error,
     },
+}
+
+/// What a TLS handshake failed of.
+fn tls_fault(endpoint: Endpoint, error: io::Error) -> DialError {
+    let inner = error.get_ref().and_then(|error| error.downcast_ref());
+    match inner.is_some_and(is_mistrusted) {
+        true => DialError::Certificate { endpoint },
+        false => DialError::Tls { endpoint, error },
+    }
 }
 
 impl Default for DialSettings {
@@ -146,11 +161,8 @@ impl Dialer {
         );
         match shaken.await {
             Ok(Ok(socket)) => Ok(self.lines(socket)),
-            Ok(Err(error)) => Err(DialError::Tls {
-                endpoint: endpoint.clone(),
-                error,
-            }),
-            Err(_) => Err(Fault::Deadline.at(endpoint)),
+            Ok(Err(error)) => Err(tls_fault(endpoint.clone(), error)),
+            Err(_) => Err(tls_fault(endpoint.clone(), io::ErrorKind::TimedOut.into())),
         }
     }
 

@@ -202,7 +202,7 @@ async fn a_pool_that_has_another_certificate_is_not_trusted() {
     server.tls.send_replace(identity());
     let (miner, _) = server.meet(before, b"").await;
     let error = miner.unwrap_err();
-    assert!(matches!(error, DialError::Tls { .. }), "{error}");
+    assert!(matches!(error, DialError::Certificate { .. }), "{error}");
     // The new one serves at once, and so does whatever there is where nobody asks.
     server.connected().await;
     let (miner, _) = server.meet(TlsTrust::Anyone, SUBSCRIBE).await;

@@ -139,6 +139,7 @@ pub(super) fn kind_of(error: &MinerError) -> String {
         MinerError::Dial(D::Closed { .. }) => "handshake: closed by the pool".to_owned(),
         MinerError::Dial(D::Deadline { .. }) => "handshake: no answer in time".to_owned(),
         MinerError::Dial(D::Handshake { error, .. }) => format!("handshake: {error}"),
+        MinerError::Dial(D::Certificate { .. }) => "handshake: another certificate".to_owned(),
         MinerError::Dial(D::Tls { error, .. }) => format!("TLS handshake: {}", error.kind()),
         MinerError::Dial(D::Io { error, .. }) => format!("handshake: {}", error.kind()),
         MinerError::Transport(TransportError::Io(error)) => format!("lost: {}", error.kind()),

@@ -20,7 +20,7 @@ pub use self::self_signed::{SelfSigned, SelfSignedError, self_signed};
 pub use self::socket::LineSocket;
 pub(crate) use self::socket::Rewound;
 pub use self::trust::TlsTrust;
-pub(crate) use self::trust::client_config;
+pub(crate) use self::trust::{client_config, is_mistrusted};
 
 /// The crypto library that Noise uses too.
 fn provider() -> Arc<CryptoProvider> {

@@ -42,6 +42,15 @@ pub(crate) fn client_config(trust: TlsTrust) -> Result<ClientConfig, Error> {
         .with_no_client_auth())
 }
 
+/// What is said of a certificate with another fingerprint, and of nothing else.
+const MISTRUSTED: Error =
+    Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
+
+/// Whether a handshake failed because the certificate is not the one that is trusted.
+pub(crate) fn is_mistrusted(error: &Error) -> bool {
+    *error == MISTRUSTED
+}
+
 #[derive(Debug)]
 struct Verifier {
     trust: TlsTrust,
@@ -58,9 +67,7 @@ impl ServerCertVerifier for Verifier {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.trust {
-            TlsTrust::Pinned(pinned) if Fingerprint::of(certificate) != pinned => {
-                Err(CertificateError::ApplicationVerificationFailure.into())
-            }
+            TlsTrust::Pinned(pinned) if Fingerprint::of(certificate) != pinned => Err(MISTRUSTED),
             TlsTrust::Pinned(_) | TlsTrust::Anyone => Ok(ServerCertVerified::assertion()),
         }
     }
