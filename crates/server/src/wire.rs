@@ -253,7 +253,7 @@ impl Wire {
 
     pub(crate) fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Option<Box<Past>>) {
         match self {
-            Self::Sv1(wire) => wire.1.handle_past(now, past),
+            Self::Sv1(wire) => wire.1.handle_past(now, seat, past),
             Self::Sv2(wire) => wire.1.handle_past(now, seat, past),
         }
     }

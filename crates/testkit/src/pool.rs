@@ -545,7 +545,7 @@ server!(
             .handle_line(now, input)
             .map_err(|fault| fault.to_string())
     },
-    |session: &mut Sv1Session, now, _, past| session.handle_past(now, past),
+    Sv1Session::handle_past,
     |_: &mut Sv1Session, _| {},
     Sv1Session::wants_session,
     Sv1Session::handle_session

@@ -117,6 +117,35 @@ fn it_is_a_start_that_is_not_reset() {
     }
 }
 
+/// What is known of a worker is for the connection that has its name: the first that was authorized.
+#[test]
+fn a_further_worker_s_past_is_not_the_connection_s() {
+    let [min, start] = [-26, -20].map(Rung::from_exponent);
+    let mut pool = Pool::new(&PoolSettings {
+        difficulty: DifficultySettings {
+            start,
+            min,
+            ..DifficultySettings::default()
+        },
+        ..PoolSettings::default()
+    });
+    let start = start.difficulty().as_f64();
+    let link = come(&mut pool, "USER.slow", "x");
+    pool.advance(Duration::from_secs(60));
+    let eased = pool.sv1[link].miner.difficulty.unwrap();
+    assert!(eased < start, "{eased}");
+    pool.drop_sv1(link);
+    let begins_with = |pool: &mut Pool, first: &str, second: &str| {
+        let link = come(pool, first, "x");
+        let user = format!("{}.{second}", address(1));
+        pool.sv1[link].miner.authorize("second", &user);
+        pool.advance(50 * MILLISECOND);
+        pool.sv1[link].miner.difficulty
+    };
+    assert_eq!(begins_with(&mut pool, "USER.slow", "other"), Some(eased));
+    assert_eq!(begins_with(&mut pool, "USER.other", "slow"), Some(start));
+}
+
 /// The first wish counts also if a worker before had none.
 #[test]
 fn the_first_worker_that_asks_is_heard() {

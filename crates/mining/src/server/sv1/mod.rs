@@ -194,11 +194,13 @@ impl Sv1Session {
         }
     }
 
-    /// This is known of the miner who was just authorized, or nothing is.
-    pub fn handle_past(&mut self, now: Instant, past: Option<Box<Past>>) {
+    /// This is known of the worker on `seat`, who was just authorized, or nothing is. The one whose name
+    /// the connection has is the first; what is known of others is of other connections.
+    pub fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Option<Box<Past>>) {
         let before = self.fitting_rung();
-        if let (Some(seat), Some(past)) = (&mut self.seat, past) {
-            seat.control.handle_past(now, past);
+        let first = self.seat.as_mut().filter(|first| first.id == seat);
+        if let (Some(first), Some(past)) = (first, past) {
+            first.control.handle_past(now, past);
         }
         self.note_consequence(before);
     }
