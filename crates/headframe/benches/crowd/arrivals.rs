@@ -7,7 +7,7 @@ use headframe_testkit::address;
 use headframe_transport::PoolUrl;
 use tokio::sync::mpsc;
 
-use crate::child::Child;
+use crate::child::{Child, Protocol};
 use crate::spread::Spread;
 
 /// Those that mine, and those that come.
@@ -19,18 +19,17 @@ const RATE: f64 = 1_000.0;
 /// From one tip to the next.
 const TIP_EVERY: Duration = Duration::from_secs(1);
 
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(measure())
+    runtime.block_on(measure(protocol))
 }
 
-async fn measure() -> anyhow::Result<()> {
+async fn measure(protocol: Protocol) -> anyhow::Result<()> {
     let mut pool = Child::start(&["pool"])?;
-    let url = format!("stratum2+tcp://{}/{}", pool.address, pool.authority);
-    let url = PoolUrl::parse(&url, false)?;
+    let url = pool.url(protocol)?;
     let (tips, told) = mpsc::channel(64);
     let mining = tokio::spawn(run_swarm(
         SwarmSettings {

@@ -80,7 +80,7 @@ fn make(
 }
 
 /// What each standard job needs: a coinbase is hashed, and joined to the hashes of a path.
-fn merkle_root(number: usize) -> [u8; 32] {
+pub(crate) fn merkle_root(number: usize) -> [u8; 32] {
     let mut coinbase = [0x5a; COINBASE];
     coinbase[..8].copy_from_slice(&number.to_le_bytes());
     let mut pair = [0; 64];

@@ -1,19 +1,21 @@
 //! A new tip to many channels on few connections, against the bare loop.
 
+use crate::child::Protocol;
+use crate::client::Miners;
 use crate::fan_out;
-use crate::reader::Miners;
 
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
     for distinct in [false, true] {
-        runtime.block_on(fan_out::measure(Miners {
+        let miners = Miners {
             connections: 100,
             channels: 1_000,
             distinct,
-        }))?;
+        };
+        runtime.block_on(fan_out::measure(protocol, miners))?;
     }
     Ok(())
 }

@@ -6,6 +6,29 @@ use std::net::SocketAddr;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::Context as _;
+use headframe_transport::PoolUrl;
+
+/// What is spoken with the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Sv1,
+    Sv2,
+}
+
+impl Protocol {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Sv1 => "sv1",
+            Self::Sv2 => "sv2",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Sv1, Self::Sv2]
+            .into_iter()
+            .find(|it| it.name() == name)
+    }
+}
 
 /// A running part.
 pub(crate) struct Child {
@@ -15,7 +38,7 @@ pub(crate) struct Child {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     /// What else it said of itself.
-    pub(crate) authority: String,
+    authority: String,
 }
 
 impl Child {
@@ -54,6 +77,15 @@ impl Child {
         let mut answer = String::new();
         self.from.read_line(&mut answer)?;
         Ok(answer.trim().to_owned())
+    }
+
+    /// Where miners find it, if it is the pool.
+    pub(crate) fn url(&self, protocol: Protocol) -> anyhow::Result<PoolUrl> {
+        let url = match protocol {
+            Protocol::Sv1 => format!("stratum+tcp://{}", self.address),
+            Protocol::Sv2 => format!("stratum2+tcp://{}/{}", self.address, self.authority),
+        };
+        Ok(PoolUrl::parse(&url, false)?)
     }
 
     /// Its number.

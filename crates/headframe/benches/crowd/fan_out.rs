@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::bare::{JOB, TIP};
-use crate::child::Child;
-use crate::reader::{Crowd, Miners, Taken};
+use crate::child::{Child, Protocol};
+use crate::client::Miners;
+use crate::reader::{Crowd, Taken};
 use crate::room_for;
 use crate::spread::Spread;
 
@@ -13,43 +14,54 @@ const WANTED: usize = 10_000;
 /// Tips; the first is not counted.
 const ROUNDS: usize = 11;
 /// A sealed `SetNewPrevHash`.
-pub(crate) const SEALED_TIP: u64 = sealed(TIP);
+const SEALED_TIP: u64 = sealed(TIP);
 
 /// The length of a frame on the wire: header and payload each have a tag of 16 bytes.
 const fn sealed(frame: usize) -> u64 {
     frame as u64 + 2 * 16
 }
 
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
     for distinct in [false, true] {
-        runtime.block_on(measure(Miners {
+        let miners = Miners {
             connections: room_for(WANTED, 2),
             channels: 1,
             distinct,
-        }))?;
+        };
+        runtime.block_on(measure(protocol, miners))?;
     }
     Ok(())
 }
 
+/// The bytes after which a connection has the tip, and its full job too, of so many that come in all. Of
+/// Stratum V1 both are one line.
+fn marks(protocol: Protocol, channels: usize, all: u64) -> [u64; 2] {
+    match protocol {
+        Protocol::Sv1 => [all.max(1); 2],
+        Protocol::Sv2 => {
+            let tip = SEALED_TIP * channels as u64;
+            [tip, all.max(tip)]
+        }
+    }
+}
+
 /// Prints how long it takes until the last connection has the tip, and until it has its full job too.
-pub(crate) async fn measure(miners: Miners) -> anyhow::Result<()> {
+pub(crate) async fn measure(protocol: Protocol, miners: Miners) -> anyhow::Result<()> {
     let mut pool = Child::start(&["pool"])?;
-    let (address, authority) = (pool.address, pool.authority.clone());
-    let crowd = Crowd::of_miners(address, &authority, miners).await?;
+    let crowd = Crowd::of_miners(&pool.url(protocol)?, miners).await?;
     let mut bare = Child::start(&["bare"])?;
     bare.tell(&format!("accept {}", miners.connections))?;
     let sockets = Crowd::of_sockets(bare.address, miners.connections).await?;
     bare.ask("write 0 0")?;
-    let tip = SEALED_TIP * miners.channels as u64;
     let mut all = 0;
     let mut table = Table::default();
     for round in 0..ROUNDS {
         pool.ask("prepare")?;
-        let marks = [tip, all.max(tip)];
+        let marks = marks(protocol, miners.channels, all);
         let cpu = pool.cpu()?;
         let ours = crowd.round(marks, || pool.tell("tip")).await?;
         let read = crowd.quiet().await;
@@ -61,18 +73,26 @@ pub(crate) async fn measure(miners: Miners) -> anyhow::Result<()> {
             all = read;
             continue;
         }
-        let write = format!("write {tip} {}", all - tip);
+        let write = format!("write {} {}", marks[0], marks[1] - marks[0]);
         let bare_cpu = bare.cpu()?;
         let theirs = sockets.round(marks, || bare.tell(&write)).await?;
         sockets.quiet().await;
         let cpu = [cpu, (bare.cpu()? - bare_cpu) * 1e3];
-        let make = format!("make {}", miners.channels);
-        let made = [tip, tip + sealed(JOB) * miners.channels as u64];
-        let made = sockets.round(made, || bare.tell(&make)).await?;
-        sockets.quiet().await;
-        table.add(ours, [theirs, made], cpu);
+        table.add(ours, 0, theirs);
+        table.add_cpu(cpu);
+        if protocol == Protocol::Sv2 {
+            let make = format!("make {}", miners.channels);
+            let made = marks[0] + sealed(JOB) * miners.channels as u64;
+            let made = sockets.round([marks[0], made], || bare.tell(&make));
+            table.add(ours, 1, made.await?);
+            sockets.quiet().await;
+        }
     }
-    table.print(miners, [tip, all]);
+    let names: &[&str] = match protocol {
+        Protocol::Sv1 => &["mining.notify"],
+        Protocol::Sv2 => &["SetNewPrevHash", "and the full job"],
+    };
+    table.print(names, miners, marks(protocol, miners.channels, all));
     Ok(())
 }
 
@@ -86,41 +106,41 @@ struct Table {
 }
 
 impl Table {
-    fn add(&mut self, ours: Taken, bare: [Taken; 2], cpu: [f64; 2]) {
+    /// A round of ours, and one of this kind of bare loop.
+    fn add(&mut self, ours: Taken, kind: usize, bare: Taken) {
         for thing in [0, 1] {
-            let ours = ours.to_last[thing];
-            self.ours[thing].add(ours);
-            for (kind, bare) in bare.iter().enumerate() {
-                self.bare[thing][kind].add(bare.to_last[thing]);
-                self.ratios[thing][kind].add(ours / bare.to_last[thing]);
+            let (ours, bare) = (ours.to_last[thing], bare.to_last[thing]);
+            if kind == 0 {
+                self.ours[thing].add(ours);
             }
+            self.bare[thing][kind].add(bare);
+            self.ratios[thing][kind].add(ours / bare);
         }
+    }
+
+    fn add_cpu(&mut self, cpu: [f64; 2]) {
         self.cpu[0].add(cpu[0]);
         self.cpu[1].add(cpu[1]);
     }
 
-    fn print(&self, miners: Miners, bytes: [u64; 2]) {
+    fn print(&self, names: &[&str], miners: Miners, bytes: [u64; 2]) {
         let Miners {
             connections,
             channels,
-            distinct,
+            ..
         } = miners;
-        let payouts = if distinct {
-            "a payout each"
-        } else {
-            "one payout"
-        };
+        let payouts = miners.payouts();
         println!("  {connections} connections, {channels} channels on each, {payouts}");
-        for (thing, name) in ["SetNewPrevHash", "and the full job"].iter().enumerate() {
+        for (thing, name) in names.iter().enumerate() {
             println!(
                 "    {name}, {} bytes: {:.1} ms",
                 bytes[thing], self.ours[thing]
             );
             for (kind, name) in ["writes", "hashes, seals and writes"].iter().enumerate() {
-                println!(
-                    "      bare {name} {:.1} ms, ratio {:.2}",
-                    self.bare[thing][kind], self.ratios[thing][kind]
-                );
+                let (bare, ratio) = (&self.bare[thing][kind], &self.ratios[thing][kind]);
+                if !bare.is_empty() {
+                    println!("      bare {name} {bare:.1} ms, ratio {ratio:.2}");
+                }
             }
         }
         println!(

@@ -4,30 +4,40 @@
 //! releases; another child is the bare loop. The children are this program again, told their part by
 //! their first argument, so that processor time and memory are those of the part alone.
 //!
-//! `cargo bench -p headframe --bench crowd` does all; `-- memory`, and the other names below, does one.
+//! `cargo bench -p headframe --bench crowd` does all; `-- memory`, and the other names below, does one, and
+//! `-- sv1` or `-- sv2` one protocol.
 
 mod arrivals;
 mod bare;
 mod channels;
 mod child;
+mod client;
 mod fan_out;
+mod floor;
+mod load;
 mod memory;
 mod pool;
 mod reader;
+mod refusals;
+mod replies;
 mod shares;
 mod spread;
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-type Section = fn() -> anyhow::Result<()>;
+use crate::child::Protocol::{self, Sv1, Sv2};
 
-const SECTIONS: [(&str, Section); 5] = [
-    ("memory", memory::run),
-    ("fan-out", fan_out::run),
-    ("channels", channels::run),
-    ("arrivals", arrivals::run),
-    ("shares", shares::run),
+type Section = fn(Protocol) -> anyhow::Result<()>;
+
+const SECTIONS: [(&str, &[Protocol], Section); 7] = [
+    ("memory", &[Sv2, Sv1], memory::run),
+    ("fan-out", &[Sv2, Sv1], fan_out::run),
+    ("channels", &[Sv2], channels::run),
+    ("arrivals", &[Sv2, Sv1], arrivals::run),
+    ("shares", &[Sv2], shares::run),
+    ("replies", &[Sv1], replies::run),
+    ("refusals", &[Sv1], refusals::run),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -48,16 +58,22 @@ fn run_sections(arguments: &[&str]) -> anyhow::Result<()> {
         .copied()
         .filter(|it| !it.starts_with("--"))
         .collect();
+    let (spoken, wanted): (Vec<_>, Vec<_>) = wanted
+        .into_iter()
+        .partition(|it| Protocol::named(it).is_some());
     if let Some(unknown) = wanted
         .iter()
-        .find(|wanted| SECTIONS.iter().all(|(name, _)| name != *wanted))
+        .find(|wanted| SECTIONS.iter().all(|(name, ..)| name != *wanted))
     {
         bail!("there is no section {unknown}");
     }
-    for (name, section) in SECTIONS {
-        if wanted.is_empty() || wanted.contains(&name) {
-            println!("\n{name}");
-            section().with_context(|| format!("section {name}"))?;
+    for (name, protocols, section) in SECTIONS {
+        for protocol in protocols {
+            let is_wanted = wanted.is_empty() || wanted.contains(&name);
+            if is_wanted && (spoken.is_empty() || spoken.contains(&protocol.name())) {
+                println!("\n{name}, {}", protocol.name());
+                section(*protocol).with_context(|| format!("section {name}"))?;
+            }
         }
     }
     Ok(())

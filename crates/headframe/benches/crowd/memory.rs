@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::child::Child;
-use crate::reader::{Crowd, Miners};
+use crate::child::{Child, Protocol};
+use crate::client::Miners;
+use crate::reader::Crowd;
 use crate::room_for;
 
 /// Connections.
@@ -14,18 +15,18 @@ const TIPS: u32 = 10;
 /// After this time the pool has told its board all, and the board has shown it.
 const SETTLED: Duration = Duration::from_millis(2_500);
 
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
     for distinct in [true, false] {
-        runtime.block_on(measure(distinct))?;
+        runtime.block_on(measure(protocol, distinct))?;
     }
     Ok(())
 }
 
-async fn measure(distinct: bool) -> anyhow::Result<()> {
+async fn measure(protocol: Protocol, distinct: bool) -> anyhow::Result<()> {
     let connections = room_for(WANTED, 1);
     let mut pool = Child::start(&["pool", "counting"])?;
     let before = State::of(&mut pool)?;
@@ -34,8 +35,7 @@ async fn measure(distinct: bool) -> anyhow::Result<()> {
         channels: 1,
         distinct,
     };
-    let (address, authority) = (pool.address, pool.authority.clone());
-    let crowd = Crowd::of_miners(address, &authority, miners).await?;
+    let crowd = Crowd::of_miners(&pool.url(protocol)?, miners).await?;
     tokio::time::sleep(SETTLED).await;
     let connected = State::of(&mut pool)?;
     for _ in 0..TIPS {
@@ -47,11 +47,7 @@ async fn measure(distinct: bool) -> anyhow::Result<()> {
     }
     tokio::time::sleep(SETTLED).await;
     let after = State::of(&mut pool)?;
-    let payouts = if distinct {
-        "a payout each"
-    } else {
-        "one payout"
-    };
+    let payouts = miners.payouts();
     println!(
         "  {connections} connections, {payouts}: resident {} each, {} after {TIPS} tips; \
          allocated {} and {}",

@@ -41,7 +41,7 @@ impl TemplateSource for Released {
 }
 
 /// Runs until its input ends. `limited` among the arguments: the limits on strangers apply to the loopback;
-/// `counting`: it can say what is allocated.
+/// `counting`: it can say what is allocated; `hard`: a share takes more hashes than anybody makes.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     if arguments.contains(&"counting") {
         ALLOCATOR.begin();
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         history: watch::Sender::default(),
     };
     let parts = Parts {
-        settings: settings(arguments.contains(&"limited")),
+        settings: settings(arguments.contains(&"limited"), arguments.contains(&"hard")),
         node,
         node_name: "the bench".to_owned(),
         ledger: Box::new(SqliteLedger::open(&data, Retention::default())?),
@@ -116,13 +116,16 @@ fn next(chain: &mut Chain) -> TemplateUpdate {
     }
 }
 
-fn settings(is_limited: bool) -> Settings {
+fn settings(is_limited: bool, is_hard: bool) -> Settings {
     Settings {
         listen: vec![ListenSettings {
             address: ([127, 0, 0, 1], 0).into(),
             protocols: Protocols::USUAL,
-            // About one hash a share.
-            difficulty: fixed_difficulty(-32),
+            difficulty: match is_hard {
+                true => fixed_difficulty(8),
+                // About one hash a share.
+                false => fixed_difficulty(-32),
+            },
             ignores_suggestions: false,
             keys: KeysId::FIRST,
             certificate: None,

@@ -1,19 +1,20 @@
 //! The other end of all connections, the same for the pool and for the bare loop: it reads what comes,
-//! counts the bytes and notes when so many have come. It opens no frame once its channels are open.
+//! counts the bytes and notes when so many have come. It opens no frame and reads no line once its miners
+//! have their work.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
-use headframe_sv2_noise::Trust;
-use headframe_testkit::{Device as _, Sv2Miner, U256, address};
-use headframe_transport::{CurvePool, DialSettings, Dialer, Endpoint, Filled, FrameStream};
+use anyhow::ensure;
+use headframe_transport::{CurvePool, PoolUrl};
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+use crate::client::{Client, Miners};
 
 /// Connections that are opened at once.
 const AT_ONCE: usize = 64;
@@ -23,18 +24,6 @@ const OF_ONE_SOURCE: usize = 2_000;
 const QUIET: Duration = Duration::from_millis(150);
 /// A round that takes longer has failed.
 const LONGEST: Duration = Duration::from_secs(60);
-/// `REQUIRES_STANDARD_JOBS`, as devices set it.
-const STANDARD_JOBS: u32 = 1;
-
-/// Who connects.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Miners {
-    pub(crate) connections: usize,
-    /// Standard channels on each.
-    pub(crate) channels: usize,
-    /// Whether each has a payout address of its own.
-    pub(crate) distinct: bool,
-}
 
 /// All connections to one place.
 pub(crate) struct Crowd {
@@ -71,41 +60,37 @@ pub(crate) struct Taken {
 
 impl Crowd {
     /// Connects miners to a pool, and waits until each has its work and the next tip's.
-    pub(crate) async fn of_miners(
-        pool: SocketAddr,
-        authority: &str,
-        miners: Miners,
-    ) -> anyhow::Result<Self> {
-        let trust = Trust::Authority(authority.parse()?);
+    pub(crate) async fn of_miners(pool: &PoolUrl, miners: Miners) -> anyhow::Result<Self> {
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let curve_pool = CurvePool::new();
         let mut opening = JoinSet::new();
         for number in 0..miners.connections {
             let (places, curve_pool) = (Arc::clone(&places), curve_pool.clone());
+            let pool = pool.clone();
             opening.spawn(async move {
                 let _place = places.acquire_owned().await?;
-                open(pool, trust, curve_pool, number, miners).await
+                let mut client = Client::dial(&pool, source(number), curve_pool).await?;
+                client.open(number, miners);
+                client.until(|it| it.has_work(miners.channels)).await?;
+                anyhow::Ok(client)
             });
         }
-        let mut streams = Vec::new();
+        let mut clients = Vec::new();
         while let Some(opened) = opening.join_next().await {
-            let (stream, device) = opened??;
-            streams.push((stream, device));
+            clients.push(opened??);
         }
         let mut staging = JoinSet::new();
-        for (mut stream, mut device) in streams {
+        for mut client in clients {
             staging.spawn(async move {
-                let is_staged =
-                    |miner: &Sv2Miner| miner.channels.values().all(|it| !it.future.is_empty());
-                until(&mut stream, &mut device, is_staged).await?;
-                anyhow::Ok(stream)
+                client.until(Client::is_staged).await?;
+                anyhow::Ok(client)
             });
         }
-        let mut streams = Vec::new();
+        let mut clients = Vec::new();
         while let Some(staged) = staging.join_next().await {
-            streams.push(staged??);
+            clients.push(staged??);
         }
-        Ok(Self::read(streams, FrameStream::socket))
+        Ok(Self::read(clients, Client::socket))
     }
 
     /// Connects to the bare loop.
@@ -215,55 +200,4 @@ impl Round {
 fn source(number: usize) -> IpAddr {
     let last = u8::try_from(1 + number / OF_ONE_SOURCE).unwrap_or(1);
     IpAddr::from([127, 0, 0, last])
-}
-
-/// One connection with its channels, each of which has work.
-async fn open(
-    pool: SocketAddr,
-    trust: Trust,
-    curve_pool: CurvePool,
-    number: usize,
-    miners: Miners,
-) -> anyhow::Result<(FrameStream, Sv2Miner)> {
-    let settings = DialSettings {
-        source: Some(source(number)),
-        ..DialSettings::default()
-    };
-    let endpoint = Endpoint::new(&pool.ip().to_string(), pool.port())?;
-    let dialer = Dialer::new(settings, curve_pool);
-    let mut stream = dialer.sv2(&endpoint, trust).await?;
-    let mut device = Sv2Miner::default();
-    device.set_up(STANDARD_JOBS);
-    for channel in 0..miners.channels {
-        let miner = number * miners.channels + channel;
-        let paid = if miners.distinct { miner as u64 } else { 0 };
-        let user = format!("{}.rig{miner}", address(paid));
-        device.open_standard(&user, 1e9, U256::MAX);
-    }
-    let has_work = |device: &Sv2Miner| {
-        let mut channels = device.channels.values();
-        device.channels.len() == miners.channels && channels.all(|it| !it.jobs.is_empty())
-    };
-    until(&mut stream, &mut device, has_work).await?;
-    Ok((stream, device))
-}
-
-async fn until(
-    stream: &mut FrameStream,
-    device: &mut Sv2Miner,
-    condition: impl Fn(&Sv2Miner) -> bool,
-) -> anyhow::Result<()> {
-    loop {
-        for frame in device.take_output() {
-            stream.queue_frame(&frame)?;
-        }
-        while let Some(frame) = stream.next_frame()? {
-            device.receive(Instant::now(), frame);
-        }
-        if condition(device) && !stream.wants_flush() {
-            return Ok(());
-        }
-        let filled = stream.fill().await.context("the pool is gone")?;
-        ensure!(filled == Filled::Bytes, "the pool closed a connection");
-    }
 }
