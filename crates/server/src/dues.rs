@@ -39,9 +39,11 @@ pub(crate) struct Dues {
     hub: HubHandle,
     news: mpsc::Sender<News>,
     seats: BTreeMap<ChannelId, Box<Seat>>,
-    /// Shares that the ledger has not been told of, and the number of the last.
+    /// What the ledger has not been told of.
     batch: ShareBatch,
+    /// The number of the last accepted share, and of the last that the ledger was given.
     sequence: u64,
+    given: u64,
     committed: Arc<Committed>,
     prefixes: Vec<ExtranoncePrefix>,
     /// Miners that the board believes to be here. They are told before anybody who comes, so that
@@ -97,6 +99,7 @@ impl Dues {
             seats: BTreeMap::new(),
             batch: ShareBatch::default(),
             sequence: 0,
+            given: 0,
             committed: Arc::default(),
             prefixes: Vec::new(),
             departures: VecDeque::new(),
@@ -255,22 +258,23 @@ impl Dues {
         self.prefixes.push(prefix);
     }
 
-    /// Gives the ledger and the hub what they are owed, as far as they take it.
+    /// Gives the ledger accepted shares, whose replies wait for it, and the hub what it is owed, as far as
+    /// they take it. Nobody waits for what else the ledger is owed: it goes with such shares, or when the
+    /// board is told, since each entry wakes the ledger's thread.
     pub(crate) fn offer(&mut self) {
         self.hub.give_back_prefixes(&mut self.prefixes);
-        if let Some(entry) = self.take_entry()
-            && let Err(Entry::Shares { batch, .. }) = self.ledger.offer(entry)
-        {
-            self.batch = batch;
+        if self.sequence > self.given {
+            self.offer_batch();
         }
         if !(self.batch.is_empty() && self.prefixes.is_empty()) {
             self.tell_later();
         }
     }
 
-    /// Gives the board what it is owed, as far as it takes it.
+    /// Gives the ledger and the board what they are owed, as far as they take it.
     pub(crate) fn tell(&mut self) {
         self.tell_at = None;
+        self.offer_batch();
         let told = self.tell_board();
         self.keep(told);
     }
@@ -287,6 +291,17 @@ impl Dues {
             while self.tell_board().is_err() && self.news.reserve().await.is_ok() {}
         };
         let _ = timeout(SETTLED_WITHIN, settled).await;
+    }
+
+    fn offer_batch(&mut self) {
+        let Some(entry) = self.take_entry() else {
+            return;
+        };
+        if let Err(Entry::Shares { batch, .. }) = self.ledger.offer(entry) {
+            self.batch = batch;
+            return self.tell_later();
+        }
+        self.given = self.sequence;
     }
 
     fn take_entry(&mut self) -> Option<Entry> {
@@ -417,3 +432,6 @@ impl ShareTally {
         self.accepted == 0 && self.rejected.is_empty() && self.not_durable == 0
     }
 }
+
+#[cfg(test)]
+mod tests;

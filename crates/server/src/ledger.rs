@@ -129,10 +129,15 @@ impl LedgerHandle {
     /// The way to a ledger that is not there.
     #[cfg(test)]
     pub(crate) fn unheard() -> Self {
-        Self {
-            entries: sync_channel(1).0,
-            state: watch::channel(LedgerState::default()).1,
-        }
+        Self::heard().0
+    }
+
+    /// The way to a ledger that only listens, and has room for one entry.
+    #[cfg(test)]
+    pub(crate) fn heard() -> (Self, Receiver<Entry>) {
+        let (entries, heard) = sync_channel(1);
+        let state = watch::channel(LedgerState::default()).1;
+        (Self { entries, state }, heard)
     }
 
     /// How the ledger is doing, told when it begins to fail and when it is well again. The other

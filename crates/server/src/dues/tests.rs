@@ -1,0 +1,118 @@
+//! What the ledger is given, and when.
+
+use std::sync::mpsc::Receiver;
+
+use bitcoin::BlockHash;
+use bitcoin::hashes::Hash as _;
+use headframe_channels::{ChannelKind, Credit, RejectReason};
+use headframe_ledger::{ClientKind, Text};
+use headframe_mining::server::{Device, Hub, JobIds};
+use headframe_node::NodeStatus;
+use headframe_testkit::address;
+use headframe_work::{Hashrate, Miner, Network, Payout};
+use tokio::sync::watch;
+
+use super::*;
+use crate::hub::HubTask;
+use crate::silent::Silent;
+
+const SEAT: ChannelId = ChannelId::new(1);
+
+/// What a connection with one miner owes, and what the ledger hears of it.
+fn dues() -> (Dues, Receiver<Entry>) {
+    let (ledger, heard) = LedgerHandle::heard();
+    let (_, status) = watch::channel(NodeStatus::starting("silent".to_owned(), Network::Regtest));
+    let hub = Hub::new(JobIds::new(1), 0);
+    let (_, hub) = HubTask::new(hub, Silent::boxed(), status, mpsc::channel(16).0);
+    let mut dues = Dues::new(1, ledger, hub, mpsc::channel(16).0);
+    let address = address(1);
+    let name = address.to_string();
+    let joined = Joined {
+        seat: SEAT,
+        miner: Miner {
+            user: name.clone(),
+            worker: String::new(),
+            payout: Payout::new(address.script_pubkey(), None),
+            address,
+        },
+        protocol: Protocol::Sv1,
+        kind: ChannelKind::Extended,
+        device: Device::default(),
+        rung: Rung::ONE,
+        declared: Hashrate::ZERO,
+        easiest: Rung::EASIEST,
+    };
+    let sighting = Sighting {
+        client: ClientKind::Sv1,
+        user_agent: Text::clip("device"),
+    };
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+    let worker = WorkerId::new(&name, &name).unwrap();
+    dues.join(worker, sighting, Box::new(joined), (peer, Encryption::None));
+    (dues, heard)
+}
+
+fn share(outcome: Result<Credit, RejectReason>, sequence: u64) -> ShareEvent {
+    ShareEvent {
+        seat: SEAT,
+        rung: Rung::ONE,
+        outcome,
+        sequence,
+    }
+}
+
+fn accepted(sequence: u64) -> ShareEvent {
+    let hash = BlockHash::all_zeros();
+    let rung = Rung::ONE;
+    share(Ok(Credit { rung, hash }), sequence)
+}
+
+/// Shares, accepted ones among them, and the sequence number of the next entry.
+fn next(heard: &Receiver<Entry>) -> Option<(u64, u64, u64)> {
+    match heard.try_recv().ok()? {
+        Entry::Shares { batch, commit } => {
+            Some((batch.shares(), batch.accepted().count, commit.sequence))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn refused_shares_wait_for_the_board_or_for_an_accepted_one() {
+    let (mut dues, heard) = dues();
+    let refused = share(Err(RejectReason::LowDifficulty), 1);
+    dues.note_share(&refused);
+    dues.offer();
+    assert_eq!(next(&heard), None);
+    assert!(dues.tell_at().is_some(), "it is told with the board");
+    dues.tell();
+    assert_eq!(next(&heard), Some((1, 0, 0)));
+
+    dues.note_share(&refused);
+    dues.note_share(&accepted(1));
+    dues.offer();
+    assert_eq!(next(&heard), Some((2, 1, 1)));
+    dues.offer();
+    assert_eq!(next(&heard), None);
+}
+
+#[test]
+fn what_the_ledger_has_no_room_for_is_offered_again() {
+    let (mut dues, heard) = dues();
+    dues.note_share(&accepted(1));
+    dues.offer();
+    dues.note_share(&accepted(2));
+    dues.offer();
+    assert_eq!(next(&heard), Some((1, 1, 1)));
+    dues.offer();
+    assert_eq!(next(&heard), Some((1, 1, 2)));
+
+    dues.note_share(&accepted(3));
+    dues.offer();
+    dues.note_share(&share(Err(RejectReason::Stale), 4));
+    dues.tell();
+    assert_eq!(next(&heard), Some((1, 1, 3)));
+    assert!(dues.tell_at().is_some(), "and without an accepted one");
+    dues.tell();
+    assert_eq!(next(&heard), Some((1, 0, 3)));
+}
