@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::future::pending;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use headframe_work::UnixTime;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 /// When the process began, by both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +75,21 @@ pub(crate) fn wall_clock() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let seconds = since.map_or(0, |since| since.as_secs());
     UnixTime::from_secs(u32::try_from(seconds).unwrap_or(u32::MAX))
+}
+
+/// Does something at once, and again after each `period`, until shutdown.
+pub(crate) async fn until_shutdown(
+    period: Duration,
+    shutdown: &CancellationToken,
+    mut act: impl FnMut(),
+) {
+    loop {
+        act();
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = sleep(period) => {}
+        }
+    }
 }
 
 /// Ends at `at`, or never.

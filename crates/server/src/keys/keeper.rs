@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{Change, KeyError, Keys};
-use crate::clock::{Utc, wall_clock};
+use crate::clock::{Utc, until_shutdown, wall_clock};
 use crate::news::{CertificateNews, News};
 
 /// How often the key file and the certificate's age are looked at: an operator who installs a
@@ -54,13 +54,7 @@ impl Keeper {
 
     /// Keeps the keys until shutdown.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
-        loop {
-            self.look();
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-        }
+        until_shutdown(LOOK_EVERY, &shutdown, || self.look()).await;
     }
 
     fn look(&mut self) {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::Certificate;
-use crate::clock::{Utc, wall_clock};
+use crate::clock::{Utc, until_shutdown, wall_clock};
 use crate::news::{News, TlsNews};
 
 /// How often the files are looked at: an operator who installs a certificate sees it taken up.
@@ -51,13 +51,7 @@ impl TlsKeeper {
 
     /// Keeps the certificate until shutdown.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
-        loop {
-            self.look();
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-        }
+        until_shutdown(LOOK_EVERY, &shutdown, || self.look()).await;
     }
 
     fn look(&mut self) {
