@@ -11,6 +11,7 @@
 //! * `wants_session` after each message of Stratum V1: while it is something, ask the hub for that
 //!   session and `handle_session`.
 //! * `handle_*` for what happens: a message, new work, a ledger commit, time.
+//! * `send_some` of Stratum V2 while `has_more`, with other connections in between.
 //! * `poll_event` until it is empty, then `drain_output`. Blocks are events, so they leave before
 //!   any reply does.
 //! * `poll_timeout` for when `handle_timeout` is due.

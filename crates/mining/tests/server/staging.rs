@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use headframe_mining::server::{NewTemplate, PoolWork};
 use headframe_testkit::{Chain, Pool, PoolSettings, RootSource};
 use headframe_work::Network;
 
@@ -16,6 +17,15 @@ fn since(pool: &Pool, link: usize, from: usize) -> Vec<String> {
 
 fn seen(pool: &Pool, link: usize) -> usize {
     pool.sv2[link].miner.transcript.len()
+}
+
+/// Another block, whose job is staged: what it is begun with, which no session has heard of yet, and its
+/// template.
+fn begin_tip(pool: &mut Pool) -> (Arc<PoolWork>, NewTemplate) {
+    pool.chain.advance();
+    let new = pool.node_template();
+    let start = pool.hub.begin_tip(pool.now, &new);
+    (start.expect("staged as the node says"), new)
 }
 
 /// After the first `SetNewPrevHash`, never before (the scripted miner panics at two future jobs
@@ -52,12 +62,7 @@ fn a_block_costs_one_set_new_prev_hash() {
         staged(&pool, other, extended),
     ];
     assert_eq!(ids[0], ids[1], "one number of the whole pool (R-10)");
-    pool.chain.advance();
-    let new = pool.node_template();
-    let start = pool
-        .hub
-        .begin_tip(pool.now, &new)
-        .expect("staged as the node says");
+    let (start, new) = begin_tip(&mut pool);
     pool.give_work(&start);
     assert_eq!(
         since(&pool, link, before[0]),
@@ -91,9 +96,7 @@ fn a_block_of_the_staged_job_is_a_block() {
         let mut pool = pool();
         let (link, id) = with_channel(&mut pool, is_extended, 1);
         pool.advance(SECOND);
-        pool.chain.advance();
-        let new = pool.node_template();
-        let start = pool.hub.begin_tip(pool.now, &new).unwrap();
+        let (start, _) = begin_tip(&mut pool);
         pool.give_work(&start);
         let nonce = block(&pool, link, id, 7);
         pool.sv2[link].miner.submit(id, &nonce);
@@ -113,9 +116,7 @@ fn a_late_session_begins_with_the_tip_too() {
     let (link, id) = with_channel(&mut pool, true, 1);
     pool.advance(SECOND);
     let before = seen(&pool, link);
-    pool.chain.advance();
-    let new = pool.node_template();
-    pool.hub.begin_tip(pool.now, &new).unwrap();
+    let (_, new) = begin_tip(&mut pool);
     let work = pool.hub.handle_template(pool.now, new).unwrap();
     pool.give_work(&work);
     assert_eq!(
@@ -134,9 +135,7 @@ fn a_late_session_does_not_begin_a_tip_with_bits_that_have_passed() {
     let (link, id) = with_channel(&mut pool, true, 1);
     pool.advance(SECOND);
     let before = seen(&pool, link);
-    pool.chain.advance();
-    let new = pool.node_template();
-    pool.hub.begin_tip(pool.now, &new).unwrap();
+    let (_, new) = begin_tip(&mut pool);
     pool.hub.handle_template(pool.now, new).unwrap();
     pool.chain.bits = 0x1d00_ffff;
     let new = pool.node_template();
@@ -338,9 +337,7 @@ fn what_a_tip_was_begun_with_is_let_go() {
     let mut pool = pool();
     with_channel(&mut pool, true, 1);
     pool.advance(2 * SECOND);
-    pool.chain.advance();
-    let new = pool.node_template();
-    let start = pool.hub.begin_tip(pool.now, &new).expect("it was staged");
+    let (start, new) = begin_tip(&mut pool);
     let held = Arc::downgrade(&start.prepared);
     pool.give_work(&start);
     drop(start);
