@@ -207,8 +207,7 @@ impl Hub {
     /// Numbers the work anew, so that miners get another search space and a later time while the
     /// node has no new template.
     pub fn refresh(&mut self, now: Instant) -> Option<Arc<PoolWork>> {
-        let gone = self.parking.expire(now);
-        self.give_back(gone);
+        self.expire_parked(now);
         let work = self.work.as_ref()?;
         let again = PoolWork {
             job_id: self.job_ids.next(),
@@ -267,6 +266,11 @@ impl Hub {
         self.space.in_use()
     }
 
+    fn expire_parked(&mut self, now: Instant) {
+        let gone = self.parking.expire(now);
+        self.give_back(gone);
+    }
+
     fn give_back(&mut self, prefixes: Vec<ExtranoncePrefix>) {
         let prefixes = prefixes.into_iter();
         prefixes.for_each(|prefix| self.give_back_prefix(prefix));
@@ -294,8 +298,7 @@ impl Hub {
         new: &NewTemplate,
         (start, next): (Option<TipStart>, Option<Arc<NextWork>>),
     ) -> Arc<PoolWork> {
-        let gone = self.parking.expire(now);
-        self.give_back(gone);
+        self.expire_parked(now);
         let tip = new.template.prev_hash;
         if self.work.as_ref().is_some_and(|work| work.tip() != tip) {
             self.space.handle_new_tip();
