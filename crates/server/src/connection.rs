@@ -1,9 +1,10 @@
 //! One connection: the only task that reads its socket and owns its session.
 
-use std::future::ready;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use headframe_channels::{ChannelId, ChannelKind};
@@ -11,15 +12,17 @@ use headframe_ledger::{ClientKind, Sighting, Text, WorkerId};
 use headframe_mining::server::{
     FoundBlock, Joined, LongCoinbase, PoolRules, PoolWork, Protocol, REPLY_WITHIN, SessionEvent,
 };
-use headframe_transport::{Filled, SHUTDOWN_DEADLINE, TransportError};
+use headframe_transport::{Filled, SHUTDOWN_DEADLINE};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::alarm::Alarm;
+use crate::bell::{Bells, Call, HungBell};
 use crate::blocks::{Found, FoundSender};
-use crate::clock::{sleep_until_some, wall_clock};
+use crate::clock::wall_clock;
 use crate::dues::Dues;
 use crate::hold::Service;
 use crate::hub::HubHandle;
@@ -49,6 +52,7 @@ pub(crate) struct PoolLinks {
     pub(crate) found: FoundSender,
     pub(crate) news: mpsc::Sender<News>,
     pub(crate) tracer: Arc<Tracer>,
+    pub(crate) bells: Arc<Bells>,
     pub(crate) shutdown: CancellationToken,
     /// What becomes of miners while the node is away.
     pub(crate) service: watch::Receiver<Service>,
@@ -64,6 +68,7 @@ pub(crate) struct Connection {
     peer: SocketAddr,
     wire: Wire,
     pool: PoolLinks,
+    bell: HungBell,
     dues: Dues,
     guest: Guest,
     tap: Tap,
@@ -75,10 +80,7 @@ pub(crate) struct Connection {
 
 /// What woke a connection.
 enum Wake {
-    Shutdown,
-    Service,
-    Work,
-    Committed,
+    Call(Call),
     Filled(Filled),
     /// A time has come: a timer's, the board's, or that of a connection which sent too much.
     Due,
@@ -90,21 +92,23 @@ impl Connection {
         peer: SocketAddr,
         visit: Visit,
         wire: Wire,
-        mut pool: PoolLinks,
+        pool: PoolLinks,
         room: OwnedSemaphorePermit,
     ) -> Box<Self> {
+        let bell = pool.bells.hang(id);
         // Who comes in usual times has nothing to hear of those before.
-        if *pool.service.borrow_and_update() != Service::Usual {
-            pool.service.mark_changed();
+        if *pool.service.borrow() != Service::Usual {
+            bell.ring(Call::Service);
         }
-        let (ledger, hub) = (pool.ledger.clone(), pool.hub.clone());
+        let (ledger, hub, news) = (pool.ledger.clone(), pool.hub.clone(), pool.news.clone());
         Box::new(Self {
-            dues: Dues::new(id, ledger, hub, pool.news.clone()),
+            dues: Dues::new(id, ledger, hub, news, Arc::clone(bell.bell())),
             guest: Guest::new(visit, pool.rules.difficulty.shares_per_minute),
             tap: Tap::new(Arc::clone(&pool.tracer), id, wire.protocol()),
             peer,
             wire,
             pool,
+            bell,
             timers_at: Instant::now(),
             _room: room,
         })
@@ -170,7 +174,7 @@ impl Connection {
         self.take_events().await;
         self.dues.offer();
         let sequence = self.dues.sequence();
-        let committed = self.dues.committed().reaches(sequence);
+        let committed = self.bell.committed_to(sequence);
         if timeout(REPLY_WITHIN, committed).await.is_ok() {
             return self.wire.handle_committed(sequence);
         }
@@ -179,6 +183,8 @@ impl Connection {
     }
 
     async fn serve(&mut self) -> Result<(), End> {
+        let timer = pin!(Alarm::unset());
+        let mut alarm = Alarm::new(timer);
         loop {
             if self.tap.is_outdated() {
                 self.tap.look(|| self.dues.users().collect());
@@ -191,10 +197,12 @@ impl Connection {
             if self.guest.ban().is_some() {
                 return Err(End::Banned);
             }
-            match self.wake().await? {
-                Wake::Shutdown => return Err(Box::pin(self.take_leave(End::Shutdown)).await),
-                Wake::Service => {
-                    let service = *self.pool.service.borrow_and_update();
+            match poll_fn(|context| self.poll_wake(context, &mut alarm)).await? {
+                Wake::Call(Call::Shutdown) => {
+                    return Err(Box::pin(self.take_leave(End::Shutdown)).await);
+                }
+                Wake::Call(Call::Service) => {
+                    let service = *self.pool.service.borrow();
                     self.wire.handle_notice(notice(service));
                     if service == Service::Released {
                         return Err(Box::pin(self.take_leave(End::Released)).await);
@@ -202,13 +210,12 @@ impl Connection {
                 }
                 Wake::Filled(Filled::Closed) => return Ok(()),
                 Wake::Filled(Filled::Bytes) => {}
-                Wake::Work => {
-                    let work = Arc::clone(&self.pool.work.borrow_and_update());
+                Wake::Call(Call::Work) => {
+                    let work = Arc::clone(&self.pool.work.borrow());
                     self.wire.handle_work(Instant::now(), &work);
                 }
-                Wake::Committed => {
-                    let sequence = self.dues.committed().sequence();
-                    self.wire.handle_committed(sequence);
+                Wake::Call(Call::Committed) => {
+                    self.wire.handle_committed(self.bell.committed());
                 }
                 Wake::Due => self.handle_time(Instant::now())?,
             }
@@ -222,10 +229,8 @@ impl Connection {
     /// told, is written before, and other connections come before, whose miners may not know it yet.
     async fn send_some(&mut self) -> Result<(), End> {
         self.settle().await?;
-        tokio::select! {
-            biased;
-            written = self.wire.flush() => written?,
-            () = ready(()) => {}
+        if let Poll::Ready(written) = self.poll_now(Wire::poll_flush).await {
+            written?;
         }
         yield_now().await;
         self.wire.send_some(Instant::now());
@@ -258,10 +263,8 @@ impl Connection {
             return end;
         }
         for _ in 0..LAST_READS {
-            let filled = tokio::select! {
-                biased;
-                filled = self.wire.fill() => filled,
-                () = ready(()) => return why,
+            let Poll::Ready(filled) = self.poll_now(Wire::poll_fill).await else {
+                return why;
             };
             match filled {
                 Ok(Filled::Bytes) => {}
@@ -275,22 +278,46 @@ impl Connection {
         why
     }
 
-    /// Waits for the next thing to do, or only looks for it while channels wait for jobs. New work comes
-    /// before new shares.
-    async fn wake(&mut self) -> Result<Wake, End> {
-        let has_more = self.wire.has_more(Instant::now());
+    /// Does something with the socket as far as that goes without waiting.
+    async fn poll_now<T>(
+        &mut self,
+        poll: impl Fn(&mut Wire, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        poll_fn(|context| Poll::Ready(poll(&mut self.wire, context))).await
+    }
+
+    /// The next thing to do, or only a look for it while channels wait for jobs. New work comes before
+    /// new shares.
+    fn poll_wake(
+        &mut self,
+        context: &mut Context<'_>,
+        alarm: &mut Alarm<'_>,
+    ) -> Poll<Result<Wake, End>> {
+        if let Poll::Ready(call) = self.bell.poll_call(context.waker()) {
+            return Poll::Ready(Ok(Wake::Call(call)));
+        }
         let held_until = self.guest.held_until();
         let due = [self.timers(), self.dues.tell_at(), held_until];
-        let due = due.into_iter().flatten().min();
-        tokio::select! {
-            biased;
-            () = self.pool.shutdown.cancelled() => Ok(Wake::Shutdown),
-            Ok(()) = self.pool.service.changed() => Ok(Wake::Service),
-            Ok(()) = self.pool.work.changed() => Ok(Wake::Work),
-            () = self.dues.committed().changed() => Ok(Wake::Committed),
-            () = sleep_until_some(due) => Ok(Wake::Due),
-            filled = read(&mut self.wire, held_until) => Ok(Wake::Filled(filled?)),
-            () = ready(()), if has_more => Ok(Wake::Due),
+        if alarm
+            .poll(context, due.into_iter().flatten().min())
+            .is_ready()
+        {
+            return Poll::Ready(Ok(Wake::Due));
+        }
+        // A connection that is held is only written to.
+        match held_until {
+            None => {
+                if let Poll::Ready(filled) = self.wire.poll_fill(context)? {
+                    return Poll::Ready(Ok(Wake::Filled(filled)));
+                }
+            }
+            Some(_) => {
+                let _ = self.wire.poll_flush(context)?;
+            }
+        }
+        match self.wire.has_more(Instant::now()) {
+            true => Poll::Ready(Ok(Wake::Due)),
+            false => Poll::Pending,
         }
     }
 
@@ -486,14 +513,6 @@ fn notice(service: Service) -> &'static str {
         Service::Released => {
             "the pool's Bitcoin node is away; miners are released to their other pools until it is back"
         }
-    }
-}
-
-/// Waits for bytes, or only writes while the connection is held.
-async fn read(wire: &mut Wire, held_until: Option<Instant>) -> Result<Filled, TransportError> {
-    match held_until {
-        None => wire.fill().await,
-        Some(_) => wire.hold().await,
     }
 }
 

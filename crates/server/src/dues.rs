@@ -18,9 +18,10 @@ use headframe_work::{Rung, UnixTime, Work};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::bell::Bell;
 use crate::clock::wall_clock;
 use crate::hub::HubHandle;
-use crate::ledger::{Commit, Committed, Entry, LedgerHandle};
+use crate::ledger::{Commit, Entry, LedgerHandle};
 use crate::news::{MinerKey, News, ShareTally};
 use crate::rejection::rejection;
 
@@ -44,7 +45,8 @@ pub(crate) struct Dues {
     /// The number of the last accepted share, and of the last that the ledger was given.
     sequence: u64,
     given: u64,
-    committed: Arc<Committed>,
+    /// Rung by the ledger when it has committed shares.
+    bell: Arc<Bell>,
     prefixes: Vec<ExtranoncePrefix>,
     /// Miners that the board believes to be here. They are told before anybody who comes, so that
     /// there are never more than a connection can have seats.
@@ -90,6 +92,7 @@ impl Dues {
         ledger: LedgerHandle,
         hub: HubHandle,
         news: mpsc::Sender<News>,
+        bell: Arc<Bell>,
     ) -> Self {
         Self {
             connection,
@@ -100,7 +103,7 @@ impl Dues {
             batch: ShareBatch::default(),
             sequence: 0,
             given: 0,
-            committed: Arc::default(),
+            bell,
             prefixes: Vec::new(),
             departures: VecDeque::new(),
             strays: ShareTally::default(),
@@ -126,11 +129,6 @@ impl Dues {
     /// The number of the last share that the ledger is owed or was given.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence
-    }
-
-    /// How far the ledger has come.
-    pub(crate) fn committed(&self) -> &Committed {
-        &self.committed
     }
 
     pub(crate) fn join(
@@ -312,7 +310,7 @@ impl Dues {
             batch: core::mem::take(&mut self.batch),
             commit: Commit {
                 sequence: self.sequence,
-                committed: Arc::clone(&self.committed),
+                bell: Arc::clone(&self.bell),
             },
         })
     }

@@ -4,7 +4,6 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -14,9 +13,10 @@ use headframe_ledger::{
     Ban, BlockUpdate, COMMIT_INTERVAL, FoundBlock, Ledger, LedgerError, ShareBatch, Tally, Upkeep,
 };
 use headframe_work::Work;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::bell::Bell;
 use crate::blocks::LastWord;
 use crate::clock::wall_clock;
 use crate::vital::VitalGuard;
@@ -79,43 +79,11 @@ pub(crate) struct LedgerState {
     pub(crate) trouble: Option<String>,
 }
 
-/// Who is to be told of a commit, and what.
+/// Who is called when shares are committed, and the number of the last of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Commit {
     pub(crate) sequence: u64,
-    pub(crate) committed: Arc<Committed>,
-}
-
-/// How far the ledger has come with the shares of one connection, which alone waits for it.
-#[derive(Debug, Default)]
-pub(crate) struct Committed {
-    sequence: AtomicU64,
-    told: Notify,
-}
-
-impl Committed {
-    /// The number of the last share that the ledger has committed.
-    pub(crate) fn sequence(&self) -> u64 {
-        self.sequence.load(Ordering::Acquire)
-    }
-
-    /// Waits until the ledger has committed more than when this was last waited for. Cancelling loses
-    /// nothing.
-    pub(crate) async fn changed(&self) {
-        self.told.notified().await;
-    }
-
-    /// Waits until the ledger has committed share number `sequence`.
-    pub(crate) async fn reaches(&self, sequence: u64) {
-        while self.sequence() < sequence {
-            self.changed().await;
-        }
-    }
-
-    fn tell(&self, sequence: u64) {
-        self.sequence.store(sequence, Ordering::Release);
-        self.told.notify_one();
-    }
+    pub(crate) bell: Arc<Bell>,
 }
 
 /// The way to the ledger.
@@ -364,12 +332,8 @@ impl Writer {
             self.note(|state| state.committed += committed);
             self.batch.clear();
         }
-        for Commit {
-            sequence,
-            committed,
-        } in self.commits.drain(..)
-        {
-            committed.tell(sequence);
+        for Commit { sequence, bell } in self.commits.drain(..) {
+            bell.tell_committed(sequence);
         }
         Ok(())
     }

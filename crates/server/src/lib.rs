@@ -9,6 +9,8 @@
 //! * what addresses may take of the pool is behind one lock, which no share waits for;
 //! * the board task owns what the dashboard shows.
 
+mod alarm;
+mod bell;
 mod blocks;
 mod board;
 mod clock;

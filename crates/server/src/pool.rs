@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use crate::bell::Bells;
 use crate::blocks::{FoundSender, Journal, Left};
 use crate::board::{Board, Past};
 use crate::clock::wall_clock;
@@ -201,6 +202,10 @@ impl Pool {
             shutdown: self.shutdown.clone(),
         };
         self.tasks.spawn(control.serve(data_directory));
+        let bells = Arc::new(Bells::default());
+        let ringing =
+            Arc::clone(&bells).follow(work.clone(), service.clone(), self.shutdown.clone());
+        self.tasks.spawn(ringing);
         let door = door(&settings, &ways);
         let news = ways.news.clone();
         let reception = Reception {
@@ -212,6 +217,7 @@ impl Pool {
                 found: ways.found,
                 news: ways.news,
                 tracer,
+                bells,
                 shutdown: self.shutdown.clone(),
                 service,
                 arrivals: Arc::new(Hush::new(Instant::now())),

@@ -1,8 +1,8 @@
 //! A session joined to its socket: the same few operations for both protocols.
 
 use std::fmt;
-use std::future::pending;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use headframe_api::Encryption;
@@ -169,25 +169,25 @@ impl Wire {
         }
     }
 
-    /// Waits for bytes, and writes what is queued meanwhile. Cancelling loses nothing.
-    pub(crate) async fn fill(&mut self) -> Result<Filled, TransportError> {
+    /// Reads, and writes what is queued meanwhile.
+    pub(crate) fn poll_fill(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Filled, TransportError>> {
         match self {
-            Self::Sv1(wire) => wire.0.fill().await,
-            Self::Sv2(wire) => wire.0.fill().await,
+            Self::Sv1(wire) => wire.0.poll_fill(context),
+            Self::Sv2(wire) => wire.0.poll_fill(context),
         }
     }
 
-    /// Waits for ever, and writes what is queued meanwhile. Cancelling loses nothing.
-    pub(crate) async fn hold(&mut self) -> Result<Filled, TransportError> {
-        self.flush().await?;
-        pending().await
-    }
-
-    /// Writes what is queued. Cancelling loses nothing.
-    pub(crate) async fn flush(&mut self) -> Result<(), TransportError> {
+    /// Writes what is queued.
+    pub(crate) fn poll_flush(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), TransportError>> {
         match self {
-            Self::Sv1(wire) => wire.0.flush().await,
-            Self::Sv2(wire) => wire.0.flush().await,
+            Self::Sv1(wire) => wire.0.poll_flush(context),
+            Self::Sv2(wire) => wire.0.poll_flush(context),
         }
     }
 

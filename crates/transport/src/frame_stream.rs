@@ -1,6 +1,8 @@
 //! A connection that speaks in frames: Stratum V2, sealed with Noise or, in a local network, in clear.
 
+use core::future::poll_fn;
 use core::ops::Range;
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use headframe_sv2_noise::{
@@ -79,11 +81,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FrameStream<S> {
     ///
     /// Before the next call take all frames out with [`FrameStream::next_frame`].
     pub async fn fill(&mut self) -> Result<Filled, TransportError> {
+        poll_fn(|context| self.poll_fill(context)).await
+    }
+
+    /// [`Self::fill`] for who waits for other things too.
+    pub fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<Filled, TransportError>> {
         if let Codec::Noise { opener, sealer, .. } = &mut self.codec {
             opener.rest();
             sealer.rest();
         }
-        self.link.fill().await
+        self.link.poll_fill(context)
     }
 
     /// The next frame in clear, header (6 bytes) and payload, or `None` when `fill` has to bring more.
@@ -122,7 +129,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FrameStream<S> {
 
     /// Writes everything queued, in one write where the socket takes it. May be cancelled at any time.
     pub async fn flush(&mut self) -> Result<(), TransportError> {
-        self.link.flush().await
+        poll_fn(|context| self.poll_flush(context)).await
+    }
+
+    /// [`Self::flush`] for who waits for other things too.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.link.poll_flush(context).map_err(TransportError::Io)
     }
 
     /// Writes everything queued and closes the connection, within `deadline`.

@@ -1,6 +1,8 @@
 //! A connection that speaks in lines: Stratum V1, in clear or in TLS.
 
+use core::future::poll_fn;
 use core::ops::Range;
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -48,7 +50,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineStream<S> {
     ///
     /// Before the next call take all lines out with [`LineStream::next_line`].
     pub async fn fill(&mut self) -> Result<Filled, TransportError> {
-        self.link.fill().await
+        poll_fn(|context| self.poll_fill(context)).await
+    }
+
+    /// [`Self::fill`] for who waits for other things too.
+    pub fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<Filled, TransportError>> {
+        self.link.poll_fill(context)
     }
 
     /// The next line without its end (`\n` or `\r\n`), or `None` when `fill` has to bring more.
@@ -93,7 +100,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineStream<S> {
 
     /// Writes everything queued, in one write where the socket takes it. May be cancelled at any time.
     pub async fn flush(&mut self) -> Result<(), TransportError> {
-        self.link.flush().await
+        poll_fn(|context| self.poll_flush(context)).await
+    }
+
+    /// [`Self::flush`] for who waits for other things too.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.link.poll_flush(context).map_err(TransportError::Io)
     }
 
     /// Writes everything queued and closes the connection, within `deadline`.

@@ -97,7 +97,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let _ = timeout(deadline, goodbye).await;
     }
 
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Filled, TransportError>> {
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Filled, TransportError>> {
         if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
             return Poll::Ready(Err(error.into()));
         }
@@ -133,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Poll::Ready(Ok(len))
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.outbox.pending().is_empty() && !self.unflushed {
             return Poll::Ready(Ok(()));
         }
@@ -185,7 +188,10 @@ mod tests {
             Poll::Ready(Ok(bytes.len()))
         }
 
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        fn poll_flush(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<io::Result<()>> {
             if !core::mem::replace(&mut self.tried, true) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

@@ -38,6 +38,9 @@ async fn links(news: mpsc::Sender<News>) -> PoolLinks {
     let service = task.service();
     let (sender, work) = watch::channel(task.first_work(&shutdown).await.unwrap());
     tokio::spawn(task.run(sender, shutdown.clone()));
+    let bells = Arc::new(Bells::default());
+    let ringing = Arc::clone(&bells).follow(work.clone(), service.clone(), shutdown.clone());
+    tokio::spawn(ringing);
     let memory = Box::new(MemoryLedger::new(Retention::default()));
     let guard = Vital::new(shutdown.clone()).guard("ledger");
     let (ledger, _) = ledger::start(memory, Tally::default(), guard).unwrap();
@@ -49,6 +52,7 @@ async fn links(news: mpsc::Sender<News>) -> PoolLinks {
         found: mpsc::channel(16).0,
         news,
         tracer: Arc::default(),
+        bells,
         shutdown,
         service,
         arrivals: Arc::new(Hush::new(Instant::now())),

@@ -1,14 +1,14 @@
 //! When the ledger commits, and who hears of it. The writer is called step by step, so that no thread
 //! and no clock has a part in it.
 
-use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Poll, Waker};
 
 use bitcoin::hashes::Hash;
 use headframe_ledger::{BestShare, COMMIT_SHARES, MemoryLedger, Retention, WorkerId};
 use headframe_work::{Rung, UnixTime, Work};
 
 use super::*;
+use crate::bell::Call;
 
 /// A writer whose commits are due when they are full, and not by time.
 fn patient_writer() -> Writer {
@@ -18,7 +18,7 @@ fn patient_writer() -> Writer {
     writer
 }
 
-fn shares(count: u64, sequence: u64, committed: &Arc<Committed>) -> Entry {
+fn shares(count: u64, sequence: u64, bell: &Arc<Bell>) -> Entry {
     let worker = WorkerId::new("rig", "address").unwrap();
     let at = UnixTime::from_secs(1_800_000_000);
     let hash = BlockHash::all_zeros();
@@ -26,11 +26,8 @@ fn shares(count: u64, sequence: u64, committed: &Arc<Committed>) -> Entry {
     for _ in 0..count {
         batch.accept(&worker, Work::of_rung(Rung::ONE), BestShare { hash, at });
     }
-    let committed = committed.clone();
-    let commit = Commit {
-        sequence,
-        committed,
-    };
+    let bell = Arc::clone(bell);
+    let commit = Commit { sequence, bell };
     Entry::Shares { batch, commit }
 }
 
@@ -38,13 +35,13 @@ fn shares(count: u64, sequence: u64, committed: &Arc<Committed>) -> Entry {
 #[test]
 fn a_thousand_shares_are_committed_before_their_time() {
     let mut writer = patient_writer();
-    let committed = Arc::new(Committed::default());
-    writer.take(shares(COMMIT_SHARES - 1, 999, &committed));
+    let bell = Arc::new(Bell::default());
+    writer.take(shares(COMMIT_SHARES - 1, 999, &bell));
     assert!(!writer.is_due(), "999 shares wait for more");
-    writer.take(shares(1, 1_000, &committed));
+    writer.take(shares(1, 1_000, &bell));
     assert!(writer.is_due());
     writer.write();
-    assert_eq!(committed.sequence(), 1_000);
+    assert_eq!(bell.committed(), 1_000);
     assert_eq!(writer.ledger.totals().unwrap().sums.accepted.count, 1_000);
     assert!(!writer.is_due(), "all is written");
     // The 10 ms of the next shares begin with them.
@@ -55,14 +52,13 @@ fn a_thousand_shares_are_committed_before_their_time() {
 #[test]
 fn a_commit_wakes_only_those_with_shares_in_it() {
     let mut writer = patient_writer();
-    let connections = [(); 3].map(|()| Arc::new(Committed::default()));
+    let connections = [(); 3].map(|()| Arc::new(Bell::default()));
     let [first, second, third] = &connections;
     let commit = |writer: &mut Writer| {
         writer.write();
-        connections.each_ref().map(|committed| {
-            let mut context = Context::from_waker(Waker::noop());
-            let is_woken = pin!(committed.changed()).poll(&mut context).is_ready();
-            is_woken.then(|| committed.sequence())
+        connections.each_ref().map(|bell| {
+            let is_called = bell.poll_call(Waker::noop()) == Poll::Ready(Call::Committed);
+            is_called.then(|| bell.committed())
         })
     };
     writer.take(shares(2, 2, first));
@@ -142,8 +138,8 @@ fn the_state_tells_what_is_given_and_what_is_held() {
         work: Work::from_units(7),
     };
     let (mut writer, state) = Writer::new(ledger, held);
-    let committed = Arc::new(Committed::default());
-    writer.take(shares(3, 3, &committed));
+    let bell = Arc::new(Bell::default());
+    writer.take(shares(3, 3, &bell));
     let work = Work::from_units(7 + 3 * Work::of_rung(Rung::ONE).units());
     let seen = state.borrow().clone();
     assert_eq!((seen.work, seen.committed), (work, 5));
