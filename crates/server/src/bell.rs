@@ -7,16 +7,13 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::ops::{Bound, Deref};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use atomic_waker::AtomicWaker;
-use headframe_mining::server::PoolWork;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-
-use crate::hold::Service;
 
 /// Bells that are rung before connections that come or go have their turn with the list.
 const PEAL: usize = 64;
@@ -51,7 +48,7 @@ pub(crate) struct Bell {
 
 impl Bell {
     pub(crate) fn ring(&self, call: Call) {
-        self.rung.fetch_or(call as u8, Ordering::Release);
+        self.note(call);
         self.waker.wake();
     }
 
@@ -88,17 +85,32 @@ impl Bell {
         .await;
     }
 
+    /// Whether it was not rung for this already.
+    fn note(&self, call: Call) -> bool {
+        self.rung.fetch_or(call as u8, Ordering::AcqRel) & call as u8 == 0
+    }
+
+    /// Whether it was rung for this.
+    fn take(&self, call: Call) -> bool {
+        self.rung.fetch_and(!(call as u8), Ordering::AcqRel) & call as u8 != 0
+    }
+
     fn take_call(&self) -> Option<Call> {
         let rung = self.rung.load(Ordering::Acquire);
-        let call = Call::ALL.into_iter().find(|call| rung & *call as u8 != 0)?;
-        self.rung.fetch_and(!(call as u8), Ordering::AcqRel);
-        Some(call)
+        let mut calls = Call::ALL.into_iter();
+        calls.find(|call| rung & *call as u8 != 0 && self.take(*call))
     }
 }
 
 /// The bells of all connections.
 #[derive(Debug, Default)]
-pub(crate) struct Bells(Mutex<List>);
+pub(crate) struct Bells {
+    list: Mutex<List>,
+    /// Bells that were rung for work and not answered. While they are being rung it is not exact.
+    unanswered: AtomicIsize,
+    /// Told when there are none.
+    answered: Notify,
+}
 
 #[derive(Debug, Default)]
 struct List {
@@ -122,6 +134,7 @@ impl Bells {
     pub(crate) fn hang(self: &Arc<Self>, connection: u64) -> HungBell {
         let bell = Arc::new(Bell::default());
         bell.ring(Call::Work);
+        self.unanswered.fetch_add(1, Ordering::AcqRel);
         let mut list = self.list();
         if list.is_shut_down {
             bell.ring(Call::Shutdown);
@@ -134,45 +147,53 @@ impl Bells {
         }
     }
 
-    /// Rings for what happens, until shutdown.
-    pub(crate) async fn follow(
-        self: Arc<Self>,
-        mut work: watch::Receiver<Arc<PoolWork>>,
-        mut service: watch::Receiver<Service>,
-        shutdown: CancellationToken,
-    ) {
-        loop {
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
-                Ok(()) = service.changed() => self.ring(Call::Service),
-                Ok(()) = work.changed() => self.ring(Call::Work),
-                else => shutdown.cancelled().await,
-            }
-        }
+    /// Rings at shutdown.
+    pub(crate) async fn await_shutdown(self: Arc<Self>, shutdown: CancellationToken) {
+        shutdown.cancelled().await;
         self.list().is_shut_down = true;
         self.ring(Call::Shutdown);
     }
 
-    fn ring(&self, call: Call) {
+    /// Rings all.
+    pub(crate) fn ring(&self, call: Call) {
         let mut from = Bound::Unbounded;
-        loop {
-            let list = self.list();
-            let mut last = None;
-            for (connection, bell) in list.bells.range((from, Bound::Unbounded)).take(PEAL) {
-                bell.ring(call);
-                last = Some(*connection);
-            }
-            match last {
-                Some(last) => from = Bound::Excluded(last),
-                None => return,
-            }
+        while let Some(last) = self.ring_some(call, from) {
+            from = Bound::Excluded(last);
+        }
+    }
+
+    /// Waits until each connection that was rung for work has seen it. Cancelling loses nothing.
+    pub(crate) async fn answered(&self) {
+        while self.unanswered.load(Ordering::Acquire) > 0 {
+            self.answered.notified().await;
+        }
+    }
+
+    /// Rings a few, and gives the last of them.
+    fn ring_some(&self, call: Call, from: Bound<u64>) -> Option<u64> {
+        let list = self.list();
+        let mut last = None;
+        let mut rung = 0;
+        for (connection, bell) in list.bells.range((from, Bound::Unbounded)).take(PEAL) {
+            rung += isize::from(bell.note(call));
+            bell.waker.wake();
+            last = Some(*connection);
+        }
+        if call == Call::Work {
+            self.unanswered.fetch_add(rung, Ordering::AcqRel);
+        }
+        last
+    }
+
+    fn note_answer(&self) {
+        if self.unanswered.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.answered.notify_one();
         }
     }
 
     fn list(&self) -> MutexGuard<'_, List> {
         // Nothing in here panics half way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -180,6 +201,23 @@ impl HungBell {
     /// For those who ring this one alone.
     pub(crate) fn bell(&self) -> &Arc<Bell> {
         &self.bell
+    }
+
+    /// The next call. When there is none, `waker` is woken by the next.
+    pub(crate) fn poll_call(&self, waker: &Waker) -> Poll<Call> {
+        let call = self.bell.poll_call(waker);
+        if call == Poll::Ready(Call::Work) {
+            self.bells.note_answer();
+        }
+        call
+    }
+
+    /// It is not rung with the others any more, and nobody waits for its answer.
+    pub(crate) fn take_down(&self) {
+        self.bells.list().bells.remove(&self.connection);
+        if self.bell.take(Call::Work) {
+            self.bells.note_answer();
+        }
     }
 }
 
@@ -193,7 +231,7 @@ impl Deref for HungBell {
 
 impl Drop for HungBell {
     fn drop(&mut self) {
-        self.bells.list().bells.remove(&self.connection);
+        self.take_down();
     }
 }
 
@@ -212,12 +250,16 @@ mod tests {
         }
     }
 
-    fn calls(bell: &Bell, waker: &Waker) -> Vec<Call> {
+    fn calls(bell: &HungBell, waker: &Waker) -> Vec<Call> {
         let next = || match bell.poll_call(waker) {
             Poll::Ready(call) => Some(call),
             Poll::Pending => None,
         };
         std::iter::from_fn(next).collect()
+    }
+
+    fn calls_of(bell: &HungBell) -> Vec<Call> {
+        calls(bell, Waker::noop())
     }
 
     #[test]
@@ -245,9 +287,7 @@ mod tests {
     #[test]
     fn who_waits_for_a_commit_keeps_other_calls() {
         let bell = Bell::default();
-        let woken = Arc::new(Woken::default());
-        let waker = Waker::from(Arc::clone(&woken));
-        let mut context = std::task::Context::from_waker(&waker);
+        let mut context = std::task::Context::from_waker(Waker::noop());
         let mut waits = std::pin::pin!(bell.committed_to(2));
         let mut is_over = || waits.as_mut().poll(&mut context).is_ready();
         assert!(!is_over());
@@ -256,23 +296,68 @@ mod tests {
         assert!(!is_over());
         bell.tell_committed(2);
         assert!(is_over());
-        assert_eq!(calls(&bell, &waker), [Call::Shutdown, Call::Committed]);
+        let call = || bell.poll_call(Waker::noop());
+        assert_eq!(call(), Poll::Ready(Call::Shutdown));
+        assert_eq!(call(), Poll::Ready(Call::Committed));
     }
 
     #[tokio::test]
-    async fn connections_that_come_late_hear_what_they_missed() {
+    async fn who_comes_after_shutdown_hears_of_it() {
         let (bells, shutdown) = (Arc::new(Bells::default()), CancellationToken::new());
-        let (_work, news) = watch::channel(crate::silent::work().await);
-        let (service, serviced) = watch::channel(Service::Usual);
-        let following = tokio::spawn(Arc::clone(&bells).follow(news, serviced, shutdown.clone()));
-        let call = async |bell: &Bell| poll_fn(|it| bell.poll_call(it.waker())).await;
+        let ringing = tokio::spawn(Arc::clone(&bells).await_shutdown(shutdown.clone()));
         let early = bells.hang(1);
-        assert_eq!(call(&early).await, Call::Work);
-        service.send_replace(Service::Held);
-        assert_eq!(call(&early).await, Call::Service);
+        assert_eq!(calls_of(&early), [Call::Work]);
         shutdown.cancel();
-        following.await.unwrap();
-        assert_eq!(call(&early).await, Call::Shutdown);
-        assert_eq!(call(&bells.hang(2)).await, Call::Shutdown);
+        ringing.await.unwrap();
+        assert_eq!(calls_of(&early), [Call::Shutdown]);
+        let late = bells.hang(2);
+        assert_eq!(calls_of(&late), [Call::Shutdown, Call::Work]);
+    }
+
+    #[test]
+    fn all_have_answered_who_have_seen_the_work_or_are_gone() {
+        let bells = Arc::new(Bells::default());
+        let answered = || {
+            let mut context = std::task::Context::from_waker(Waker::noop());
+            std::pin::pin!(bells.answered())
+                .poll(&mut context)
+                .is_ready()
+        };
+        assert!(answered(), "nobody is there");
+        let [first, second, third] = [1, 2, 3].map(|connection| bells.hang(connection));
+        for bell in [&first, &second, &third] {
+            assert!(!answered());
+            assert_eq!(calls_of(bell), [Call::Work]);
+        }
+        assert!(answered());
+        bells.ring(Call::Work);
+        bells.ring(Call::Work);
+        bells.ring(Call::Service);
+        assert_eq!(calls_of(&first), [Call::Service, Call::Work]);
+        assert!(!answered());
+        second.take_down();
+        drop(third);
+        assert!(answered());
+        bells.ring(Call::Work);
+        assert!(!answered());
+        assert_eq!(calls_of(&first), [Call::Work]);
+        assert!(answered(), "the second is not rung any more");
+    }
+
+    /// A task that waits is woken by the last answer.
+    #[tokio::test]
+    async fn who_waits_for_answers_is_told_of_the_last() {
+        let bells = Arc::new(Bells::default());
+        let hung = [1, 2].map(|connection| bells.hang(connection));
+        let waiting = tokio::spawn({
+            let bells = Arc::clone(&bells);
+            async move { bells.answered().await }
+        });
+        for bell in hung {
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished());
+            assert_eq!(calls_of(&bell), [Call::Work]);
+        }
+        waiting.await.unwrap();
     }
 }

@@ -128,6 +128,7 @@ impl Connection {
     }
 
     async fn end(mut self: Box<Self>, end: End) {
+        self.bell.take_down();
         if let Err(Panicked) = unless_panic(self.close(&end)).await {
             self.dues.leave_all();
         }

@@ -1,5 +1,6 @@
 //! The hub's task: hears the node, publishes work, hands out extranonce prefixes.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,11 @@ use headframe_mining::server::{Hub, NewTemplate, ParkedSession, PoolWork, Sessio
 use headframe_node::{NodeError, NodeStatus, TemplateSource, TemplateUpdate};
 use headframe_work::Difficulty;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{self, sleep_until};
+use tokio::time::{self, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::bell::{Bells, Call};
 use crate::clock::{sleep_until_some, wall_clock};
 use crate::hold::{Hold, Service};
 use crate::news::{HoldNews, News, WorkNews};
@@ -21,6 +23,9 @@ use crate::news::{HoldNews, News, WorkNews};
 const QUEUE: usize = 1_024;
 /// A source that gave no template is not asked again before this time, whatever it is.
 const REST: Duration = Duration::from_millis(250);
+/// Jobs wait no longer than this for the tip to have reached all miners: by then the fees that the
+/// first of them forgo are worth more than the time that the last of them would lose.
+const TOLD_WITHIN: Duration = Duration::from_millis(250);
 
 /// What connections ask of the hub.
 #[derive(Debug)]
@@ -112,6 +117,7 @@ pub(crate) struct HubTask {
     is_node_well: bool,
     hold: Hold,
     service: watch::Sender<Service>,
+    bells: Arc<Bells>,
 }
 
 impl HubTask {
@@ -132,6 +138,7 @@ impl HubTask {
             is_node_well: true,
             hold: Hold::new(None),
             service: watch::Sender::new(Service::Usual),
+            bells: Arc::default(),
         };
         (task, HubHandle(sender))
     }
@@ -147,6 +154,11 @@ impl HubTask {
     /// What becomes of miners while the node is away.
     pub(crate) fn service(&self) -> watch::Receiver<Service> {
         self.service.subscribe()
+    }
+
+    /// Where connections hear of work and service.
+    pub(crate) fn bells(&self) -> Arc<Bells> {
+        Arc::clone(&self.bells)
     }
 
     /// Waits for the first template that can be worked on; `None` at shutdown.
@@ -231,22 +243,41 @@ impl HubTask {
         if let Some(new) = self.hub.take_offered() {
             self.publish(new, work).await;
         } else if let Some(again) = self.hub.refresh(now()) {
-            work.send_replace(again);
+            self.show(work, again);
         }
+    }
+
+    fn show(&self, work: &watch::Sender<Arc<PoolWork>>, newer: Arc<PoolWork>) {
+        work.send_replace(newer);
+        self.bells.ring(Call::Work);
     }
 
     /// Publishes what miners hold for a new tip, and then the template.
     async fn publish(&mut self, new: NewTemplate, work: &watch::Sender<Arc<PoolWork>>) {
         let old_tip = self.hub.work().map(|work| work.tip());
         if let Some(start) = self.hub.begin_tip(now(), &new) {
-            work.send_replace(start);
-            // Let those who hold it say so before the template takes this thread's time.
-            tokio::task::yield_now().await;
+            self.show(work, start);
+            self.until_told().await;
         }
         if let Some(newer) = self.prepare(new) {
             // Miners first.
-            work.send_replace(Arc::clone(&newer));
+            self.show(work, Arc::clone(&newer));
             self.tell_work(&newer, old_tip != Some(newer.tip()));
+        }
+    }
+
+    /// Waits until all miners have been told the tip, so that none waits for the jobs of others, nor for
+    /// what the template takes of this thread. Those who want something of the hub are served: they
+    /// would not hear of the tip before.
+    async fn until_told(&mut self) {
+        let mut limit = pin!(sleep(TOLD_WITHIN));
+        loop {
+            tokio::select! {
+                biased;
+                () = self.bells.answered() => return,
+                () = &mut limit => return,
+                Some(request) = self.requests.recv() => self.handle_request(request),
+            }
         }
     }
 
@@ -296,6 +327,7 @@ impl HubTask {
         if !self.service.send_if_modified(changes) {
             return self.tell_hold();
         }
+        self.bells.ring(Call::Service);
         match service {
             Service::Usual => info!("miners are served as usual again"),
             Service::Held => {}

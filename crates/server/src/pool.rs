@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::bell::Bells;
 use crate::blocks::{FoundSender, Journal, Left};
 use crate::board::{Board, Past};
 use crate::clock::wall_clock;
@@ -183,7 +182,7 @@ impl Pool {
         let hub = Hub::new(job_ids.clone(), u32::from_be_bytes(random_bytes()));
         let (mut hub, hub_handle) = HubTask::new(hub, templates, status, ways.news.clone());
         hub = hub.holding(settings.hold);
-        let service = hub.service();
+        let (service, bells) = (hub.service(), hub.bells());
         let first = hub.first_work(&self.shutdown).await;
         let first = first.ok_or(StartError::Stopped)?;
         let listeners = listen(sockets)?;
@@ -202,9 +201,7 @@ impl Pool {
             shutdown: self.shutdown.clone(),
         };
         self.tasks.spawn(control.serve(data_directory));
-        let bells = Arc::new(Bells::default());
-        let ringing =
-            Arc::clone(&bells).follow(work.clone(), service.clone(), self.shutdown.clone());
+        let ringing = Arc::clone(&bells).await_shutdown(self.shutdown.clone());
         self.tasks.spawn(ringing);
         let door = door(&settings, &ways);
         let news = ways.news.clone();

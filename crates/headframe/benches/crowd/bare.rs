@@ -14,7 +14,7 @@ pub(crate) const TIP: usize = HEADER_LEN + 48;
 pub(crate) const JOB: usize = HEADER_LEN + 49;
 /// The bench's coinbase without its witness, and the depth of the tree of its 3,000 transactions.
 const COINBASE: usize = 190;
-const BRANCHES: usize = 12;
+pub(crate) const BRANCHES: usize = 12;
 
 /// Accepts connections, and writes to them as it is told, from as many threads as there are cores:
 ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bare::{JOB, TIP};
+use crate::bare::{BRANCHES, JOB, TIP};
 use crate::child::{Child, Protocol};
 use crate::client::Miners;
 use crate::reader::{Crowd, Taken};
@@ -15,6 +15,9 @@ const WANTED: usize = 10_000;
 const ROUNDS: usize = 11;
 /// A sealed `SetNewPrevHash`.
 const SEALED_TIP: u64 = sealed(TIP);
+
+/// Merkle branches in hexadecimal digits and quotes, with commas between.
+const HEX_BRANCHES: u64 = BRANCHES as u64 * 67 - 1;
 
 /// The length of a frame on the wire: header and payload each have a tag of 16 bytes.
 const fn sealed(frame: usize) -> u64 {
@@ -38,10 +41,14 @@ pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
 }
 
 /// The bytes after which a connection has the tip, and its full job too, of so many that come in all. Of
-/// Stratum V1 both are one line.
+/// Stratum V1 they are a line each: the full job has merkle branches, and `false` where the other has
+/// `true`.
 fn marks(protocol: Protocol, channels: usize, all: u64) -> [u64; 2] {
     match protocol {
-        Protocol::Sv1 => [all.max(1); 2],
+        Protocol::Sv1 => [
+            (all.saturating_sub(HEX_BRANCHES + 1) / 2).max(1),
+            all.max(1),
+        ],
         Protocol::Sv2 => {
             let tip = SEALED_TIP * channels as u64;
             [tip, all.max(tip)]
@@ -89,7 +96,7 @@ pub(crate) async fn measure(protocol: Protocol, miners: Miners) -> anyhow::Resul
         }
     }
     let names: &[&str] = match protocol {
-        Protocol::Sv1 => &["mining.notify"],
+        Protocol::Sv1 => &["mining.notify of an empty block", "and of the full one"],
         Protocol::Sv2 => &["SetNewPrevHash", "and the full job"],
     };
     table.print(names, miners, marks(protocol, miners.channels, all));

@@ -35,12 +35,9 @@ async fn links(news: mpsc::Sender<News>) -> PoolLinks {
     let (_, status) = watch::channel(NodeStatus::starting("silent".to_owned(), Network::Regtest));
     let hub = Hub::new(rules.job_ids.clone(), 0);
     let (mut task, hub) = HubTask::new(hub, Silent::boxed(), status, mpsc::channel(16).0);
-    let service = task.service();
+    let (service, bells) = (task.service(), task.bells());
     let (sender, work) = watch::channel(task.first_work(&shutdown).await.unwrap());
     tokio::spawn(task.run(sender, shutdown.clone()));
-    let bells = Arc::new(Bells::default());
-    let ringing = Arc::clone(&bells).follow(work.clone(), service.clone(), shutdown.clone());
-    tokio::spawn(ringing);
     let memory = Box::new(MemoryLedger::new(Retention::default()));
     let guard = Vital::new(shutdown.clone()).guard("ledger");
     let (ledger, _) = ledger::start(memory, Tally::default(), guard).unwrap();

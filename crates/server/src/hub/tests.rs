@@ -7,6 +7,7 @@ use headframe_work::Network;
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::bell::HungBell;
 use crate::silent::{Silent, rules};
 
 /// R-15, MP-135: devices leave after 180 s of silence, so a silent node must not mean a silent pool.
@@ -92,4 +93,109 @@ async fn connections_hear_of_the_node_s_absence_only_when_it_lasts() {
     assert_eq!(*service.borrow_and_update(), Service::Usual);
     shutdown.cancel();
     running.await.unwrap();
+}
+
+/// A hub that runs on a node that says what the test says, and the tip of its first template.
+struct Running {
+    chain: Chain,
+    node: mpsc::Sender<Result<TemplateUpdate, NodeError>>,
+    hub: HubHandle,
+    bells: Arc<Bells>,
+    work: watch::Receiver<Arc<PoolWork>>,
+    _status: watch::Sender<NodeStatus>,
+}
+
+impl Running {
+    async fn start() -> Self {
+        let (status_sender, status) =
+            watch::channel(NodeStatus::starting("told".to_owned(), Network::Regtest));
+        let (node, said) = mpsc::channel(1);
+        let mut chain = Chain::new(1, EASY_BITS, 1);
+        node.send(Ok(update_of(&mut chain))).await.unwrap();
+        let hub = Hub::new(rules(DifficultySettings::default()).job_ids, 0);
+        let news = mpsc::channel(64).0;
+        let (mut task, hub) = HubTask::new(hub, Box::new(Told(said)), status, news);
+        let bells = task.bells();
+        let shutdown = CancellationToken::new();
+        let (sender, work) = watch::channel(task.first_work(&shutdown).await.unwrap());
+        tokio::spawn(task.run(sender, shutdown));
+        Self {
+            chain,
+            node,
+            hub,
+            bells,
+            work,
+            _status: status_sender,
+        }
+    }
+
+    /// Another block: what connections are told of it first.
+    async fn new_tip(&mut self) -> Arc<PoolWork> {
+        self.chain.advance();
+        self.node.send(Ok(update_of(&mut self.chain))).await.unwrap();
+        self.next_work().await
+    }
+
+    async fn next_work(&mut self) -> Arc<PoolWork> {
+        self.work.changed().await.unwrap();
+        Arc::clone(&self.work.borrow_and_update())
+    }
+
+    fn transactions(work: &PoolWork) -> usize {
+        work.prepared.template().transactions.len()
+    }
+}
+
+fn update_of(chain: &mut Chain) -> TemplateUpdate {
+    let template = chain.shared_template();
+    TemplateUpdate {
+        cause: Cause::NewTip,
+        received: now(),
+        window: HeaderWindow::unbounded(&template),
+        template,
+    }
+}
+
+async fn answer(bell: &HungBell) {
+    let call = std::future::poll_fn(|context| bell.poll_call(context.waker())).await;
+    assert_eq!(call, Call::Work);
+}
+
+/// Nobody's job goes out while somebody has not been told the tip. What connections want of the hub
+/// is not kept back by that: they could not answer.
+#[tokio::test(start_paused = true)]
+async fn jobs_wait_until_all_have_been_told_the_tip() {
+    let mut pool = Running::start().await;
+    let bells = [1, 2].map(|connection| pool.bells.hang(connection));
+    for bell in &bells {
+        answer(bell).await;
+    }
+    let start = pool.new_tip().await;
+    assert_eq!(Running::transactions(&start), 0);
+    answer(&bells[0]).await;
+    assert!(pool.hub.lease_prefix().await.is_some());
+    assert!(
+        !pool.work.has_changed().unwrap(),
+        "the second knows nothing"
+    );
+    let before = now();
+    answer(&bells[1]).await;
+    let full = pool.next_work().await;
+    assert_eq!((full.tip(), Running::transactions(&full)), (start.tip(), 1));
+    assert_eq!(now(), before);
+    // Both hear of the job too.
+    for bell in &bells {
+        answer(bell).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_listen_keeps_jobs_back_for_a_moment_only() {
+    let mut pool = Running::start().await;
+    let _deaf = pool.bells.hang(1);
+    let start = pool.new_tip().await;
+    let before = now();
+    let full = pool.next_work().await;
+    assert_eq!((full.tip(), Running::transactions(&full)), (start.tip(), 1));
+    assert_eq!(now() - before, TOLD_WITHIN);
 }

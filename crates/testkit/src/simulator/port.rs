@@ -104,12 +104,11 @@ impl Port {
     pub(super) fn handle_work(&mut self, host: &mut Host) -> Result<(), Violation> {
         self.is_woken = false;
         let (work, is_full) = host.newest();
-        // There are no future jobs in Stratum V1, so that a session waits for the full one.
-        if is_full || matches!(self.end, Session::Sv2(_)) {
-            self.work = Arc::clone(&work);
-        }
+        self.work = Arc::clone(&work);
         self.server().handle_work(host.now(), &work);
-        self.settle_unasked(is_full, host)
+        // In Stratum V1 what a tip is begun with is a job like any other.
+        let is_sv1 = matches!(self.end, Session::Sv1(_));
+        self.settle_unasked(is_full || is_sv1, host)
     }
 
     /// The ledger has all up to `sequence`.

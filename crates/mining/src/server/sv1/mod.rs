@@ -181,10 +181,6 @@ impl Sv1Session {
 
     /// The pool has other work. What the session has already is not sent again.
     pub fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>) {
-        // There are no future jobs in SV1; the full job follows at once.
-        if work.is_start() {
-            return;
-        }
         if !self.desk.handle_work(work) {
             return;
         }
