@@ -13,6 +13,7 @@ use headframe_mining::server::{
     FoundBlock, Joined, LongCoinbase, PoolRules, PoolWork, Protocol, REPLY_WITHIN, SessionEvent,
 };
 use headframe_transport::{Filled, SHUTDOWN_DEADLINE};
+use headframe_work::UnixTime;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -147,9 +148,9 @@ impl Connection {
             self.guest.handle_undecodable();
         }
         // A session that panicked may still hold a block.
-        self.take_events().await;
+        self.take_events(wall_clock()).await;
         self.wire.handle_closed(Instant::now());
-        self.take_events().await;
+        self.take_events(wall_clock()).await;
         self.tell_ban().await;
         self.dues.offer();
         self.dues.tell();
@@ -172,7 +173,7 @@ impl Connection {
 
     /// Answers the shares whose answers wait for the ledger, as long as such an answer may take.
     async fn acknowledge(&mut self) {
-        self.take_events().await;
+        self.take_events(wall_clock()).await;
         self.dues.offer();
         let sequence = self.dues.sequence();
         let committed = self.bell.committed_to(sequence);
@@ -322,8 +323,10 @@ impl Connection {
         }
     }
 
-    /// Gives the session every message that has arrived, unless the connection is held.
+    /// Gives the session every message that has arrived, unless the connection is held. They have come
+    /// together, at one time.
     async fn take_messages(&mut self) -> Result<(), End> {
+        let (now, at) = (Instant::now(), wall_clock());
         loop {
             if self.wire.wants_prefix()
                 && let Some(prefix) = Box::pin(self.pool.hub.lease_prefix()).await
@@ -333,7 +336,6 @@ impl Connection {
             if self.wire.is_finished() || self.guest.held_until().is_some() {
                 return Ok(());
             }
-            let now = Instant::now();
             let Some(cost) = self.wire.handle_message(now, &mut self.tap)? else {
                 return Ok(());
             };
@@ -342,21 +344,21 @@ impl Connection {
                 let session = Box::pin(self.pool.hub.resume(id)).await;
                 self.wire.handle_session(Instant::now(), session);
             }
-            self.take_events().await;
+            self.take_events(at).await;
         }
     }
 
     /// Tells the pool what happened, and queues what the miner is told. Blocks go first.
     async fn settle(&mut self) -> Result<(), End> {
-        self.take_events().await;
+        self.take_events(wall_clock()).await;
         self.dues.offer();
         Ok(self.wire.queue_output(&mut self.tap)?)
     }
 
     /// Nothing of this waits for anybody but who takes blocks, until the last event is taken.
-    async fn take_events(&mut self) {
+    async fn take_events(&mut self, at: UnixTime) {
         loop {
-            let newcomers = self.take_events_at_hand().await;
+            let newcomers = self.take_events_at_hand(at).await;
             if newcomers.is_empty() {
                 return;
             }
@@ -372,14 +374,14 @@ impl Connection {
     }
 
     /// Gives who has come.
-    async fn take_events_at_hand(&mut self) -> Vec<(ChannelId, String)> {
+    async fn take_events_at_hand(&mut self, at: UnixTime) -> Vec<(ChannelId, String)> {
         let mut newcomers = Vec::new();
         while let Some(event) = self.wire.poll_event() {
             match event {
                 SessionEvent::Block(found) => Box::pin(self.hand_in(*found)).await,
                 SessionEvent::Share(share) => {
                     self.guest.handle_share(share.outcome);
-                    self.dues.note_share(&share);
+                    self.dues.note_share(&share, at);
                 }
                 SessionEvent::NotDurable { seat, shares } => {
                     self.dues.note_not_durable(seat, shares);
@@ -400,7 +402,7 @@ impl Connection {
                 SessionEvent::Difficulty { seat, rung } => self.dues.note_difficulty(seat, rung),
                 SessionEvent::NameRefused { user, reason } => {
                     self.tap.handle_user(&user);
-                    let (peer, at) = (self.peer, wall_clock());
+                    let peer = self.peer;
                     let faults = &self.pool.faults;
                     faults.tell(format_args!("{peer} is not served as {user:?}: {reason}"));
                     self.dues.remark(News::NameRefused {
@@ -421,7 +423,7 @@ impl Connection {
                 }
                 SessionEvent::NoJob { error, .. } => {
                     warn!("no job for {}: {error}", self.peer);
-                    let (reason, at) = (error.to_string(), wall_clock());
+                    let reason = error.to_string();
                     self.dues.remark(News::NoJob { reason, at });
                 }
             }

@@ -189,11 +189,11 @@ impl Dues {
         }
     }
 
-    pub(crate) fn note_share(&mut self, share: &ShareEvent) {
+    /// A share was judged at `at`.
+    pub(crate) fn note_share(&mut self, share: &ShareEvent, at: UnixTime) {
         let Some(seat) = self.seats.get_mut(&share.seat) else {
             return;
         };
-        let at = wall_clock();
         match share.outcome {
             Ok(credit) => {
                 let (work, hash) = (credit.work(), credit.hash);

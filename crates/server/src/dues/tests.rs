@@ -81,15 +81,15 @@ fn next(heard: &Receiver<Entry>) -> Option<(u64, u64, u64)> {
 fn refused_shares_wait_for_the_board_or_for_an_accepted_one() {
     let (mut dues, heard) = dues();
     let refused = share(Err(RejectReason::LowDifficulty), 1);
-    dues.note_share(&refused);
+    dues.note_share(&refused, wall_clock());
     dues.offer();
     assert_eq!(next(&heard), None);
     assert!(dues.tell_at().is_some(), "it is told with the board");
     dues.tell();
     assert_eq!(next(&heard), Some((1, 0, 0)));
 
-    dues.note_share(&refused);
-    dues.note_share(&accepted(1));
+    dues.note_share(&refused, wall_clock());
+    dues.note_share(&accepted(1), wall_clock());
     dues.offer();
     assert_eq!(next(&heard), Some((2, 1, 1)));
     dues.offer();
@@ -99,17 +99,17 @@ fn refused_shares_wait_for_the_board_or_for_an_accepted_one() {
 #[test]
 fn what_the_ledger_has_no_room_for_is_offered_again() {
     let (mut dues, heard) = dues();
-    dues.note_share(&accepted(1));
+    dues.note_share(&accepted(1), wall_clock());
     dues.offer();
-    dues.note_share(&accepted(2));
+    dues.note_share(&accepted(2), wall_clock());
     dues.offer();
     assert_eq!(next(&heard), Some((1, 1, 1)));
     dues.offer();
     assert_eq!(next(&heard), Some((1, 1, 2)));
 
-    dues.note_share(&accepted(3));
+    dues.note_share(&accepted(3), wall_clock());
     dues.offer();
-    dues.note_share(&share(Err(RejectReason::Stale), 4));
+    dues.note_share(&share(Err(RejectReason::Stale), 4), wall_clock());
     dues.tell();
     assert_eq!(next(&heard), Some((1, 1, 3)));
     assert!(dues.tell_at().is_some(), "and without an accepted one");

@@ -132,7 +132,10 @@ impl Running {
     /// Another block: what connections are told of it first.
     async fn new_tip(&mut self) -> Arc<PoolWork> {
         self.chain.advance();
-        self.node.send(Ok(update_of(&mut self.chain))).await.unwrap();
+        self.node
+            .send(Ok(update_of(&mut self.chain)))
+            .await
+            .unwrap();
         self.next_work().await
     }
 
