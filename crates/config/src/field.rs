@@ -1,9 +1,9 @@
 //! A value that somebody set, before it has a type.
 
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use crate::error::{ConfigError, Origin};
-use crate::keys::{Key, Kind};
+use crate::keys::{self, Key, Kind};
 
 /// A value, its key and its place.
 #[derive(Debug, Clone)]
@@ -78,6 +78,19 @@ impl Raw {
 }
 
 impl Field {
+    /// The default of a key, which nobody set.
+    pub(crate) fn default_of(section: &'static str, name: &'static str) -> Self {
+        let key = keys::find(section, name).expect("a key of the table");
+        let document = format!("value = {}", key.default);
+        let table = DeTable::parse(&document).expect("defaults are TOML");
+        let value = table.get_ref().get("value").expect("it was just written");
+        Self {
+            key,
+            origin: Origin::Default,
+            raw: Raw::from_toml(value.get_ref()),
+        }
+    }
+
     /// The error that this value is not right, and what would be.
     pub(crate) fn refuse(&self, expected: impl Into<String>) -> ConfigError {
         ConfigError::BadValue {

@@ -38,10 +38,10 @@ impl Key {
         format!("{}.{}", self.section, self.name)
     }
 
-    /// How its table is written in the file: `[section]`, or `[[listener]]`.
+    /// How its table is written in the file: `[section]`, or `[[section]]` where there may be several.
     pub(crate) fn table(&self) -> String {
         match self.section {
-            LISTENER => format!("[[{LISTENER}]]"),
+            LISTENER | BACKUP_NODE => format!("[[{}]]", self.section),
             section => format!("[{section}]"),
         }
     }
@@ -117,6 +117,18 @@ keys! {
 }
 
 keys! {
+    /// The keys of a `[[backup_node]]`, of which there may be several, in order of preference after
+    /// `[node]`. They have no environment variables, and each means what it means in `[node]`.
+    BACKUP_NODE_KEYS:
+    backup_node {
+        url: Text = r#""""#, "host:port of its RPC; empty: this machine, the usual port";
+        cookie_file: Text = r#""""#, "empty: looked for in Bitcoin Core's data directories";
+        user: Text = r#""""#, "RPC user, instead of the cookie";
+        password: Secret = r#""""#, "its password";
+    }
+}
+
+keys! {
     /// The keys of a `[[listener]]`, of which there may be several. They have no environment variables.
     /// What one lacks is as for the pool; the default that stands here is that of a pool without
     /// configuration.
@@ -137,17 +149,18 @@ keys! {
     }
 }
 
-/// The section of what there may be several of.
+/// The sections of what there may be several of.
 pub(crate) const LISTENER: &str = "listener";
+pub(crate) const BACKUP_NODE: &str = "backup_node";
 
 /// The entry for a section and a name.
 pub(crate) fn find(section: &str, name: &str) -> Option<&'static Key> {
     all().find(|key| key.section == section && key.name == name)
 }
 
-/// The keys of both tables.
+/// The keys of all tables.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(LISTENER_KEYS)
+    KEYS.iter().chain(BACKUP_NODE_KEYS).chain(LISTENER_KEYS)
 }
 
 const TAKES_ALL: &str = "a String takes all that is written to it";
@@ -168,6 +181,9 @@ pub fn sample() -> String {
         let names: Vec<_> = keys.iter().map(|key| key.name).collect();
         names.join(", ")
     };
+    let backup =
+        "## [[backup_node]], any number of them, the preferred first: nodes for when [node] fails:";
+    writeln!(text, "{backup}\n## {}", names(BACKUP_NODE_KEYS)).expect(TAKES_ALL);
     let mut keys = LISTENER_KEYS.iter();
     let difficulty = keys.position(|key| key.name == "shares_per_minute");
     let (first, rest) = LISTENER_KEYS.split_at(difficulty.expect("it is in the table"));

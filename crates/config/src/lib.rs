@@ -2,7 +2,7 @@
 //!
 //! [`KEYS`] is the table of all there is to configure; the file's keys, the environment's variables,
 //! the sample and the errors come from it. [`LISTENER_KEYS`] is the table for what each `[[listener]]` of
-//! the file may have. The pool needs none of them. [`load`] reads the sources,
+//! the file may have, [`BACKUP_NODE_KEYS`] that for each `[[backup_node]]`. The pool needs none of them. [`load`] reads the sources,
 //! the later ones win (file, environment, flags), and gives either values that cannot be wrong or
 //! all the mistakes at once, each with its place, the key, the value and what would be right.
 //!
@@ -18,6 +18,7 @@ mod keys;
 mod keys_name;
 mod listen;
 mod listeners;
+mod nodes;
 mod pool_config;
 mod read;
 mod source;
@@ -26,11 +27,11 @@ mod value;
 
 pub use address::{PayAddress, WrongNetwork};
 pub use error::{ConfigError, ConfigErrors, Origin};
-pub use keys::{KEYS, Key, Kind, LISTENER_KEYS, sample};
+pub use keys::{BACKUP_NODE_KEYS, KEYS, Key, Kind, LISTENER_KEYS, sample};
 pub use keys_name::{KeysName, KeysNameError};
 pub use listen::{ListenAddressError, listen_address};
 pub use pool_config::{
     CertificateConfig, DifficultyConfig, FeeConfig, HttpConfig, ListenerConfig, LogLevel,
-    NodeAddress, NodeAuth, NodeConfig, PayoutConfig, PoolConfig, Secret, Sv2Config,
+    NodeAccess, NodeAddress, NodeAuth, NodeConfig, PayoutConfig, PoolConfig, Secret, Sv2Config,
 };
 pub use source::{Flag, Loaded, Notice, Sources, load};

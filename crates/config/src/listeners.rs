@@ -8,7 +8,7 @@ use headframe_work::Rung;
 use crate::error::ConfigError;
 use crate::field::Field;
 use crate::read::Reader;
-use crate::source::ListenerFields;
+use crate::source::TableFields;
 use crate::value::{
     address_set, bound, keys_name, path, protocols, rung, secret, shares_per_minute, socket_list,
     socket_of,
@@ -96,7 +96,7 @@ impl Reader<'_> {
 
     fn listener(
         &mut self,
-        table: &ListenerFields,
+        table: &TableFields,
         usual: &Usual,
         pool: Option<DifficultyConfig>,
     ) -> Option<ListenerConfig> {
@@ -133,7 +133,7 @@ impl Reader<'_> {
     /// Stratum V2 has no passwords: where there is one, it is not served.
     fn served(
         &mut self,
-        table: &ListenerFields,
+        table: &TableFields,
         usual: &Usual,
         has_password: bool,
     ) -> Option<Protocols> {
@@ -158,7 +158,7 @@ impl Reader<'_> {
 
     fn certificate_of(
         &mut self,
-        table: &ListenerFields,
+        table: &TableFields,
         served: Option<Protocols>,
     ) -> Option<CertificateConfig> {
         let home = self.home;
@@ -179,7 +179,7 @@ impl Reader<'_> {
 
     fn difficulty_of(
         &mut self,
-        table: &ListenerFields,
+        table: &TableFields,
         pool: DifficultyConfig,
     ) -> Option<DifficultyConfig> {
         let rate = pool.shares_per_minute;
@@ -217,7 +217,7 @@ impl Reader<'_> {
 
     fn check_plaintext(
         &mut self,
-        table: &ListenerFields,
+        table: &TableFields,
         address: SocketAddr,
         served: Protocols,
     ) -> Option<()> {
@@ -234,7 +234,7 @@ impl Reader<'_> {
         &mut self,
         listener: ListenerConfig,
         others: &[ListenerConfig],
-        table: &ListenerFields,
+        table: &TableFields,
     ) -> Option<ListenerConfig> {
         let address = listener.address;
         match address.port() != 0 && others.iter().any(|other| other.address == address) {
@@ -246,7 +246,7 @@ impl Reader<'_> {
     /// A key of the table, or the `pool`'s value where the table has none.
     fn of<T>(
         &mut self,
-        table: &ListenerFields,
+        table: &TableFields,
         name: &'static str,
         pool: T,
         read: impl FnOnce(&Field) -> Result<T, ConfigError>,
@@ -264,7 +264,7 @@ impl Reader<'_> {
     /// Refuses the first of the `names` that is set.
     fn blame<T, const N: usize>(
         &mut self,
-        table: &ListenerFields,
+        table: &TableFields,
         names: [&'static str; N],
         expected: &str,
     ) -> Option<T> {

@@ -25,7 +25,7 @@ pub struct PoolConfig {
     pub unlimited_from: AddressSet,
     /// The pool's name in the coinbase.
     pub tag: PoolTag,
-    /// The Bitcoin node.
+    /// The Bitcoin nodes.
     pub node: NodeConfig,
     /// Who is paid besides the miner.
     pub payout: PayoutConfig,
@@ -72,17 +72,33 @@ pub enum CertificateConfig {
     },
 }
 
-/// How the node is found.
+/// The nodes, and what is the same for all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeConfig {
-    /// The network it has to be on; `None`: whichever it is on.
+    /// The network that they have to be on; `None`: whichever the first is on that tells.
     pub network: Option<Network>,
+    /// How long miners are held while no node can be used; `None`: for ever.
+    pub hold: Option<Duration>,
+    /// The node that is preferred.
+    pub preferred: NodeAccess,
+    /// The others, in order of preference.
+    pub backups: Vec<NodeAccess>,
+}
+
+impl NodeConfig {
+    /// All nodes, in order of preference.
+    pub fn all(&self) -> impl Iterator<Item = &NodeAccess> {
+        core::iter::once(&self.preferred).chain(&self.backups)
+    }
+}
+
+/// How one node is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeAccess {
     /// Where its RPC is; `None`: on this machine, on its network's usual port.
     pub address: Option<NodeAddress>,
     /// How the pool identifies itself.
     pub auth: NodeAuth,
-    /// How long miners are held while the node cannot be used; `None`: for ever.
-    pub hold: Option<Duration>,
 }
 
 /// Host and port of a node's RPC, over plain HTTP.

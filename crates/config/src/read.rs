@@ -9,12 +9,12 @@ use crate::error::{ConfigError, ConfigErrors};
 use crate::field::Field;
 use crate::source::Fields;
 use crate::value::{
-    address_set, bound, connections, hold, host, host_list, log_level, network, node_address,
-    optional_socket, optional_text, path, pay_address, percent, pool_tag, rung, shares_per_minute,
+    address_set, bound, connections, host, host_list, log_level, optional_socket, path,
+    pay_address, percent, pool_tag, rung, shares_per_minute,
 };
 use crate::{
-    DifficultyConfig, FeeConfig, HttpConfig, ListenerConfig, NodeAuth, NodeConfig, PayAddress,
-    PayoutConfig, PoolConfig, Secret, Sv2Config,
+    DifficultyConfig, FeeConfig, HttpConfig, ListenerConfig, PayAddress, PayoutConfig, PoolConfig,
+    Sv2Config,
 };
 
 /// The configuration, or all that is wrong with it.
@@ -75,46 +75,6 @@ impl Reader<'_> {
             let path = path(field, home)?;
             path.ok_or_else(|| field.refuse("write the path of a directory"))
         })
-    }
-
-    fn node(&mut self) -> Option<NodeConfig> {
-        let home = self.home;
-        let network = self.read("node", "network", network);
-        let address = self.read("node", "url", node_address);
-        let cookie = self.read("node", "cookie_file", |field| path(field, home));
-        let user = self.read("node", "user", optional_text);
-        let password = self.read("node", "password", optional_text);
-        let auth = self.node_auth(cookie?, user?, password?);
-        let hold = self.read("node", "hold_seconds", hold);
-        Some(NodeConfig {
-            network: network?,
-            address: address?,
-            auth: auth?,
-            hold: hold?,
-        })
-    }
-
-    fn node_auth(
-        &mut self,
-        cookie: Option<PathBuf>,
-        user: Option<String>,
-        password: Option<String>,
-    ) -> Option<NodeAuth> {
-        match (cookie, user, password) {
-            (None, None, None) => Some(NodeAuth::FindCookie),
-            (Some(cookie), None, None) => Some(NodeAuth::Cookie(cookie)),
-            (None, Some(user), Some(password)) => Some(NodeAuth::UserPassword {
-                user,
-                password: Secret::new(&password),
-            }),
-            (Some(_), _, _) => self.refuse(
-                "node",
-                "cookie_file",
-                "a node is told either a cookie or user and password; unset one of them",
-            ),
-            (None, Some(_), None) => self.refuse("node", "user", "set node.password too"),
-            (None, None, Some(_)) => self.refuse("node", "password", "set node.user too"),
-        }
     }
 
     fn payout(&mut self, network: Option<Network>) -> Option<PayoutConfig> {

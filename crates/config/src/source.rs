@@ -10,7 +10,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::error::{ConfigError, ConfigErrors, Origin};
 use crate::field::{Field, Raw};
-use crate::keys::{self, ENV_PREFIX, KEYS, LISTENER};
+use crate::keys::{self, BACKUP_NODE, ENV_PREFIX, KEYS, LISTENER};
 use crate::{PoolConfig, read, suggest};
 
 /// The largest file that is read; the sample has two thousand bytes.
@@ -117,28 +117,31 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, ConfigErrors> {
 pub(crate) struct Fields {
     fields: HashMap<(&'static str, &'static str), Field>,
     /// The `[[listener]]`s of the file, unless something later says where to listen.
-    pub(crate) listeners: Vec<ListenerFields>,
+    pub(crate) listeners: Vec<TableFields>,
+    /// The `[[backup_node]]`s of the file.
+    pub(crate) backup_nodes: Vec<TableFields>,
     pub(crate) errors: Vec<ConfigError>,
     notices: Vec<Notice>,
 }
 
-/// What was set of one `[[listener]]`.
+/// What was set in one of several tables of the same name.
 #[derive(Debug)]
-pub(crate) struct ListenerFields {
+pub(crate) struct TableFields {
+    section: &'static str,
     fields: HashMap<&'static str, Field>,
     /// Where it begins.
     origin: Origin,
 }
 
-impl ListenerFields {
-    /// The value of a key of this listener; `None`: as for the pool.
+impl TableFields {
+    /// The value of a key of this table; `None`: not set.
     pub(crate) fn field(&self, name: &'static str) -> Option<&Field> {
         self.fields.get(name)
     }
 
     /// The error that a key has to be there.
     pub(crate) fn lacks(&self, name: &'static str, expected: &str) -> ConfigError {
-        let key = keys::find(LISTENER, name).expect("a key of the table");
+        let key = keys::find(self.section, name).expect("a key of the table");
         ConfigError::BadValue {
             origin: self.origin.clone(),
             key: key.path(),
@@ -151,17 +154,9 @@ impl ListenerFields {
 impl Fields {
     /// The value of a key: what was set, else its default.
     pub(crate) fn field(&self, section: &'static str, name: &'static str) -> Field {
-        if let Some(field) = self.fields.get(&(section, name)) {
-            return field.clone();
-        }
-        let key = keys::find(section, name).expect("a key of the table");
-        let document = format!("value = {}", key.default);
-        let table = DeTable::parse(&document).expect("defaults are TOML");
-        let value = table.get_ref().get("value").expect("it was just written");
-        Field {
-            key,
-            origin: Origin::Default,
-            raw: Raw::from_toml(value.get_ref()),
+        match self.fields.get(&(section, name)) {
+            Some(field) => field.clone(),
+            None => Field::default_of(section, name),
         }
     }
 
@@ -201,7 +196,10 @@ impl Fields {
                         .extend(fields.map(|field| ((field.key.section, field.key.name), field)));
                 }
                 DeValue::Array(tables) if section == LISTENER => {
-                    self.take_listeners(tables, &origin);
+                    self.listeners = self.take_tables(LISTENER, tables, &origin);
+                }
+                DeValue::Array(tables) if section == BACKUP_NODE => {
+                    self.backup_nodes = self.take_tables(BACKUP_NODE, tables, &origin);
                 }
                 _ => self.errors.push(ConfigError::UnknownKey {
                     origin: place,
@@ -212,25 +210,33 @@ impl Fields {
         }
     }
 
-    fn take_listeners(&mut self, tables: &DeArray<'_>, origin: &impl Fn(usize) -> Origin) {
+    fn take_tables(
+        &mut self,
+        section: &'static str,
+        tables: &DeArray<'_>,
+        origin: &impl Fn(usize) -> Origin,
+    ) -> Vec<TableFields> {
+        let mut taken = Vec::new();
         for table in tables {
             let place = origin(table.span().start);
             match table.get_ref() {
                 DeValue::Table(table) => {
-                    let fields = self.take_table(LISTENER, table, origin);
+                    let fields = self.take_table(section, table, origin);
                     let fields = fields.into_iter().map(|field| (field.key.name, field));
-                    self.listeners.push(ListenerFields {
+                    taken.push(TableFields {
+                        section,
                         fields: fields.collect(),
                         origin: place,
                     });
                 }
                 _ => self.errors.push(ConfigError::UnknownKey {
                     origin: place,
-                    key: LISTENER.to_owned(),
-                    hint: suggest::section_hint(LISTENER),
+                    key: section.to_owned(),
+                    hint: suggest::section_hint(section),
                 }),
             }
         }
+        taken
     }
 
     /// The keys of a table that there are.
@@ -309,7 +315,9 @@ impl Fields {
                 by: origin.to_string(),
             });
         }
-        if let Some(key) = keys::find(section, name).filter(|key| key.section != LISTENER) {
+        if let Some(key) =
+            keys::find(section, name).filter(|key| ![LISTENER, BACKUP_NODE].contains(&key.section))
+        {
             let field = Field { key, origin, raw };
             self.fields.insert((key.section, key.name), field);
         }

@@ -1,6 +1,6 @@
 //! Which key may have been meant.
 
-use crate::keys::{ENV_PREFIX, KEYS, Key, LISTENER, all};
+use crate::keys::{BACKUP_NODE, ENV_PREFIX, KEYS, Key, LISTENER, all};
 
 /// The end of a sentence about an unknown key of the file; empty if none is near.
 pub(crate) fn hint(section: &str, name: &str) -> String {
@@ -14,19 +14,17 @@ pub(crate) fn hint(section: &str, name: &str) -> String {
 
 /// The end of a sentence about an unknown table of the file; empty if none is near.
 pub(crate) fn section_hint(section: &str) -> String {
-    if section == LISTENER {
-        return format!("; write [[{LISTENER}]], with two brackets: there may be several");
+    if [LISTENER, BACKUP_NODE].contains(&section) {
+        return format!("; write [[{section}]], with two brackets: there may be several");
     }
     if let Some(key) = all().find(|key| key.name == section) {
         return format!("; `{}` belongs into the table {}", key.name, key.table());
     }
     match nearest(all(), section, |key| key.section.to_owned()) {
         Some(key) => format!("; did you mean {}?", key.table()),
-        None => {
-            "; the tables are [pool], [node], [payout], [difficulty], [sv2], [http], [log] and \
-                 [[listener]]"
-                .into()
-        }
+        None => "; the tables are [pool], [node], [payout], [difficulty], [sv2], [http], [log], \
+                 [[backup_node]] and [[listener]]"
+            .into(),
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use headframe_config::{
-    CertificateConfig, ConfigError, Flag, KEYS, KeysName, LISTENER_KEYS, ListenerConfig, Loaded,
-    LogLevel, NodeAddress, NodeAuth, Notice, Origin, PoolConfig, Sources, Sv2Config, load, sample,
+    BACKUP_NODE_KEYS, CertificateConfig, ConfigError, Flag, KEYS, Key, KeysName, LISTENER_KEYS,
+    ListenerConfig, Loaded, LogLevel, NodeAccess, NodeAddress, NodeAuth, Notice, Origin,
+    PoolConfig, Sources, Sv2Config, load, sample,
 };
 use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{Network, Rung};
@@ -43,6 +44,10 @@ fn config(text: &str) -> PoolConfig {
     try_load(text, &[]).unwrap().config
 }
 
+fn all_keys() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(BACKUP_NODE_KEYS).chain(LISTENER_KEYS)
+}
+
 fn errors(text: &str) -> String {
     try_load(text, &[]).unwrap_err()
 }
@@ -65,8 +70,12 @@ fn nothing_needs_to_be_configured() {
     assert_eq!(listener.protocols, Protocols::USUAL);
     assert_eq!(listener.keys, KeysName::OWN);
     assert_eq!(config.http.listen, Some("127.0.0.1:8080".parse().unwrap()));
-    assert_eq!((config.node.network, config.node.address), (None, None));
-    assert_eq!(config.node.auth, NodeAuth::FindCookie);
+    assert_eq!(
+        (config.node.network, config.node.preferred.address),
+        (None, None)
+    );
+    assert_eq!(config.node.preferred.auth, NodeAuth::FindCookie);
+    assert_eq!(config.node.backups, []);
     assert_eq!((config.payout.fee, config.payout.plain_names), (None, None));
     assert_eq!(listener.difficulty.start, Rung::from_exponent(10));
     assert_eq!(listener.difficulty.min, Rung::EASIEST);
@@ -92,11 +101,11 @@ fn the_sample_changes_nothing_with_its_comments_or_without() {
 
 #[test]
 fn the_sample_fits_on_a_screen() {
-    assert!(sample().lines().count() <= 40);
+    assert!(sample().lines().count() <= 48);
     for line in sample().lines() {
         assert!(line.chars().count() <= 100, "{line}");
     }
-    assert!(KEYS.len() + LISTENER_KEYS.len() <= 60);
+    assert!(all_keys().count() <= 60);
 }
 
 #[test]
@@ -106,8 +115,8 @@ fn the_guide_names_every_key_with_its_default_and_no_other() {
         .lines()
         .filter(|line| line.starts_with("| `"))
         .collect();
-    assert_eq!(rows.len(), KEYS.len() + LISTENER_KEYS.len());
-    for (key, row) in KEYS.iter().chain(LISTENER_KEYS).zip(rows) {
+    assert_eq!(rows.len(), all_keys().count());
+    for (key, row) in all_keys().zip(rows) {
         let start = format!("| `{}` | `{}` | ", key.path(), key.default);
         assert!(row.starts_with(&start), "{row}\n{start}");
     }
@@ -180,7 +189,7 @@ fn every_key_can_be_set_in_each_place() {
         host: "node.lan".into(),
         port: Some(9999),
     };
-    assert_eq!(from_file.node.address, Some(node));
+    assert_eq!(from_file.node.preferred.address, Some(node));
     let fee = from_file.payout.fee.clone().unwrap();
     assert_eq!(
         (fee.rate.get(), fee.address.to_string()),
@@ -307,7 +316,7 @@ fn a_wrong_key_is_named_with_its_line_and_the_one_meant() {
         ),
         (
             "[stratum]\n",
-            "pool.toml:1: there is no key `stratum`; the tables are [pool], [node], [payout], [difficulty], [sv2], [http], [log] and [[listener]]",
+            "pool.toml:1: there is no key `stratum`; the tables are [pool], [node], [payout], [difficulty], [sv2], [http], [log], [[backup_node]] and [[listener]]",
         ),
         (
             "[node]\nwibble = 1\n",
@@ -640,7 +649,7 @@ fn a_password_is_never_shown() {
     let good = config(&format!("[node]\nuser = \"me\"\npassword = \"{secret}\""));
     assert!(!format!("{good:?}").contains(secret));
     assert!(
-        matches!(good.node.auth, NodeAuth::UserPassword { password, .. } if password.reveal() == secret)
+        matches!(good.node.preferred.auth, NodeAuth::UserPassword { password, .. } if password.reveal() == secret)
     );
     for text in [
         format!("[node]\npassword = \"{secret}\""),
@@ -725,6 +734,7 @@ fn node_addresses_in_all_their_forms() {
     ] {
         let node = config(&format!("[node]\nurl = \"{text}\""))
             .node
+            .preferred
             .address
             .unwrap();
         assert_eq!((node.host.as_str(), node.port), (host, port));
@@ -853,4 +863,76 @@ fn miners_are_held_for_a_time_or_for_ever() {
         let error = errors(&format!("[node]\nhold_seconds = {wrong}"));
         assert!(error.contains("`node.hold_seconds"), "{error}");
     }
+}
+
+#[test]
+fn backup_nodes_come_after_the_preferred_one_in_their_order() {
+    let text = r#"
+        [node]
+        network = "signet"
+        [[backup_node]]
+        url = "192.168.1.5"
+        cookie_file = "~/second/.cookie"
+        [[backup_node]]
+        url = "third.lan:9999"
+        user = "me"
+        password = "secret"
+    "#;
+    let node = config(text).node;
+    let access = |host: &str, port, auth| NodeAccess {
+        address: Some(NodeAddress {
+            host: host.into(),
+            port,
+        }),
+        auth,
+    };
+    let [second, third] = node.backups.as_slice() else {
+        panic!("{node:?}");
+    };
+    let cookie = NodeAuth::Cookie("/home/op/second/.cookie".into());
+    assert_eq!(*second, access("192.168.1.5", None, cookie));
+    assert_eq!(
+        third.address,
+        access("third.lan", Some(9999), NodeAuth::FindCookie).address
+    );
+    assert!(
+        matches!(&third.auth, NodeAuth::UserPassword { password, .. } if password.reveal() == "secret")
+    );
+    assert_eq!(node.preferred.address, None);
+    assert_eq!(node.all().count(), 3);
+}
+
+#[test]
+fn a_wrong_backup_node_is_named_with_its_line_and_what_would_be_right() {
+    for (text, expected) in [
+        (
+            "[[backup_node]]\n",
+            "pool.toml:1: `backup_node.url = \"\"` is not right: write where this node is",
+        ),
+        (
+            "[[backup_node]]\nurl = \"https://node\"",
+            "pool.toml:2: `backup_node.url = \"https://node\"` is not right: a node is reached by plain http",
+        ),
+        (
+            "[[backup_node]]\nurl = \"node\"\nuser = \"me\"",
+            "pool.toml:3: `backup_node.user = \"me\"` is not right: set backup_node.password too",
+        ),
+        (
+            "[[backup_node]]\nurl = \"node\"\nnetwork = \"signet\"",
+            "pool.toml:3: there is no key `backup_node.network`; did you mean `network` in [node]?",
+        ),
+        (
+            "[backup_node]\nurl = \"node\"",
+            "there is no key `backup_node`; write [[backup_node]], with two brackets",
+        ),
+        (
+            "[node]\nuser = \"me\"\n[[backup_node]]\npassword = \"x\"",
+            "pool.toml:2: `node.user = \"me\"` is not right: set node.password too\n\
+             pool.toml:4: `backup_node.password = (hidden)` is not right: set backup_node.user too",
+        ),
+    ] {
+        assert!(errors(text).contains(expected), "{text}\n{}", errors(text));
+    }
+    let eight = "[[backup_node]]\nurl = \"node\"\n".repeat(8);
+    assert!(errors(&eight).contains("a pool has 8 nodes at most"));
 }

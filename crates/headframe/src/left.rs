@@ -27,8 +27,8 @@ pub(crate) async fn submit(
     warn!("the pool cannot start; it ends when blocks that were found before have an answer");
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let look = async || node::find(config, home.as_deref()).await;
-    if let Some(node) = node::wait_for(stop, look).await {
-        give(left, node, stop.clone()).await;
+    if let Some(nodes) = node::wait_for(stop, look).await {
+        give(left, nodes.preferred, stop.clone()).await;
     }
 }
 

@@ -1,9 +1,9 @@
-//! Which Bitcoin node the pool works with.
+//! Which Bitcoin nodes the pool works with.
 
 use std::path::Path;
 use std::time::Duration;
 
-use headframe_config::{NodeAddress, NodeAuth, NodeConfig};
+use headframe_config::{NodeAccess, NodeAddress, NodeAuth, NodeConfig};
 use headframe_node::NodeError;
 use headframe_node::rpc::{
     Candidate, RpcAddress, RpcAuth, RpcSettings, ask_network, ask_network_with_cookies, discover,
@@ -49,25 +49,81 @@ pub(crate) async fn wait_for<T>(
     }
 }
 
-/// The node that is configured, or the one that runs on this computer. One whose network is not
-/// configured is asked for it, so that what is given here is always the node's own.
-pub(crate) async fn find(config: &NodeConfig, home: Option<&Path>) -> Result<RpcSettings, Missing> {
-    if config.address.is_none() && config.auth == NodeAuth::FindCookie {
-        return local(config.network, home).await;
-    }
-    let settings = configured(config, home)?;
-    match config.network {
-        Some(_) => Ok(settings),
-        None => ask(settings, &config.auth, home).await.map_err(Missing::of),
+/// Nodes of one network, in order of preference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Nodes {
+    pub(crate) network: Network,
+    pub(crate) preferred: RpcSettings,
+    pub(crate) backups: Vec<RpcSettings>,
+}
+
+impl Nodes {
+    /// All but the preferred one.
+    pub(crate) fn backups(&self) -> &[RpcSettings] {
+        &self.backups
     }
 }
 
-/// The node as it is configured, one of mainnet where that is not said. Who only says how to log in
-/// means a node at the usual place.
-fn configured(config: &NodeConfig, home: Option<&Path>) -> Result<RpcSettings, Missing> {
-    let network = config.network.unwrap_or(Network::Mainnet);
+/// The nodes that are configured, or the one that runs on this computer. Where the network is not
+/// configured, the first that answers is asked for it: the pool can start when any of them is there.
+pub(crate) async fn find(config: &NodeConfig, home: Option<&Path>) -> Result<Nodes, Missing> {
+    let mut missing = None;
+    for (place, node) in config.all().enumerate() {
+        match find_one(node, config.network, home).await {
+            Ok(found) => return nodes(config, (place, found), home),
+            // What is said of the preferred one is what the operator can do most about.
+            Err(what) => missing = missing.or(Some(what)),
+        }
+    }
+    Err(missing.expect("there is a preferred node"))
+}
+
+/// All nodes, of which the one at that place was found.
+fn nodes(
+    config: &NodeConfig,
+    (place, found): (usize, RpcSettings),
+    home: Option<&Path>,
+) -> Result<Nodes, Missing> {
+    let network = found.network;
+    let mut nodes = config.all().enumerate().map(|(other, node)| {
+        match other == place {
+            true => Ok(found.clone()),
+            // One at the usual place is expected there, though nobody answers yet.
+            false => configured(node, network, home),
+        }
+    });
+    let preferred = nodes.next().expect("there is a preferred node")?;
+    Ok(Nodes {
+        network,
+        preferred,
+        backups: nodes.collect::<Result<_, _>>()?,
+    })
+}
+
+/// One node, with its own network where that is not configured.
+async fn find_one(
+    node: &NodeAccess,
+    network: Option<Network>,
+    home: Option<&Path>,
+) -> Result<RpcSettings, Missing> {
+    if node.address.is_none() && node.auth == NodeAuth::FindCookie {
+        return local(network, home).await;
+    }
+    let settings = configured(node, network.unwrap_or(Network::Mainnet), home)?;
+    match network {
+        Some(_) => Ok(settings),
+        None => ask(settings, &node.auth, home).await.map_err(Missing::of),
+    }
+}
+
+/// The node as it is configured. Who only says how to log in means a node at the usual place.
+fn configured(
+    node: &NodeAccess,
+    network: Network,
+    home: Option<&Path>,
+) -> Result<RpcSettings, Missing> {
     let mut settings = RpcSettings::local(network, home);
-    if let Some(NodeAddress { host, port }) = &config.address {
+    if let Some(NodeAddress { host, port }) = &node.address {
         let host = match host.contains(':') {
             true => format!("[{host}]"),
             false => host.clone(),
@@ -75,11 +131,11 @@ fn configured(config: &NodeConfig, home: Option<&Path>) -> Result<RpcSettings, M
         let place = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
         settings.address = RpcAddress::parse(&place, network).map_err(|error| Missing {
             what: format!("the node's address {place:?} cannot be used: {error}"),
-            next_step: "correct node.url in the configuration and restart headframe".to_owned(),
+            next_step: "correct its url in the configuration and restart headframe".to_owned(),
             command: None,
         })?;
     }
-    match &config.auth {
+    match &node.auth {
         NodeAuth::FindCookie => {}
         NodeAuth::Cookie(path) => settings.auth = RpcAuth::Cookie(vec![path.clone()]),
         NodeAuth::UserPassword { user, password } => {
@@ -228,24 +284,51 @@ fn several_nodes(found: &[&Candidate]) -> Missing {
 mod tests {
     use super::*;
 
+    fn access(host: &str, port: Option<u16>) -> NodeAccess {
+        NodeAccess {
+            address: Some(NodeAddress {
+                host: host.to_owned(),
+                port,
+            }),
+            auth: NodeAuth::FindCookie,
+        }
+    }
+
     #[test]
     fn a_configured_address_is_the_node_s() {
         let address = |host: &str, port| {
-            let config = NodeConfig {
-                network: None,
-                address: Some(NodeAddress {
-                    host: host.to_owned(),
-                    port,
-                }),
-                auth: NodeAuth::FindCookie,
-                hold: None,
-            };
-            configured(&config, None).unwrap().address.to_string()
+            let node = access(host, port);
+            let settings = configured(&node, Network::Mainnet, None).unwrap();
+            settings.address.to_string()
         };
         assert_eq!(address("::1", Some(18_443)), "[::1]:18443");
         assert_eq!(address("::1", None), "[::1]:8332");
         assert_eq!(address("umbrel.local", Some(10_000)), "umbrel.local:10000");
         assert_eq!(address("umbrel.local", None), "umbrel.local:8332");
+    }
+
+    /// The preferred node is looked for at the usual place, where there is none now.
+    #[tokio::test]
+    async fn a_pool_can_start_on_a_backup() {
+        let empty = tempfile::tempdir().unwrap();
+        let config = |network| NodeConfig {
+            network,
+            hold: None,
+            preferred: NodeAccess {
+                address: None,
+                auth: NodeAuth::FindCookie,
+            },
+            backups: vec![access("second", None), access("third", Some(1))],
+        };
+        let found = find(&config(Some(Network::Signet)), Some(empty.path())).await;
+        let found = found.unwrap();
+        let all = [&[found.preferred], found.backups.as_slice()].concat();
+        let addresses = all.iter().map(|node| node.address.to_string());
+        assert_eq!(
+            addresses.collect::<Vec<_>>(),
+            ["127.0.0.1:38332", "second:38332", "third:1"]
+        );
+        assert!(all.iter().all(|node| node.network == Network::Signet));
     }
 
     fn candidate(network: Network, answering: bool) -> Candidate {

@@ -22,7 +22,7 @@ use crate::cli;
 use crate::demo::name_flag;
 use crate::files;
 use crate::left::Meanwhile;
-use crate::node::{self, Missing};
+use crate::node::{self, Missing, Nodes};
 use crate::web::Web;
 use crate::{data, interrupt, left, listeners, log, places};
 
@@ -87,7 +87,11 @@ async fn serve_from(
     let _web_ends = web_stop.clone().drop_guard();
     let (web, feed) = start_web(&mut unready, &web_stop)?;
     let left = Meanwhile::new(data, stop);
-    if let Some((node, payouts)) = wait_for_node(unready, left, &feed, stop).await {
+    if let Some((nodes, payouts)) = wait_for_node(unready, left, &feed, stop).await {
+        for backup in nodes.backups() {
+            warn!("the node at {} is not used yet", backup.address);
+        }
+        let node = nodes.preferred;
         let name = format!("the node at {}", node.address);
         let network = node.network;
         info!("waiting for work from {name}, on {network}");
@@ -145,17 +149,17 @@ async fn wait_for_node(
     mut left: Meanwhile<'_>,
     feed: &Feed,
     stop: &CancellationToken,
-) -> Option<(RpcSettings, PayoutPolicy)> {
+) -> Option<(Nodes, PayoutPolicy)> {
     let config = unready.config;
     let home = std::env::var_os("HOME").map(PathBuf::from);
     node::wait_for(stop, async || {
         let (missing, node) = match node::find(&config.node, home.as_deref()).await {
             Err(missing) => (missing, None),
-            Ok(node) => match payouts(config, node.network) {
-                Ok(payouts) => return Ok((node, payouts)),
+            Ok(nodes) => match payouts(config, nodes.network) {
+                Ok(payouts) => return Ok((nodes, payouts)),
                 Err(missing) => {
-                    left.begin(&node);
-                    (missing, Some(node))
+                    left.begin(&nodes.preferred);
+                    (missing, Some(nodes.preferred))
                 }
             },
         };
@@ -202,7 +206,7 @@ impl Unready<'_> {
             example_address: example.to_owned(),
             ..self.connect.clone()
         };
-        summary.node.endpoint = match (node, &config.node.address) {
+        summary.node.endpoint = match (node, &config.node.preferred.address) {
             (Some(node), _) => node.address.to_string(),
             (None, Some(NodeAddress { host, port })) => {
                 let port = port.map_or_else(String::new, |port| format!(":{port}"));
