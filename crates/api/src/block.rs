@@ -31,6 +31,20 @@ pub struct Block {
     pub effort_percent: Option<f64>,
     /// What became of it.
     pub fate: BlockFate,
+    /// What each node last said to it, in no order that means anything. Empty before the first answer, and in what
+    /// an earlier version kept.
+    #[serde(default)]
+    pub answers: Vec<NodeAnswer>,
+}
+
+/// What a node said to a block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeAnswer {
+    /// The node, as the log names it.
+    pub node: String,
+    /// `accepted`, `known`, `inconclusive`, `refused: ` and the node's reason, or `no answer: ` and what stood in
+    /// the way.
+    pub answer: String,
 }
 
 /// What became of a block.

@@ -34,7 +34,7 @@ mod shares;
 mod snapshot;
 
 pub use alarm::{Alarm, Severity};
-pub use block::{Block, BlockCounts, BlockFate};
+pub use block::{Block, BlockCounts, BlockFate, NodeAnswer};
 pub use connect::{Connect, Listener, ListenerProtocol};
 pub use control::{ControlRefusal, ControlRequest, TraceRequest};
 pub use history::{History, Series};

@@ -73,6 +73,11 @@ function item(block) {
     ),
     make("span", { class: "hash", title: block.hash }, block.hash),
   );
+  // One node's answer is the block's state; of several it is worth knowing who said what.
+  if (block.answers.length > 1) {
+    const said = block.answers.map(({ node, answer }) => `${visible(node)}: ${visible(answer)}`);
+    line.append(make("span", { class: "about answers" }, said.join(" · ")));
+  }
   const trouble = troubleOf(block.fate);
   if (trouble) line.append(make("p", { class: "loud", "data-tone": tone }, trouble));
   return line;

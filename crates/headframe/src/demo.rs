@@ -146,6 +146,7 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
     let pool = Pool::start(Parts {
         node: chain.node(REFRESH),
         node_name: "the embedded chain".to_owned(),
+        backups: None,
         ledger: Box::new(ledger),
         keys: credentials.keys,
         certificates: credentials.certificates,

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use headframe_config::NodeConfig;
 use headframe_ledger::DataDir;
-use headframe_node::rpc::{self, RpcSettings};
 use headframe_server::LeftBlocks;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, warn};
 
-use crate::node;
+use crate::node::{self, Nodes};
 
-/// Gives the node the blocks of the journal that have no answer, if there are any, and returns when
+/// Gives the nodes the blocks of the journal that have no answer, if there are any, and returns when
 /// they have one or the operator wants no more. `problem` is why there is no pool.
 pub(crate) async fn submit(
     data: &DataDir,
@@ -28,7 +27,7 @@ pub(crate) async fn submit(
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let look = async || node::find(config, home.as_deref()).await;
     if let Some(nodes) = node::wait_for(stop, look).await {
-        give(left, nodes.preferred, stop.clone()).await;
+        give(left, nodes, stop.clone()).await;
     }
 }
 
@@ -50,13 +49,13 @@ impl<'a> Meanwhile<'a> {
     }
 
     /// Begins, if it has not begun.
-    pub(crate) fn begin(&mut self, node: &RpcSettings) {
+    pub(crate) fn begin(&mut self, nodes: &Nodes) {
         if core::mem::replace(&mut self.has_begun, true) {
             return;
         }
         if let Some(left) = read(self.data) {
-            let (node, stop) = (node.clone(), self.stop.token().clone());
-            tokio::spawn(give(left, node, stop));
+            let (nodes, stop) = (nodes.clone(), self.stop.token().clone());
+            tokio::spawn(give(left, nodes, stop));
         }
     }
 }
@@ -68,14 +67,12 @@ fn read(data: &DataDir) -> Option<LeftBlocks> {
     left.ok().filter(|left| !left.is_empty())
 }
 
-async fn give(left: LeftBlocks, node: RpcSettings, stop: CancellationToken) {
-    let name = format!("the node at {}", node.address);
-    let mut sink = match rpc::connect(node) {
-        Ok(node) => node.sink,
-        Err(error) => return error!("cannot start the node's connection: {error}"),
+async fn give(left: LeftBlocks, nodes: Nodes, stop: CancellationToken) {
+    let sinks = match nodes.sinks() {
+        Ok(sinks) => sinks,
+        Err(error) => return error!("cannot start the nodes' connections: {error}"),
     };
-    let submitted =
-        tokio::task::spawn_blocking(move || left.submit(&mut *sink, &name, &stop)).await;
+    let submitted = tokio::task::spawn_blocking(move || left.submit(sinks, &stop)).await;
     if let Err(error) = submitted {
         error!("the blocks could not be submitted: {error}");
     }

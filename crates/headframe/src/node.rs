@@ -1,13 +1,15 @@
 //! Which Bitcoin nodes the pool works with.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use headframe_config::{NodeAccess, NodeAddress, NodeAuth, NodeConfig};
-use headframe_node::NodeError;
 use headframe_node::rpc::{
-    Candidate, RpcAddress, RpcAuth, RpcSettings, ask_network, ask_network_with_cookies, discover,
+    Candidate, RpcAddress, RpcAuth, RpcSettings, RpcSink, ask_network, ask_network_with_cookies,
+    discover,
 };
+use headframe_node::{BlockSink, NodeError};
 use headframe_work::Network;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -58,10 +60,25 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
-    /// All but the preferred one.
-    pub(crate) fn backups(&self) -> &[RpcSettings] {
-        &self.backups
+    /// The ways of blocks to all of them, each with what the node is called in the log.
+    pub(crate) fn sinks(&self) -> io::Result<Vec<(String, Box<dyn BlockSink>)>> {
+        let all = core::iter::once(&self.preferred).chain(&self.backups);
+        all.map(sink).collect()
     }
+
+    /// The same of all but the preferred one.
+    pub(crate) fn backup_sinks(&self) -> io::Result<Vec<(String, Box<dyn BlockSink>)>> {
+        self.backups.iter().map(sink).collect()
+    }
+}
+
+fn sink(node: &RpcSettings) -> io::Result<(String, Box<dyn BlockSink>)> {
+    Ok((name(node), Box::new(RpcSink::new(node)?)))
+}
+
+/// What a node is called in the log.
+pub(crate) fn name(node: &RpcSettings) -> String {
+    format!("the node at {}", node.address)
 }
 
 /// The nodes that are configured, or the one that runs on this computer. Where the network is not

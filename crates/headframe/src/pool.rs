@@ -8,6 +8,7 @@ use headframe_api::{Connect, NodeKind, Payout, PoolState, SetupStep, Snapshot};
 use headframe_config::{Flag, Loaded, NodeAddress, PoolConfig};
 use headframe_ledger::{DataDir, Retention, SqliteLedger};
 use headframe_node::rpc::{self, RpcSettings};
+use headframe_node::several::Backups;
 use headframe_server::{
     AccessSettings, Board, Feed, ListenSettings, Parts, Pool, Settings, StartError, Started,
     Sv2Rules, Waiting,
@@ -88,11 +89,10 @@ async fn serve_from(
     let (web, feed) = start_web(&mut unready, &web_stop)?;
     let left = Meanwhile::new(data, stop);
     if let Some((nodes, payouts)) = wait_for_node(unready, left, &feed, stop).await {
-        for backup in nodes.backups() {
-            warn!("the node at {} is not used yet", backup.address);
-        }
+        let backups = nodes.backup_sinks();
+        let backups = backups.context("cannot start a node's connection")?;
         let node = nodes.preferred;
-        let name = format!("the node at {}", node.address);
+        let name = node::name(&node);
         let network = node.network;
         info!("waiting for work from {name}, on {network}");
         let listeners = connect.listeners.clone();
@@ -101,6 +101,10 @@ async fn serve_from(
             settings: settings(config, listen, payouts),
             node: rpc::connect(node).context("cannot start the node's connection")?,
             node_name: name.clone(),
+            backups: (!backups.is_empty()).then(|| Backups {
+                sinks: backups,
+                mined_on: watch::Sender::new(0).subscribe(),
+            }),
             ledger: Box::new(ledger),
             keys: credentials.keys,
             certificates: credentials.certificates,
@@ -158,7 +162,7 @@ async fn wait_for_node(
             Ok(nodes) => match payouts(config, nodes.network) {
                 Ok(payouts) => return Ok((nodes, payouts)),
                 Err(missing) => {
-                    left.begin(&nodes.preferred);
+                    left.begin(&nodes);
                     (missing, Some(nodes.preferred))
                 }
             },

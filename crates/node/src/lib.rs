@@ -13,6 +13,7 @@ pub mod embedded;
 mod error;
 mod port;
 pub mod rpc;
+pub mod several;
 mod status;
 mod window;
 

@@ -66,6 +66,12 @@ pub trait BlockSink: Send {
     /// The node could not be asked.
     fn fate(&mut self, hash: BlockHash) -> Result<BlockFate, NodeError>;
 
+    /// Another way to the same node, so that a block need not wait for one that hangs, nor for a question.
+    /// Does not wait for the node. `None`: this is the only way.
+    fn another_way(&self) -> Option<Box<dyn BlockSink>> {
+        None
+    }
+
     /// Keeps the way to the node open. Called about every ten seconds while there is nothing to
     /// submit, since a node closes connections that are idle (Bitcoin Core after 30 s).
     ///

@@ -69,6 +69,8 @@ pub(crate) enum News {
         attempts: u32,
         /// Why the last attempt settled nothing.
         trouble: Option<String>,
+        /// What each node that has answered last said; empty: nothing new.
+        answers: Vec<(String, String)>,
     },
     /// The node's health.
     Node(NodeStatus),

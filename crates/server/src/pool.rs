@@ -12,6 +12,7 @@ use headframe_api::Snapshot;
 use headframe_channels::DifficultySettings;
 use headframe_ledger::{Ban, Ledger, LedgerError};
 use headframe_mining::server::{Hub, JobIds, PoolRules};
+use headframe_node::several::Backups;
 use headframe_node::{BlockSink, Node, NodeStatus, TemplateSource};
 use headframe_sv2_noise::StaticIdentity;
 use headframe_transport::{AcceptSettings, Acceptor, CurvePool, TlsIdentity};
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::blocks::{FoundSender, Journal, Left};
+use crate::blocks::{Destination, FoundSender, Journal, Left};
 use crate::board::{Board, Past};
 use crate::clock::wall_clock;
 use crate::connection::PoolLinks;
@@ -56,6 +57,8 @@ pub struct Parts<'a> {
     pub node: Node,
     /// What the node is called in the log.
     pub node_name: String,
+    /// Other nodes, where there are any: `node` is all of them then, and its sink the preferred one's.
+    pub backups: Option<Backups>,
     /// What the pool remembers.
     pub ledger: Box<dyn Ledger>,
     /// The keys of its listeners.
@@ -140,8 +143,7 @@ impl Pool {
             data_directory: parts.data_directory,
             network: settings.payouts.network,
             ledger: parts.ledger,
-            sink: node.sink,
-            node_name: parts.node_name,
+            nodes: destinations(parts.node_name, node.sink, parts.backups),
             board,
         };
         // What has been started is stopped without the rest of the program if the start fails.
@@ -327,8 +329,8 @@ struct Keeping<'a> {
     data_directory: &'a Path,
     network: Network,
     ledger: Box<dyn Ledger>,
-    sink: Box<dyn BlockSink>,
-    node_name: String,
+    /// The nodes, and which of them is mined on.
+    nodes: (Vec<Destination>, watch::Receiver<usize>),
     board: Board,
 }
 
@@ -372,8 +374,8 @@ impl Keeping<'_> {
         let (found, mut threads) = blocks::start(blocks::Parts {
             journal: Arc::new(journal),
             left,
-            sink: self.sink,
-            node_name: self.node_name,
+            nodes: self.nodes.0,
+            mined_on: self.nodes.1,
             network: self.network,
             ledger: ledger.clone(),
             news: news.clone(),
@@ -397,6 +399,21 @@ impl Keeping<'_> {
         };
         Ok((pool, ways))
     }
+}
+
+/// Where blocks go, the preferred node first, and which node is mined on.
+fn destinations(
+    name: String,
+    sink: Box<dyn BlockSink>,
+    backups: Option<Backups>,
+) -> (Vec<Destination>, watch::Receiver<usize>) {
+    let mut nodes = vec![Destination { name, sink }];
+    let Some(backups) = backups else {
+        return (nodes, watch::Sender::new(0).subscribe());
+    };
+    let others = backups.sinks.into_iter();
+    nodes.extend(others.map(|(name, sink)| Destination { name, sink }));
+    (nodes, backups.mined_on)
 }
 
 /// The limits, with the bans that an earlier run left, which are shown again.

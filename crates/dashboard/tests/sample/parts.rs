@@ -251,6 +251,15 @@ pub(super) fn block(height: u64, found_at: u64, worker: usize) -> Block {
         fate: BlockFate::Accepted {
             confirmations: if height > 917_990 { 1 } else { 588 },
         },
+        answers: vec![answer("127.0.0.1:8332", "accepted")],
+    }
+}
+
+/// What the node at this address said to a block.
+pub(super) fn answer(address: &str, answer: &str) -> NodeAnswer {
+    NodeAnswer {
+        node: format!("the node at {address}"),
+        answer: answer.into(),
     }
 }
 

@@ -66,6 +66,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         settings: settings(arguments.contains(&"limited"), arguments.contains(&"hard")),
         node,
         node_name: "the bench".to_owned(),
+        backups: None,
         ledger: Box::new(SqliteLedger::open(&data, Retention::default())?),
         keys,
         certificates: Certificates::default(),

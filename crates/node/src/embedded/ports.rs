@@ -129,6 +129,10 @@ impl BlockSink for ChainSink {
         Ok(self.0.fate(hash))
     }
 
+    fn another_way(&self) -> Option<Box<dyn BlockSink>> {
+        Some(Box::new(Self(self.0.clone())))
+    }
+
     fn stand_by(&mut self) -> Result<(), NodeError> {
         Ok(())
     }

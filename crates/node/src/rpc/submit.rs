@@ -28,7 +28,7 @@ pub struct RpcSink {
     /// Absent only while dropping.
     runtime: Option<Runtime>,
     client: RpcClient,
-    limit: Duration,
+    settings: RpcSettings,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +46,7 @@ impl RpcSink {
         Ok(Self {
             runtime: Some(Builder::new_current_thread().enable_all().build()?),
             client: settings.client(),
-            limit: settings.submit_limit,
+            settings: settings.clone(),
         })
     }
 
@@ -67,7 +67,7 @@ impl RpcSink {
 impl BlockSink for RpcSink {
     fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
         let result: Result<Option<String>, NodeError> =
-            self.call("submitblock", [block_hex], self.limit);
+            self.call("submitblock", [block_hex], self.settings.submit_limit);
         match result {
             Ok(result) => SubmitAnswer::from_result(result.as_deref()),
             Err(NodeError::Rpc { code, message, .. }) if code != INTERNAL_ERROR => {
@@ -89,6 +89,11 @@ impl BlockSink for RpcSink {
             }) => Ok(BlockFate::Unknown),
             Err(error) => Err(error),
         }
+    }
+
+    fn another_way(&self) -> Option<Box<dyn BlockSink>> {
+        let another = Self::new(&self.settings).ok()?;
+        Some(Box::new(another))
     }
 
     fn stand_by(&mut self) -> Result<(), NodeError> {

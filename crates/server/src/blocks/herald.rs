@@ -1,7 +1,7 @@
 //! The thread that tells the log, the ledger and the board what became of found blocks. It may be late;
 //! blocks never wait for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
@@ -14,7 +14,9 @@ use headframe_work::{Network, UnixTime};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
-use super::{Answer, Found, Journal, LastWord, Origin, Pending, by_hand};
+use super::parcel::{Delivery, Origin, Parcel};
+use super::verdict::Verdict;
+use super::{Answer, Found, Journal, LastWord, by_hand};
 use crate::clock::wall_clock;
 use crate::ledger::{BlockEntry, Entry, LedgerHandle};
 use crate::news::{BlockNews, News};
@@ -22,6 +24,9 @@ use crate::news::{BlockNews, News};
 /// What waits for the herald. When the ledger or the board hold him up for longer than this, what
 /// follows is not told; the blocks are on disk and on their way all the same.
 const QUEUE: usize = 4_096;
+/// Blocks for which the answers of several nodes are put together. Of more the oldest are forgotten: a node
+/// that answers for one of these is heard as if it were the first.
+const MAX_VERDICTS: usize = 1_024;
 /// The log has a line for a block of the pool, and leaves it out for the demonstration, which says
 /// the same once the block is accepted.
 const FOUND: &str = "headframe_server::found";
@@ -39,13 +44,14 @@ pub(super) enum Told {
     },
     /// An earlier run left it in the journal.
     Left(Box<FoundBlock>),
-    /// The node answered, or did not.
+    /// A node answered, or did not.
     Answer {
-        block: Pending,
+        node: usize,
+        block: Delivery,
         answer: SubmitAnswer,
         at: UnixTime,
     },
-    /// The node says where it stands.
+    /// A node says where it stands.
     Fate {
         height: u32,
         hash: BlockHash,
@@ -63,7 +69,8 @@ pub(super) struct Parts {
     pub(super) answers: Sender<Answer>,
     pub(super) ledger: LedgerHandle,
     pub(super) news: mpsc::Sender<News>,
-    pub(super) node_name: String,
+    /// What the nodes are called in the log.
+    pub(super) nodes: Vec<String>,
     pub(super) network: Network,
 }
 
@@ -72,6 +79,8 @@ pub(super) struct Herald {
     parts: Parts,
     /// Blocks that could not be written to the journal yet.
     unwritten: HashMap<BlockHash, Arc<str>>,
+    /// What was said of blocks that not all nodes have answered for, the oldest first.
+    verdicts: VecDeque<(BlockHash, Verdict)>,
 }
 
 impl Told {
@@ -103,10 +112,11 @@ impl Told {
         Self::Left(Box::new(record))
     }
 
-    pub(super) fn answer(block: &Pending, answer: &SubmitAnswer) -> Self {
+    pub(super) fn answer(node: usize, block: &Delivery, answer: SubmitAnswer) -> Self {
         Self::Answer {
+            node,
             block: block.clone(),
-            answer: answer.clone(),
+            answer,
             at: wall_clock(),
         }
     }
@@ -114,7 +124,7 @@ impl Told {
     fn height(&self) -> u32 {
         match self {
             Self::Found { record, .. } | Self::Left(record) => record.height,
-            Self::Answer { block, .. } => block.height,
+            Self::Answer { block, .. } => block.parcel.height,
             Self::Fate { height, .. } => *height,
         }
     }
@@ -138,6 +148,7 @@ impl Herald {
             told,
             parts,
             unwritten: HashMap::new(),
+            verdicts: VecDeque::new(),
         };
         (herald, HeraldHandle(sender))
     }
@@ -150,9 +161,15 @@ impl Herald {
             answers: std::sync::mpsc::channel().0,
             ledger: LedgerHandle::unheard(),
             news: mpsc::channel(1).0,
-            node_name: String::new(),
+            nodes: vec!["one".to_owned(), "two".to_owned()],
             network: Network::Regtest,
         })
+    }
+
+    /// What was told and nobody has acted on.
+    #[cfg(test)]
+    pub(super) fn heard(self) -> Vec<Told> {
+        self.told.try_iter().collect()
     }
 
     pub(super) fn run(mut self) {
@@ -167,13 +184,12 @@ impl Herald {
                     let file = self.path(&record);
                     self.record(*record, Some(file));
                 }
-                Told::Answer { block, answer, at } => {
-                    log_answer(&self.parts.node_name, &block, &answer);
-                    if let Some(command) = self.by_hand(&block, &answer) {
-                        info!(target: FOUND, "to submit it by hand: {command}");
-                    }
-                    self.tell_answer(&block, &answer, at);
-                }
+                Told::Answer {
+                    node,
+                    block,
+                    answer,
+                    at,
+                } => self.handle_answer(node, &block, &answer, at),
                 Told::Fate { hash, fate, .. } => self.tell_fate(hash, fate),
             }
         }
@@ -216,35 +232,99 @@ impl Herald {
         self.publish(News::BlockFound(Box::new(BlockNews { record, file })));
     }
 
-    fn tell_answer(&mut self, block: &Pending, answer: &SubmitAnswer, at: UnixTime) {
-        let hash = block.hash;
-        let (fate, trouble) = match answer {
-            SubmitAnswer::Accepted | SubmitAnswer::AlreadyKnown => (BlockFate::Accepted, None),
-            SubmitAnswer::Inconclusive => (BlockFate::Submitted, None),
-            SubmitAnswer::Refused(reason) => {
-                let reason = Text::clip(reason);
-                (BlockFate::Refused { reason }, None)
-            }
-            SubmitAnswer::Retry(reason) => (BlockFate::Submitted, Some(reason.clone())),
-        };
-        if !matches!(block.origin, Origin::Stranger) {
+    fn handle_answer(
+        &mut self,
+        node: usize,
+        block: &Delivery,
+        answer: &SubmitAnswer,
+        at: UnixTime,
+    ) {
+        let mut verdict = self.take_verdict(block.parcel.hash);
+        verdict.handle_answer(node, answer.clone());
+        log_answer(self.name(node), block, answer);
+        if let Some(command) = self.by_hand(block, answer, &verdict) {
+            info!(target: FOUND, "to submit it by hand: {command}");
+        }
+        self.tell_ledger_of_answer(node, block, answer, at);
+        self.tell_verdict(block, &verdict);
+        if verdict.is_final() && answer.is_final() {
+            self.settle(&block.parcel, self.last_word(&verdict));
+        }
+        if !verdict.is_complete() {
+            self.keep_verdict(block.parcel.hash, verdict);
+        }
+    }
+
+    fn take_verdict(&mut self, hash: BlockHash) -> Verdict {
+        let known = self.verdicts.iter().position(|(known, _)| *known == hash);
+        let known = known.and_then(|place| self.verdicts.remove(place));
+        known.map_or_else(
+            || Verdict::of(self.parts.nodes.len()),
+            |(_, verdict)| verdict,
+        )
+    }
+
+    fn keep_verdict(&mut self, hash: BlockHash, verdict: Verdict) {
+        self.verdicts.push_back((hash, verdict));
+        if self.verdicts.len() > MAX_VERDICTS {
+            self.verdicts.pop_front();
+        }
+    }
+
+    fn name(&self, node: usize) -> &str {
+        self.parts
+            .nodes
+            .get(node)
+            .map_or("the node", String::as_str)
+    }
+
+    fn tell_ledger_of_answer(
+        &self,
+        node: usize,
+        block: &Delivery,
+        answer: &SubmitAnswer,
+        at: UnixTime,
+    ) {
+        if !matches!(block.parcel.origin, Origin::Stranger) {
             let update = BlockUpdate::Answer {
-                node: Text::clip(&self.parts.node_name),
+                node: Text::clip(self.name(node)),
                 answer: Text::clip(&words(answer)),
                 at,
             };
-            self.tell_ledger(hash, BlockEntry::Update(update));
+            self.tell_ledger(block.parcel.hash, BlockEntry::Update(update));
+        }
+    }
+
+    /// Tells ledger and board what a block has come to.
+    fn tell_verdict(&self, block: &Delivery, verdict: &Verdict) {
+        let hash = block.parcel.hash;
+        let fate = verdict.fate();
+        if !matches!(block.parcel.origin, Origin::Stranger) {
             self.tell_ledger(hash, BlockEntry::Update(BlockUpdate::Fate(fate.clone())));
         }
-        if answer.is_final() {
-            self.settle(block, words(answer));
-        }
+        let answers = verdict.answers();
         self.publish(News::BlockFate {
             hash,
             fate,
             attempts: block.attempts,
-            trouble,
+            trouble: verdict.trouble().map(str::to_owned),
+            answers: answers
+                .map(|(node, answer)| (self.name(node).to_owned(), words(answer)))
+                .collect(),
         });
+    }
+
+    /// What the journal keeps beside a block: what it came to, and where there are several nodes, what each of
+    /// them said.
+    fn last_word(&self, verdict: &Verdict) -> String {
+        let mut text = verdict.answer().map_or_else(String::new, words);
+        if self.parts.nodes.len() > 1 {
+            for (node, answer) in verdict.answers() {
+                let line = format!("\n{}: {}", self.name(node), words(answer));
+                text.push_str(&line);
+            }
+        }
+        text
     }
 
     fn tell_fate(&self, hash: BlockHash, fate: BlockFate) {
@@ -255,12 +335,13 @@ impl Herald {
             fate,
             attempts: 0,
             trouble: None,
+            answers: Vec::new(),
         });
     }
 
-    /// The node has had its last word. The journal hears it when the ledger has it; what the ledger
+    /// The nodes have had their last word. The journal hears it when the ledger has it; what the ledger
     /// will never know of, at once.
-    fn settle(&mut self, block: &Pending, answer: String) {
+    fn settle(&mut self, block: &Parcel, answer: String) {
         self.unwritten.remove(&block.hash);
         let word = LastWord {
             answer: Answer {
@@ -278,19 +359,28 @@ impl Herald {
         }
     }
 
-    /// The command that submits a block, when people are to hear of it: the first attempt failed, or
-    /// the node has refused the block. One that is not on disk is written, and told of then.
-    fn by_hand(&mut self, block: &Pending, answer: &SubmitAnswer) -> Option<String> {
+    /// The command that submits a block, when people are to hear of it: no node has it, and the first attempt
+    /// failed, or a node has refused the block. One that is not on disk is written, and told of then.
+    fn by_hand(
+        &mut self,
+        block: &Delivery,
+        answer: &SubmitAnswer,
+        verdict: &Verdict,
+    ) -> Option<String> {
+        if verdict.is_accepted() {
+            return None;
+        }
         let is_news = match answer {
-            SubmitAnswer::Accepted | SubmitAnswer::AlreadyKnown => return None,
+            SubmitAnswer::Accepted | SubmitAnswer::AlreadyKnown => false,
             SubmitAnswer::Inconclusive => false,
             SubmitAnswer::Refused(_) => true,
             SubmitAnswer::Retry(_) => block.attempts == 1,
         };
-        let was_missing = self.unwritten.contains_key(&block.hash);
-        let is_there = self.write_again(block.height, block.hash);
+        let (height, hash) = (block.parcel.height, block.parcel.hash);
+        let was_missing = self.unwritten.contains_key(&hash);
+        let is_there = self.write_again(height, hash);
         (is_there && (is_news || was_missing)).then(|| {
-            let path = self.parts.journal.path(block.height, block.hash);
+            let path = self.parts.journal.path(height, hash);
             by_hand(&path.display().to_string(), self.parts.network)
         })
     }
@@ -324,9 +414,9 @@ impl Herald {
 }
 
 /// Says in the log what a node answered for a block.
-pub(super) fn log_answer(node: &str, block: &Pending, answer: &SubmitAnswer) {
-    let height = block.height;
-    let what = match &block.origin {
+pub(super) fn log_answer(node: &str, block: &Delivery, answer: &SubmitAnswer) {
+    let height = block.parcel.height;
+    let what = match &block.parcel.origin {
         Origin::Finder(finder) => format!("block {height} found by {}", finder.user()),
         Origin::Journal | Origin::Stranger => format!("block {height} found before the start"),
         Origin::Forgotten => format!("block {height}, submitted once more,"),
@@ -334,12 +424,17 @@ pub(super) fn log_answer(node: &str, block: &Pending, answer: &SubmitAnswer) {
     match answer {
         SubmitAnswer::Accepted => info!("{what} is accepted by {node}"),
         SubmitAnswer::AlreadyKnown => info!("{what} is known to {node}"),
-        SubmitAnswer::Inconclusive => info!("{what} is valid but not on the best chain (yet)"),
+        SubmitAnswer::Inconclusive => {
+            info!("{what} is valid but not on the best chain of {node} (yet)");
+        }
         SubmitAnswer::Refused(reason) => {
-            error!("{what} was refused by {node}: {reason} ({})", block.hash);
+            error!(
+                "{what} was refused by {node}: {reason} ({})",
+                block.parcel.hash
+            );
         }
         SubmitAnswer::Retry(reason) if block.attempts == 1 => {
-            warn!("{what} is not delivered yet ({reason}); it is tried again every second");
+            warn!("{what} is not delivered yet to {node} ({reason}); it is tried again by itself");
         }
         SubmitAnswer::Retry(_) => {}
     }
@@ -360,12 +455,20 @@ mod tests {
     use super::*;
     use bitcoin::hashes::Hash as _;
 
-    fn block(attempts: u32) -> Pending {
+    fn block(attempts: u32) -> Delivery {
         let hash = BlockHash::from_byte_array([7; 32]);
-        Pending {
+        let parcel = Parcel::new(7, hash, "abcd".into(), Origin::Journal);
+        Delivery {
             attempts,
-            ..Pending::new(7, hash, "abcd".into(), Origin::Journal)
+            ..Delivery::of(&Arc::new(parcel))
         }
+    }
+
+    /// The command for a block, of which one node says this and the other nothing.
+    fn by_hand(herald: &mut Herald, attempts: u32, answer: &SubmitAnswer) -> Option<String> {
+        let mut verdict = Verdict::of(2);
+        verdict.handle_answer(0, answer.clone());
+        herald.by_hand(&block(attempts), answer, &verdict)
     }
 
     fn herald(directory: &tempfile::TempDir) -> Herald {
@@ -389,11 +492,16 @@ mod tests {
             (2, refused(), true),
         ];
         for (attempts, answer, is_told) in rows {
-            let told = herald.by_hand(&block(attempts), &answer);
+            let told = by_hand(&mut herald, attempts, &answer);
             assert_eq!(told.is_some(), is_told, "{attempts}: {answer:?}");
         }
-        let path = herald.parts.journal.path(7, block(1).hash);
-        let command = herald.by_hand(&block(1), &retry()).unwrap();
+        // What one node cannot be given another has.
+        let mut verdict = Verdict::of(2);
+        verdict.handle_answer(1, SubmitAnswer::Accepted);
+        verdict.handle_answer(0, retry());
+        assert_eq!(herald.by_hand(&block(1), &retry(), &verdict), None);
+        let path = herald.parts.journal.path(7, block(1).parcel.hash);
+        let command = by_hand(&mut herald, 1, &retry()).unwrap();
         let rest = format!(" -regtest -stdin submitblock < '{}'", path.display());
         assert_eq!(command.strip_prefix("bitcoin-cli"), Some(rest.as_str()));
     }
@@ -402,21 +510,27 @@ mod tests {
     fn the_command_is_told_when_the_file_is_there_that_it_reads() {
         let directory = tempfile::tempdir().unwrap();
         let mut herald = herald(&directory);
-        herald.unwritten.insert(block(1).hash, "abcd".into());
+        herald.unwritten.insert(block(1).parcel.hash, "abcd".into());
         let blocks = directory.path().join("blocks");
         let aside = directory.path().join("aside");
         std::fs::rename(&blocks, &aside).unwrap();
         let retry = SubmitAnswer::Retry("no connection".into());
-        assert_eq!(herald.by_hand(&block(1), &retry), None);
+        assert_eq!(by_hand(&mut herald, 1, &retry), None);
         std::fs::rename(&aside, &blocks).unwrap();
-        assert!(herald.by_hand(&block(2), &retry).is_some());
-        assert_eq!(herald.parts.journal.read(7, block(2).hash).unwrap(), "abcd");
-        assert_eq!(herald.by_hand(&block(3), &retry), None);
+        assert!(by_hand(&mut herald, 2, &retry).is_some());
+        assert_eq!(
+            herald.parts.journal.read(7, block(2).parcel.hash).unwrap(),
+            "abcd"
+        );
+        assert_eq!(by_hand(&mut herald, 3, &retry), None);
 
         // A refused block is not given up either.
-        herald.unwritten.insert(block(4).hash, "ef".into());
+        herald.unwritten.insert(block(4).parcel.hash, "ef".into());
         let refused = SubmitAnswer::Refused("high-hash".into());
-        assert!(herald.by_hand(&block(4), &refused).is_some());
-        assert_eq!(herald.parts.journal.read(7, block(4).hash).unwrap(), "ef");
+        assert!(by_hand(&mut herald, 4, &refused).is_some());
+        assert_eq!(
+            herald.parts.journal.read(7, block(4).parcel.hash).unwrap(),
+            "ef"
+        );
     }
 }

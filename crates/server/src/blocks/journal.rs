@@ -1,8 +1,13 @@
 //! The block journal: every found block is a file before anything can go wrong with it.
 //!
 //! `blocks/HEIGHT-HASH.hex` holds the block as `bitcoin-cli -stdin submitblock` takes it. When a node has
-//! answered for good, the answer stands beside it in `blocks/HEIGHT-HASH.answer`; a block without
+//! it, or all nodes have refused it, `blocks/HEIGHT-HASH.answer` stands beside it; a block without
 //! an answer is submitted again when the pool starts.
+//!
+//! The first line of an answer is what the block came to: `accepted`, `known` (a node had it already) or
+//! `refused: REASON`. Where there are several nodes, a line `NODE: ANSWER` follows for each that has answered by
+//! then, where `ANSWER` is one of these words, `inconclusive` (valid, and not on its best chain) or
+//! `no answer: WHAT STOOD IN THE WAY`. The file is written anew when another node has its last word.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};

@@ -4,15 +4,16 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use headframe_node::{BlockSink, SubmitAnswer};
 use tokio_util::sync::CancellationToken;
 
-use super::courier::RETRY;
 use super::herald::log_answer;
 use super::journal::{Journal, Unanswered};
-use super::{Origin, Pending};
+use super::parcel::{Delivery, Origin, Parcel};
+use super::road::RETRY;
 
 /// The blocks of a journal that no node has answered for.
 #[derive(Debug)]
@@ -33,24 +34,44 @@ impl LeftBlocks {
         self.0.is_empty()
     }
 
-    /// Submits each block until the node, called `node_name` in the log, has answered for it, or
-    /// until `stop`. Each is tried once whatever happens. Blocks its thread.
-    pub fn submit(self, sink: &mut dyn BlockSink, node_name: &str, stop: &CancellationToken) {
-        let pending = |block: Unanswered| {
-            Pending::new(block.height, block.hash, block.hex.into(), Origin::Journal)
+    /// Submits each block to all nodes, each with what it is called in the log, until one has taken it or all
+    /// have refused it, or until `stop`. Each is tried once with each node whatever happens. Blocks its thread.
+    pub fn submit(self, nodes: Vec<(String, Box<dyn BlockSink>)>, stop: &CancellationToken) {
+        let parcel = |block: Unanswered| {
+            let hex = block.hex.into();
+            Arc::new(Parcel::new(block.height, block.hash, hex, Origin::Journal))
         };
-        let mut left: Vec<_> = self.0.into_iter().map(pending).collect();
-        loop {
-            left.retain_mut(|block| {
-                block.attempts = block.attempts.saturating_add(1);
-                let answer = sink.submit(&block.hex);
-                log_answer(node_name, block, &answer);
-                matches!(answer, SubmitAnswer::Retry(_))
-            });
-            if left.is_empty() || stop.is_cancelled() {
-                return;
+        let parcels: Vec<_> = self.0.into_iter().map(parcel).collect();
+        // A node that hangs delays no other.
+        thread::scope(|scope| {
+            for (name, mut sink) in nodes {
+                let deliveries = parcels.iter().map(Delivery::of).collect();
+                scope.spawn(move || submit_to(&mut *sink, &name, deliveries, stop));
             }
-            thread::sleep(RETRY);
+        });
+    }
+}
+
+fn submit_to(
+    sink: &mut dyn BlockSink,
+    name: &str,
+    mut left: Vec<Delivery>,
+    stop: &CancellationToken,
+) {
+    loop {
+        left.retain_mut(|block| {
+            block.attempts = block.attempts.saturating_add(1);
+            let answer = sink.submit(&block.parcel.hex);
+            log_answer(name, block, &answer);
+            if matches!(answer, SubmitAnswer::Accepted | SubmitAnswer::AlreadyKnown) {
+                block.parcel.make_safe();
+            }
+            matches!(answer, SubmitAnswer::Retry(_))
+        });
+        left.retain(|block| !block.parcel.is_safe());
+        if left.is_empty() || stop.is_cancelled() {
+            return;
         }
+        thread::sleep(RETRY);
     }
 }

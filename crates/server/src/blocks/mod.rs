@@ -1,29 +1,37 @@
-//! Found blocks: to the disk and to the node at the same time, until a node has the last word.
+//! Found blocks: to the disk and to all nodes at the same time, until a node has the last word.
 //!
-//! Five threads (R-27), so that nothing else that the pool does can delay a block:
+//! Threads of their own (R-27), so that nothing else that the pool does can delay a block:
 //!
 //! ```text
-//! connections ── found ──> desk ── hex ──> courier ──> the node
-//!                           │                 │
+//! connections ── found ──> desk ── hex ──> roads ── couriers ──> the nodes
+//!                           │                          │             ^
+//!                           │                          └─> follower ─┘ where does it stand?
 //!                           ├── hex ──> journal ──> the disk
-//!                           │                 │
-//!                           └─ what happened ─┴──> herald ──> log, ledger, board
-//!                                                               │
-//!                      the disk <── answers <── last word ──────┘ by way of the ledger
+//!                           │
+//!                           └─ what happened ──> herald ──> log, ledger, board
+//!                                                  │
+//!                      the disk <── answers <──────┘ by way of the ledger
 //! ```
 //!
-//! The journal's thread writes to the disk, the courier's talks to the node, and neither waits for
-//! the other or for anybody else: not a later block for the disk of an earlier one either. All who
-//! want to know of blocks hear of them from the herald, who may be late. A node's last word on a block
-//! goes to the disk when the ledger has the block and the word; until then the block is one that the
-//! next start submits again and enters into the ledger.
+//! The journal's thread writes to the disk, a courier talks to one node, and none waits for
+//! another or for anybody else: not a later block for the disk of an earlier one, and not one node's block
+//! for another node. There is a [road] to each node, with a courier who has a connection open; a node that
+//! hangs keeps him, and the next block is brought by another. Couriers, follower and desk tell the herald what
+//! happens, and all who want to know of blocks hear of them from the herald, who may be late. The nodes' last
+//! word on a block goes to the disk when the ledger has the block and the word; until then the block is one that
+//! the next start submits again and enters into the ledger.
 
 mod courier;
+mod follower;
 mod herald;
 mod journal;
 mod left;
+mod parcel;
 mod recovery;
+mod road;
 mod siblings;
+mod verdict;
+mod way;
 
 use std::io;
 use std::sync::Arc;
@@ -36,8 +44,8 @@ use headframe_ledger::WorkerId;
 use headframe_mining::server::Protocol;
 use headframe_node::BlockSink;
 use headframe_work::{Block, Network, UnixTime};
-use tokio::sync::mpsc;
-use tracing::warn;
+use tokio::sync::{mpsc, watch};
+use tracing::{error, warn};
 
 pub(crate) use self::herald::INCONCLUSIVE;
 pub(crate) use self::journal::{Journal, by_hand};
@@ -45,7 +53,10 @@ pub use self::left::LeftBlocks;
 pub(crate) use self::recovery::Left;
 
 use self::courier::Courier;
+use self::follower::{Follower, Taken, Witness};
 use self::herald::{Herald, HeraldHandle, Told};
+use self::parcel::{Delivery, Origin, Parcel};
+use self::road::Road;
 use self::siblings::{Place, Siblings};
 use crate::ledger::LedgerHandle;
 use crate::news::News;
@@ -67,38 +78,21 @@ pub(crate) struct Found {
 /// Where found blocks are handed in.
 pub(crate) type FoundSender = mpsc::Sender<Found>;
 
-/// A block on its way to a node.
-#[derive(Debug, Clone)]
-struct Pending {
-    height: u32,
-    hash: BlockHash,
-    hex: Arc<str>,
-    origin: Origin,
-    /// Its place among the blocks of this run on the same tip.
-    place: Option<Place>,
-    attempts: u32,
-    due: Instant,
-}
-
-/// Where a block on its way to a node comes from.
-#[derive(Debug, Clone)]
-enum Origin {
-    /// This miner has just found it.
-    Finder(WorkerId),
-    /// The journal, where an earlier run left it.
-    Journal,
-    /// The journal, where it was kept for when the node forgets it.
-    Forgotten,
-    /// A file of the journal that no record for the ledger can be made of.
-    Stranger,
+/// A node that blocks are brought to.
+pub(crate) struct Destination {
+    /// What it is called in the log.
+    pub(crate) name: String,
+    pub(crate) sink: Box<dyn BlockSink>,
 }
 
 /// What the block threads are made of.
 pub(crate) struct Parts {
     pub(crate) journal: Arc<Journal>,
     pub(crate) left: Left,
-    pub(crate) sink: Box<dyn BlockSink>,
-    pub(crate) node_name: String,
+    /// The nodes, in order of preference.
+    pub(crate) nodes: Vec<Destination>,
+    /// The one that is mined on, by its place among them.
+    pub(crate) mined_on: watch::Receiver<usize>,
     pub(crate) network: Network,
     pub(crate) ledger: LedgerHandle,
     pub(crate) news: mpsc::Sender<News>,
@@ -108,54 +102,80 @@ pub(crate) struct Parts {
 /// Starts the threads. They end when all senders are gone and each block was tried once.
 pub(crate) fn start(parts: Parts) -> io::Result<(FoundSender, Vec<JoinHandle<()>>)> {
     let (found_sender, found) = mpsc::channel(QUEUE);
-    let (courier_sender, pending) = channel();
     let (answer_sender, answers) = channel();
+    let names = parts.nodes.iter().map(|node| node.name.clone()).collect();
     let (herald, herald_handle) = Herald::new(herald::Parts {
         journal: Arc::clone(&parts.journal),
         answers: answer_sender,
         ledger: parts.ledger,
         news: parts.news,
-        node_name: parts.node_name,
+        nodes: names,
         network: parts.network,
     });
     let (journal, mut left) = (parts.journal, parts.left);
-    // Before the courier can have an answer.
+    // Before a courier can have an answer.
     for record in left.records.drain(..) {
         herald_handle.tell(Told::left(record));
     }
-    let courier = Courier::new(
-        parts.sink,
+    let (taken_sender, taken) = channel();
+    let mut staff = Staff {
+        herald: herald_handle.clone(),
+        follower: taken_sender,
+        vital: parts.vital,
+        threads: Vec::new(),
+    };
+    let (stations, witnesses) = staff.open_roads(parts.nodes)?;
+    for (block, origin) in left.unanswered {
+        let parcel = Parcel::new(block.height, block.hash, block.hex.into(), origin);
+        let parcel = Arc::new(parcel);
+        stations
+            .iter()
+            .for_each(|station| station.road.send(Delivery::of(&parcel)));
+    }
+    let follower = Follower::new(
+        witnesses,
+        parts.mined_on,
+        left.followed,
         Arc::clone(&journal),
-        left,
         herald_handle.clone(),
     );
     let (page_sender, pages) = channel();
     let answers_journal = Arc::clone(&journal);
-    let vital = parts.vital;
-    let spawn = |name: &'static str, work: Box<dyn FnOnce() + Send>| {
-        let guard = vital.guard(name);
-        let thread = thread::Builder::new().name(name.to_owned());
-        thread.spawn(move || {
-            let _guard = guard;
-            work();
-        })
+    let vital = staff.vital.clone();
+    let desk = Desk {
+        stations,
+        staff,
+        journal: page_sender,
+        herald: herald_handle,
     };
+    let spawn = |name, work: Box<dyn FnOnce() + Send>| spawn(&vital, name, work);
     Ok((
         found_sender,
         vec![
-            spawn(
-                "blocks",
-                Box::new(move || hand_on(found, &courier_sender, &page_sender, &herald_handle)),
-            )?,
+            spawn("blocks", Box::new(move || desk.run(found)))?,
             spawn(
                 "answers",
                 Box::new(move || write_answers(&answers_journal, &answers)),
             )?,
             spawn("journal", Box::new(move || write(&journal, &pages)))?,
-            spawn("submit", Box::new(move || courier.run(&pending)))?,
+            spawn("follower", Box::new(move || follower.run(&taken)))?,
             spawn("herald", Box::new(move || herald.run()))?,
         ],
     ))
+}
+
+/// Starts a thread that the pool cannot do without.
+fn spawn(
+    vital: &Vital,
+    name: &'static str,
+    work: Box<dyn FnOnce() + Send>,
+) -> io::Result<JoinHandle<()>> {
+    let guard = vital.guard(name);
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.spawn(move || {
+        let _guard = guard;
+        work();
+    })
 }
 
 /// A block on its way to the disk.
@@ -202,35 +222,122 @@ impl LastWord {
     }
 }
 
-/// Hands each block to the courier and the journal at the same time.
-fn hand_on(
-    mut found: mpsc::Receiver<Found>,
-    courier: &Sender<Pending>,
-    journal: &Sender<Page>,
-    herald: &HeraldHandle,
-) {
-    let mut siblings = Siblings::new();
-    while let Some(found) = found.blocking_recv() {
-        let Some(place) = siblings.admit(Instant::now(), found.block.header.prev_hash) else {
-            continue;
+/// Where a road begins.
+struct Station {
+    road: Arc<Road>,
+    /// Makes ways for more couriers, where there can be any.
+    more: Option<Box<dyn BlockSink>>,
+}
+
+/// The couriers, and what each of them needs.
+struct Staff {
+    herald: HeraldHandle,
+    follower: Sender<Taken>,
+    vital: Vital,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Staff {
+    /// Opens a road to each node, with a courier on it.
+    fn open_roads(&mut self, nodes: Vec<Destination>) -> io::Result<(Vec<Station>, Vec<Witness>)> {
+        let (mut stations, mut witnesses) = (Vec::new(), Vec::new());
+        for (node, destination) in nodes.into_iter().enumerate() {
+            let ways = way::several(destination.sink);
+            let road = Arc::new(Road::new(destination.name, node, ways.more.is_some()));
+            self.send_for_courier(&road, ways.first)?;
+            witnesses.push(Witness {
+                sink: ways.to_ask,
+                road: Arc::clone(&road),
+            });
+            stations.push(Station {
+                road,
+                more: ways.more,
+            });
+        }
+        Ok((stations, witnesses))
+    }
+
+    fn send_for_courier(&mut self, road: &Arc<Road>, sink: Box<dyn BlockSink>) -> io::Result<()> {
+        let courier = Courier {
+            sink,
+            road: Arc::clone(road),
+            herald: self.herald.clone(),
+            follower: self.follower.clone(),
         };
+        let thread = spawn(&self.vital, "submit", Box::new(move || courier.run()))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+/// Hands each block to all nodes and to the journal at the same time.
+struct Desk {
+    stations: Vec<Station>,
+    staff: Staff,
+    journal: Sender<Page>,
+    herald: HeraldHandle,
+}
+
+impl Desk {
+    fn run(mut self, mut found: mpsc::Receiver<Found>) {
+        let mut siblings = Siblings::new();
+        while let Some(found) = found.blocking_recv() {
+            if let Some(place) = siblings.admit(Instant::now(), found.block.header.prev_hash) {
+                self.hand_on(found, place);
+            }
+        }
+        self.close();
+    }
+
+    fn hand_on(&mut self, found: Found, place: Place) {
         let (height, hash) = (found.block.height(), found.hash);
         let hex: Arc<str> = found.block.to_hex().into();
         let (written, was_written) = channel();
-        // The herald hears of the block before the courier can have an answer, and waits himself.
-        herald.tell(Told::found(&found, Arc::clone(&hex), was_written));
+        // The herald hears of the block before a courier can have an answer, and waits himself.
+        self.herald
+            .tell(Told::found(&found, Arc::clone(&hex), was_written));
         let origin = Origin::Finder(found.worker);
-        // Courier and journal outlive this thread.
-        let _ = courier.send(Pending {
-            place: Some(place),
-            ..Pending::new(height, hash, Arc::clone(&hex), origin)
-        });
-        let _ = journal.send(Page {
+        let parcel = Parcel::new(height, hash, Arc::clone(&hex), origin).placed(place);
+        let parcel = Arc::new(parcel);
+        for station in &self.stations {
+            station.road.send(Delivery::of(&parcel));
+        }
+        // The journal outlives this thread.
+        let _ = self.journal.send(Page {
             height,
             hash,
             hex,
             written,
         });
+        self.reinforce();
+    }
+
+    /// Sends for couriers where a block waits because a node hangs.
+    fn reinforce(&mut self) {
+        for Station { road, more } in &self.stations {
+            while road.wants_courier() {
+                let way = more.as_ref().and_then(|more| more.another_way());
+                let come = way.map(|way| self.staff.send_for_courier(road, way));
+                match come {
+                    Some(Ok(())) => continue,
+                    Some(Err(error)) => error!("cannot start a thread: {error}"),
+                    None => {}
+                }
+                road.lose_courier();
+                break;
+            }
+        }
+    }
+
+    fn close(self) {
+        for station in &self.stations {
+            station.road.close();
+        }
+        for courier in self.staff.threads {
+            if courier.join().is_err() {
+                warn!("a thread of the pool panicked");
+            }
+        }
     }
 }
 
@@ -246,20 +353,6 @@ fn write_answers(journal: &Journal, answers: &Receiver<Answer>) {
     while let Ok(Answer { height, hash, text }) = answers.recv() {
         if let Err(error) = journal.settle(height, hash, &text) {
             warn!("the answer for block {height} could not be written: {error}");
-        }
-    }
-}
-
-impl Pending {
-    fn new(height: u32, hash: BlockHash, hex: Arc<str>, origin: Origin) -> Self {
-        Self {
-            height,
-            hash,
-            hex,
-            origin,
-            place: None,
-            attempts: 0,
-            due: Instant::now(),
         }
     }
 }

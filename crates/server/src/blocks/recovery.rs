@@ -9,9 +9,10 @@ use headframe_ledger::{BlockFate, FoundBlock, Ledger, Text, WorkerId};
 use headframe_work::{Network, UnixTime};
 use tracing::{info, warn};
 
-use super::courier::Followed;
+use super::Journal;
+use super::follower::{AcceptedBy, Followed};
 use super::journal::Unanswered;
-use super::{Journal, Origin};
+use super::parcel::Origin;
 
 /// Blocks of earlier runs that are to be looked after.
 #[derive(Debug)]
@@ -68,10 +69,13 @@ fn followed(ledger: &dyn Ledger) -> Vec<Followed> {
     let followed = unsettled.into_iter().rev().map(|block| Followed {
         height: block.found.height,
         hash: block.found.hash,
-        was_accepted: matches!(
-            block.fate,
-            BlockFate::Accepted | BlockFate::Confirmed { .. }
-        ),
+        accepted_by: match block.fate {
+            BlockFate::Accepted | BlockFate::Confirmed { .. } => AcceptedBy::Anybody,
+            BlockFate::Found
+            | BlockFate::Submitted
+            | BlockFate::Orphaned
+            | BlockFate::Refused { .. } => AcceptedBy::Nodes(Vec::new()),
+        },
     });
     followed.collect()
 }

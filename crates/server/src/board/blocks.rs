@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bitcoin::BlockHash;
-use headframe_api::{Block, BlockCounts};
+use headframe_api::{Block, BlockCounts, NodeAnswer};
 use headframe_ledger::{BestShare, BlockFate, FoundBlock};
 use headframe_work::{Difficulty, Target, UnixTime, Work};
 
@@ -55,6 +55,8 @@ pub(super) struct Found {
     pub(super) trouble: Option<String>,
     /// Whether a node holds it valid, without having it in its best chain.
     pub(super) is_waiting: bool,
+    /// What each node last said, by what it is called.
+    pub(super) answers: Vec<(String, String)>,
 }
 
 /// News of a block.
@@ -64,6 +66,8 @@ pub(super) struct Word {
     pub(super) fate: BlockFate,
     pub(super) attempts: u32,
     pub(super) trouble: Option<String>,
+    /// What each node last said; empty: nothing new.
+    pub(super) answers: Vec<(String, String)>,
     pub(super) at: UnixTime,
 }
 
@@ -205,6 +209,9 @@ impl Word {
         self.fate = before.clone().after(later.fate);
         self.attempts = self.attempts.max(later.attempts);
         self.trouble = later.trouble;
+        if !later.answers.is_empty() {
+            self.answers = later.answers;
+        }
         self.fate != before
     }
 }
@@ -235,6 +242,7 @@ impl Found {
             attempts: 0,
             trouble: None,
             is_waiting: false,
+            answers: Vec::new(),
         }
     }
 
@@ -249,7 +257,11 @@ impl Found {
             .trouble
             .filter(|_| is_open)
             .map(|text| convert::clipped(&text));
-        before != (self.fate.clone(), self.attempts, self.trouble.clone())
+        let says_more = !word.answers.is_empty() && self.answers != word.answers;
+        if says_more {
+            self.answers = word.answers;
+        }
+        says_more || before != (self.fate.clone(), self.attempts, self.trouble.clone())
     }
 
     /// Whether it ended its round.
@@ -285,6 +297,7 @@ impl Found {
                 .zip(self.network_difficulty)
                 .map(|(work, difficulty)| odds::effort_percent(work, difficulty)),
             fate: self.fate_shown(tip),
+            answers: self.answers.iter().map(shown_answer).collect(),
         }
     }
 
@@ -311,6 +324,13 @@ impl Found {
                 file: self.file.clone(),
             },
         }
+    }
+}
+
+fn shown_answer((node, answer): &(String, String)) -> NodeAnswer {
+    NodeAnswer {
+        node: node.clone(),
+        answer: convert::clipped(answer),
     }
 }
 

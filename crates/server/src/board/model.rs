@@ -147,12 +147,14 @@ impl Model {
                 fate,
                 attempts,
                 trouble,
+                answers,
             } => {
                 is_urgent = self.blocks.handle_word(Word {
                     hash,
                     fate,
                     attempts,
                     trouble,
+                    answers,
                     at: wall,
                 });
             }

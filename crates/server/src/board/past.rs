@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use headframe_api::{BlockCounts, Protocol};
 use headframe_ledger::{
-    BlockFate, BlockRecord, Bucket, ClientKind, Ledger, LedgerError, RankedShare, Slot, Tally,
-    WorkerId, WorkerRecord,
+    BlockFate, BlockRecord, Bucket, ClientKind, Ledger, LedgerError, NodeAnswer, RankedShare, Slot,
+    Tally, WorkerId, WorkerRecord,
 };
 use headframe_work::{UnixTime, Work};
 
@@ -126,12 +126,28 @@ fn remembered(record: &BlockRecord, protocol: Protocol, curve: &Curve) -> Found 
     let file = format!("blocks/{}-{}.hex", block.height, block.hash);
     let work = curve.work_at(block.found_at);
     Found {
+        answers: last_answers(record),
         fate: record.fate.clone(),
         attempts: attempts.fold(0, u32::saturating_add),
         is_waiting: record.fate == BlockFate::Submitted
             && last_answer.is_some_and(|last| last.answer.as_str() == INCONCLUSIVE),
         ..Found::new(block, protocol, work, Some(file))
     }
+}
+
+/// What each node last said to a block, in the order in which they first answered.
+fn last_answers(record: &BlockRecord) -> Vec<(String, String)> {
+    let mut last: Vec<&NodeAnswer> = Vec::new();
+    for answer in &record.answers {
+        match last.iter_mut().find(|it| it.node == answer.node) {
+            Some(known) if known.last_at <= answer.last_at => *known = answer,
+            Some(_) => {}
+            None => last.push(answer),
+        }
+    }
+    let last = last.into_iter();
+    last.map(|it| (it.node.as_str().to_owned(), it.answer.as_str().to_owned()))
+        .collect()
 }
 
 /// The pool's work along time. As fine as the ledger remembers it, and even in between.

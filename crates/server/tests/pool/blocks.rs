@@ -172,7 +172,7 @@ async fn a_refused_block_is_shown_and_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_hangs_delays_neither_shares_nor_the_next_blocks_file() {
+async fn a_node_that_hangs_delays_neither_shares_nor_the_next_block() {
     let (sink, mut node) = node();
     let ledger = FakeLedger::new();
     let pool = Setup::for_blocks()
@@ -188,14 +188,90 @@ async fn a_node_that_hangs_delays_neither_shares_nor_the_next_blocks_file() {
     let second = client.find_block();
     client.submit(&second);
     client.until_acknowledged(2).await;
+    let (next, next_answer) = node.submission().await.unwrap();
+    assert_ne!(next, hung);
+    next_answer.send(SubmitAnswer::Inconclusive).unwrap();
     ledger.until(|seen| seen.blocks == 2).await;
     assert_eq!(pool.journal("hex").len(), 2);
     answer.send(SubmitAnswer::Accepted).unwrap();
-    let (next, answer) = node.submission().await.unwrap();
-    assert_ne!(next, hung);
-    answer.send(SubmitAnswer::Inconclusive).unwrap();
     drop(client);
     pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_goes_to_all_nodes_at_once_and_what_each_said_is_kept() {
+    let (sink, mut preferred) = node();
+    let (backup, mut other) = node();
+    let ledger = FakeLedger::new();
+    let setup = Setup::for_blocks().sending_to(sink).with(&ledger);
+    let pool = setup.sending_besides_to(backup).start().await;
+    let mut client = Sv2Client::connect(&pool, &user(1)).await;
+    let nonce = client.find_block();
+    client.submit(&nonce);
+    let (hex, hung) = preferred.submission_while(&mut client).await;
+    // The preferred node says nothing yet, and the other one has the block all the same.
+    let (same, answer) = other.submission().await.unwrap();
+    assert_eq!(hex, same);
+    answer.send(SubmitAnswer::Accepted).unwrap();
+    let is_accepted = |block: &headframe_api::Block| {
+        matches!(block.fate, headframe_api::BlockFate::Accepted { .. })
+    };
+    let answers_of = |shown: &headframe_api::Snapshot| {
+        let answers = shown.blocks[0].answers.iter();
+        let answers = answers.map(|it| format!("{}: {}", it.node, it.answer));
+        answers.collect::<Vec<_>>()
+    };
+    let shown = pool.shows(|it| it.blocks.first().is_some_and(is_accepted));
+    assert_eq!(answers_of(&*shown.await), ["the other node: accepted"]);
+    let reason = "bad-cb-amount".to_owned();
+    hung.send(SubmitAnswer::Refused(reason)).unwrap();
+    let both = [
+        "the test's node: refused: bad-cb-amount",
+        "the other node: accepted",
+    ];
+    let shown = pool.shows(|it| answers_of(it).len() == 2).await;
+    assert_eq!(answers_of(&shown), both);
+    assert!(is_accepted(&shown.blocks[0]), "one that has it is enough");
+    let directory = pool.directory.clone();
+    drop(client);
+    pool.stop().await;
+    let record = only_block(&ledger);
+    let has_it = matches!(
+        record.fate,
+        BlockFate::Accepted | BlockFate::Confirmed { .. }
+    );
+    assert!(has_it, "{:?}", record.fate);
+    let kept = record.answers.iter();
+    let kept: Vec<_> = kept
+        .map(|it| format!("{}: {}", it.node.as_str(), it.answer.as_str()))
+        .collect();
+    assert_eq!(kept, [both[1], both[0]]);
+    let answers = journal(directory.path(), "answer");
+    let answer = std::fs::read_to_string(&answers[0]).unwrap();
+    assert_eq!(answer, format!("accepted\n{}\n{}\n", both[0], both[1]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_that_one_node_refused_and_the_other_never_answered_for_is_the_next_run_s_too() {
+    let (sink, mut preferred) = node();
+    let (backup, mut other) = node();
+    let ledger = FakeLedger::new();
+    let setup = Setup::for_blocks().sending_to(sink).with(&ledger);
+    let pool = setup.sending_besides_to(backup).start().await;
+    let mut client = Sv2Client::connect(&pool, &user(1)).await;
+    let nonce = client.find_block();
+    client.submit(&nonce);
+    let (_, refusal) = preferred.submission_while(&mut client).await;
+    let reason = "inconclusive-not-today".to_owned();
+    refusal.send(SubmitAnswer::Refused(reason)).unwrap();
+    drop(other.submission().await);
+    let directory = pool.directory.clone();
+    drop((client, other));
+    pool.stop().await;
+    let is_refused = matches!(only_block(&ledger).fate, BlockFate::Refused { .. });
+    assert!(is_refused, "{:?}", only_block(&ledger).fate);
+    assert!(journal(directory.path(), "answer").is_empty());
+    assert!(!LeftBlocks::read(directory.path()).unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -348,11 +424,11 @@ async fn blocks_that_were_left_are_submitted_though_no_pool_starts() {
     let path = setup.directory.path();
     let left = LeftBlocks::read(path).unwrap();
     assert!(!left.is_empty());
-    let (mut sink, mut node) = node();
+    let (sink, mut node) = node();
     let stop = CancellationToken::new();
     let submitting = tokio::task::spawn_blocking({
         let stop = stop.clone();
-        move || left.submit(&mut *sink, "the node", &stop)
+        move || left.submit(vec![("the node".to_owned(), sink)], &stop)
     });
     let busy = SubmitAnswer::Retry("the node is busy".to_owned());
     node.submission().await.unwrap().1.send(busy).unwrap();
@@ -374,11 +450,12 @@ async fn blocks_that_were_left_are_submitted_though_no_pool_starts() {
 async fn whoever_stops_the_program_does_not_wait_for_the_node() {
     let (setup, _) = leave_a_block().await;
     let left = LeftBlocks::read(setup.directory.path()).unwrap();
-    let (mut sink, mut node) = node();
+    let (sink, mut node) = node();
     let stop = CancellationToken::new();
     stop.cancel();
-    let submitting =
-        tokio::task::spawn_blocking(move || left.submit(&mut *sink, "the node", &stop));
+    let submitting = tokio::task::spawn_blocking(move || {
+        left.submit(vec![("the node".to_owned(), sink)], &stop);
+    });
     let busy = SubmitAnswer::Retry("the node is busy".to_owned());
     node.submission().await.unwrap().1.send(busy).unwrap();
     submitting.await.unwrap();

@@ -289,6 +289,10 @@ impl BlockSink for FakeSink {
         Ok(BlockFate::InChain { confirmations: 1 })
     }
 
+    fn another_way(&self) -> Option<Box<dyn BlockSink>> {
+        Some(Box::new(Self(self.0.clone())))
+    }
+
     fn stand_by(&mut self) -> Result<(), NodeError> {
         let _ = self.0.send(Call::StandBy);
         Ok(())

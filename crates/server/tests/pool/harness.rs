@@ -9,6 +9,7 @@ use headframe_api::{Connect, NodeKind, Payout, Snapshot};
 use headframe_ledger::{Ledger, MemoryLedger, Retention};
 use headframe_node::BlockSink;
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
+use headframe_node::several::Backups;
 use headframe_server::{
     AccessSettings, Board, CertificatePlace, Certificates, Feed, KeyPlace, KeySets, Keys, KeysId,
     ListenSettings, Parts, Password, Pool, Protocols, Settings, StartError, Started, Sv2Rules,
@@ -40,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) harder_by: i32,
     pub(crate) ledger: Box<dyn Ledger>,
     pub(crate) sink: Option<Box<dyn BlockSink>>,
+    /// Nodes that blocks go to besides.
+    pub(crate) backups: Option<Backups>,
     pub(crate) max_connections: usize,
     /// How long miners are held while the node is away.
     pub(crate) hold: Option<Duration>,
@@ -69,6 +72,7 @@ impl Setup {
             harder_by: 0,
             ledger: Box::new(MemoryLedger::new(Retention::default())),
             sink: None,
+            backups: None,
             max_connections: 100,
             hold: None,
             password: None,
@@ -86,6 +90,15 @@ impl Setup {
     /// With blocks going here.
     pub(crate) fn sending_to(mut self, sink: Box<dyn BlockSink>) -> Self {
         self.sink = Some(sink);
+        self
+    }
+
+    /// With blocks going here too.
+    pub(crate) fn sending_besides_to(mut self, sink: Box<dyn BlockSink>) -> Self {
+        self.backups = Some(Backups {
+            sinks: vec![("the other node".to_owned(), sink)],
+            mined_on: watch::Sender::new(0).subscribe(),
+        });
         self
     }
 
@@ -136,6 +149,7 @@ impl Setup {
             settings,
             node,
             node_name: "the test's node".to_owned(),
+            backups: self.backups,
             ledger: self.ledger,
             keys,
             certificates,

@@ -249,6 +249,7 @@ fn fate(difficulty: f64, fate: BlockFate, attempts: u32, trouble: Option<&str>) 
         fate,
         attempts,
         trouble: trouble.map(str::to_owned),
+        answers: Vec::new(),
     }
 }
 

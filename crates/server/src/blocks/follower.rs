@@ -1,0 +1,360 @@
+//! The thread that asks the nodes what became of the blocks. No block waits for it.
+//!
+//! The node that is mined on is asked first, and then the others, until one knows the block. A node can
+//! forget a block that it had accepted: one that is killed loses what it had not yet written. Such a block
+//! is read back from the journal and submitted to it again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
+
+use bitcoin::BlockHash;
+use headframe_ledger::BlockFate;
+use headframe_node::{BlockFate as ChainFate, BlockSink};
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+use super::Journal;
+use super::courier::STAND_BY;
+use super::herald::{HeraldHandle, Told};
+use super::parcel::{Delivery, Origin, Parcel};
+use super::road::Road;
+
+/// Blocks that are followed at a time: more than can be immature on a chain that pays only this
+/// pool. The oldest are left to the node's own records.
+const MAX_FOLLOWED: usize = 128;
+
+/// A node has a block.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    pub(super) height: u32,
+    pub(super) hash: BlockHash,
+    /// Which node.
+    pub(super) node: usize,
+    /// Whether it has it on its best chain.
+    pub(super) was_accepted: bool,
+}
+
+/// A block whose place in the chain is not settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Followed {
+    pub(super) height: u32,
+    pub(super) hash: BlockHash,
+    pub(super) accepted_by: AcceptedBy,
+}
+
+/// The nodes that had a block on their best chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AcceptedBy {
+    /// By those of an earlier run: any of these may be one of them.
+    Anybody,
+    /// By these.
+    Nodes(Vec<usize>),
+}
+
+/// A node that can be asked, and the road to it.
+pub(super) struct Witness {
+    pub(super) sink: Box<dyn BlockSink>,
+    pub(super) road: Arc<Road>,
+}
+
+pub(super) struct Follower {
+    /// In order of preference.
+    witnesses: Vec<Witness>,
+    /// The one that is mined on.
+    mined_on: watch::Receiver<usize>,
+    followed: VecDeque<Followed>,
+    journal: Arc<Journal>,
+    herald: HeraldHandle,
+}
+
+impl Follower {
+    pub(super) fn new(
+        witnesses: Vec<Witness>,
+        mined_on: watch::Receiver<usize>,
+        followed: Vec<Followed>,
+        journal: Arc<Journal>,
+        herald: HeraldHandle,
+    ) -> Self {
+        Self {
+            witnesses,
+            mined_on,
+            followed: followed.into(),
+            journal,
+            herald,
+        }
+    }
+
+    /// Works until no courier can say that a node has a block.
+    pub(super) fn run(mut self, taken: &Receiver<Taken>) {
+        let mut round_at = Instant::now();
+        loop {
+            let wait = round_at.saturating_duration_since(Instant::now());
+            match taken.recv_timeout(wait) {
+                Ok(taken) => self.handle_taken(taken),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.ask_all();
+                    round_at = Instant::now() + STAND_BY;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn handle_taken(&mut self, taken: Taken) {
+        let Taken { height, hash, .. } = taken;
+        let known = self.followed.iter_mut().find(|it| it.hash == hash);
+        match known {
+            Some(followed) => followed.handle_taken(taken),
+            None => {
+                let mut followed = Followed {
+                    height,
+                    hash,
+                    accepted_by: AcceptedBy::Nodes(Vec::new()),
+                };
+                followed.handle_taken(taken);
+                self.followed.push_back(followed);
+            }
+        }
+        if self.followed.len() > MAX_FOLLOWED {
+            self.followed.pop_front();
+        }
+    }
+
+    /// Asks where each block stands. A node that does not answer is not asked for the rest of the round.
+    fn ask_all(&mut self) {
+        let mut order: Vec<usize> = (0..self.witnesses.len()).collect();
+        let mined_on = *self.mined_on.borrow();
+        order.sort_by_key(|node| *node != mined_on);
+        order.retain(|node| self.witnesses[*node].sink.stand_by().is_ok());
+        for mut followed in core::mem::take(&mut self.followed) {
+            if !self.ask(&mut followed, &mut order) {
+                self.followed.push_back(followed);
+            }
+        }
+    }
+
+    /// Asks the nodes of `order` where one block stands; true when that is settled for good.
+    fn ask(&mut self, followed: &mut Followed, order: &mut Vec<usize>) -> bool {
+        let mut is_unknown = false;
+        let mut place = 0;
+        while let Some(&node) = order.get(place) {
+            let Ok(fate) = self.witnesses[node].sink.fate(followed.hash) else {
+                order.remove(place);
+                continue;
+            };
+            let fate = match fate {
+                ChainFate::InChain { confirmations } => BlockFate::Confirmed { confirmations },
+                ChainFate::SideBranch => BlockFate::Orphaned,
+                ChainFate::Unknown => {
+                    match followed.was_accepted_by(node) {
+                        true => self.bring_back(followed, node),
+                        false => is_unknown = true,
+                    }
+                    place += 1;
+                    continue;
+                }
+            };
+            return self.handle_fate(followed, node, fate);
+        }
+        if is_unknown && followed.accepted_by == AcceptedBy::Nodes(Vec::new()) {
+            self.tell(followed, BlockFate::Submitted);
+        }
+        false
+    }
+
+    fn handle_fate(&self, followed: &mut Followed, node: usize, fate: BlockFate) -> bool {
+        if matches!(fate, BlockFate::Confirmed { .. }) {
+            followed.note_accepted(node);
+        }
+        let is_mature = matches!(
+            fate,
+            BlockFate::Confirmed {
+                confirmations: BlockFate::MATURE..
+            }
+        );
+        self.tell(followed, fate);
+        is_mature
+    }
+
+    fn tell(&self, followed: &Followed, fate: BlockFate) {
+        let Followed { height, hash, .. } = *followed;
+        self.herald.tell(Told::Fate { height, hash, fate });
+    }
+
+    /// Submits a block once more that a node had and has no longer.
+    fn bring_back(&self, followed: &Followed, node: usize) {
+        let Followed { height, hash, .. } = *followed;
+        let road = &self.witnesses[node].road;
+        let name = &road.name;
+        match self.journal.read(height, hash) {
+            Ok(hex) => {
+                warn!("{name} has forgotten block {height}; it is submitted again");
+                let parcel = Parcel::new(height, hash, hex.into(), Origin::Forgotten);
+                road.send(Delivery::of(&Arc::new(parcel)));
+            }
+            Err(error) => {
+                error!("{name} has forgotten block {height}, and its file cannot be read: {error}");
+            }
+        }
+    }
+}
+
+impl Followed {
+    fn handle_taken(&mut self, taken: Taken) {
+        if taken.was_accepted {
+            self.note_accepted(taken.node);
+        }
+    }
+
+    fn note_accepted(&mut self, node: usize) {
+        if let AcceptedBy::Nodes(nodes) = &mut self.accepted_by
+            && !nodes.contains(&node)
+        {
+            nodes.push(node);
+        }
+    }
+
+    fn was_accepted_by(&self, node: usize) -> bool {
+        match &self.accepted_by {
+            AcceptedBy::Anybody => true,
+            AcceptedBy::Nodes(nodes) => nodes.contains(&node),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::hashes::Hash as _;
+    use headframe_node::{NodeError, SubmitAnswer};
+
+    use super::*;
+    use crate::blocks::herald::Herald;
+    use crate::blocks::road::Next;
+
+    /// A node that answers where a block stands, one answer after the other, and the last for ever.
+    struct Oracle(Vec<Result<ChainFate, NodeError>>);
+
+    impl BlockSink for Oracle {
+        fn submit(&mut self, _: &str) -> SubmitAnswer {
+            panic!("nothing is submitted by the follower")
+        }
+
+        fn fate(&mut self, _: BlockHash) -> Result<ChainFate, NodeError> {
+            match self.0.len() {
+                1 => self.0[0].clone(),
+                _ => self.0.remove(0),
+            }
+        }
+
+        fn stand_by(&mut self) -> Result<(), NodeError> {
+            Ok(())
+        }
+    }
+
+    const HERE: Result<ChainFate, NodeError> = Ok(ChainFate::InChain { confirmations: 3 });
+    const UNKNOWN: Result<ChainFate, NodeError> = Ok(ChainFate::Unknown);
+    const ASIDE: Result<ChainFate, NodeError> = Ok(ChainFate::SideBranch);
+    const AWAY: Result<ChainFate, NodeError> = Err(NodeError::Busy);
+
+    struct Asked {
+        /// What the herald is told.
+        told: Vec<BlockFate>,
+        /// The nodes that are given the block again.
+        brought_back: Vec<usize>,
+    }
+
+    /// What comes of so many rounds with nodes that answer so, of which these have accepted the block.
+    fn asked(
+        nodes: &[&[Result<ChainFate, NodeError>]],
+        accepted_by: AcceptedBy,
+        mined_on: usize,
+        rounds: usize,
+    ) -> Asked {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::open(directory.path()).unwrap());
+        let (height, hash) = (7, BlockHash::from_byte_array([7; 32]));
+        journal.write(height, hash, "abcd").unwrap();
+        let (herald, handle) = Herald::unheard(Arc::clone(&journal));
+        let witnesses = nodes.iter().enumerate().map(|(node, answers)| Witness {
+            sink: Box::new(Oracle(answers.to_vec())),
+            road: Arc::new(Road::new(String::new(), node, true)),
+        });
+        let witnesses: Vec<_> = witnesses.collect();
+        let roads: Vec<_> = witnesses.iter().map(|it| Arc::clone(&it.road)).collect();
+        let followed = vec![Followed {
+            height,
+            hash,
+            accepted_by,
+        }];
+        let mined_on = watch::Sender::new(mined_on).subscribe();
+        let mut follower = Follower::new(witnesses, mined_on, followed, journal, handle);
+        (0..rounds).for_each(|_| follower.ask_all());
+        assert_eq!(follower.followed.len(), 1, "it is followed still");
+        drop(follower);
+        let told = herald.heard().into_iter().filter_map(|told| match told {
+            Told::Fate { fate, .. } => Some(fate),
+            _ => None,
+        });
+        let is_given = |road: &Arc<Road>| matches!(road.next(Instant::now()), Next::Deliver(_));
+        Asked {
+            told: told.collect(),
+            brought_back: (0..roads.len())
+                .filter(|it| is_given(&roads[*it]))
+                .collect(),
+        }
+    }
+
+    fn nobody() -> AcceptedBy {
+        AcceptedBy::Nodes(Vec::new())
+    }
+
+    const CONFIRMED: BlockFate = BlockFate::Confirmed { confirmations: 3 };
+
+    #[test]
+    fn a_block_that_the_node_has_forgotten_is_submitted_again() {
+        let asked = asked(&[&[UNKNOWN]], AcceptedBy::Anybody, 0, 1);
+        assert_eq!(asked.brought_back, [0]);
+        assert_eq!(asked.told, []);
+    }
+
+    #[test]
+    fn a_block_that_came_into_the_chain_later_is_brought_back_too() {
+        let asked = asked(&[&[HERE, UNKNOWN]], nobody(), 0, 2);
+        assert_eq!(asked.brought_back, [0]);
+        assert_eq!(asked.told, [CONFIRMED]);
+    }
+
+    #[test]
+    fn a_block_that_never_was_on_its_chain_is_not() {
+        let asked = asked(&[&[UNKNOWN]], nobody(), 0, 1);
+        assert!(asked.brought_back.is_empty());
+        assert_eq!(asked.told, [BlockFate::Submitted]);
+    }
+
+    #[test]
+    fn any_node_that_knows_the_block_says_where_it_stands() {
+        for preferred in [AWAY, UNKNOWN] {
+            let asked = asked(&[&[preferred], &[HERE]], nobody(), 0, 1);
+            assert_eq!(asked.told, [CONFIRMED]);
+            assert!(asked.brought_back.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_node_that_is_mined_on_is_believed() {
+        for (mined_on, fate) in [(0, BlockFate::Orphaned), (1, CONFIRMED)] {
+            let asked = asked(&[&[ASIDE], &[HERE]], nobody(), mined_on, 1);
+            assert_eq!(asked.told, [fate]);
+        }
+    }
+
+    #[test]
+    fn only_the_node_that_has_forgotten_is_given_the_block_again() {
+        let by_first = AcceptedBy::Nodes(vec![0]);
+        let asked = asked(&[&[UNKNOWN], &[UNKNOWN], &[HERE]], by_first, 0, 1);
+        assert_eq!(asked.brought_back, [0]);
+        assert_eq!(asked.told, [CONFIRMED]);
+    }
+}
