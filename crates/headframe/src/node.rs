@@ -9,7 +9,8 @@ use headframe_node::rpc::{
     Candidate, RpcAddress, RpcAuth, RpcSettings, RpcSink, ask_network, ask_network_with_cookies,
     discover,
 };
-use headframe_node::{BlockSink, NodeError};
+use headframe_node::several::{self, Backups};
+use headframe_node::{BlockSink, Node, NodeError, rpc};
 use headframe_work::Network;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -66,9 +67,18 @@ impl Nodes {
         all.map(sink).collect()
     }
 
-    /// The same of all but the preferred one.
-    pub(crate) fn backup_sinks(&self) -> io::Result<Vec<(String, Box<dyn BlockSink>)>> {
-        self.backups.iter().map(sink).collect()
+    /// What the nodes are called in the log.
+    pub(crate) fn names(&self) -> String {
+        let all = core::iter::once(&self.preferred).chain(&self.backups);
+        let names: Vec<String> = all.map(name).collect();
+        names.join(", ")
+    }
+
+    /// All nodes as one, and what is to be known of each where there are several.
+    pub(crate) fn connect(self) -> io::Result<(Node, Option<Backups>)> {
+        let connect = |node: RpcSettings| Ok((name(&node), rpc::connect(node)?));
+        let others: io::Result<_> = self.backups.into_iter().map(connect).collect();
+        Ok(several::join(connect(self.preferred)?, others?))
     }
 }
 

@@ -7,8 +7,7 @@ use anyhow::Context as _;
 use headframe_api::{Connect, NodeKind, Payout, PoolState, SetupStep, Snapshot};
 use headframe_config::{Flag, Loaded, NodeAddress, PoolConfig};
 use headframe_ledger::{DataDir, Retention, SqliteLedger};
-use headframe_node::rpc::{self, RpcSettings};
-use headframe_node::several::Backups;
+use headframe_node::rpc::RpcSettings;
 use headframe_server::{
     AccessSettings, Board, Feed, ListenSettings, Parts, Pool, Settings, StartError, Started,
     Sv2Rules, Waiting,
@@ -89,22 +88,20 @@ async fn serve_from(
     let (web, feed) = start_web(&mut unready, &web_stop)?;
     let left = Meanwhile::new(data, stop);
     if let Some((nodes, payouts)) = wait_for_node(unready, left, &feed, stop).await {
-        let backups = nodes.backup_sinks();
-        let backups = backups.context("cannot start a node's connection")?;
-        let node = nodes.preferred;
-        let name = node::name(&node);
-        let network = node.network;
-        info!("waiting for work from {name}, on {network}");
+        let (name, names) = (node::name(&nodes.preferred), nodes.names());
+        let network = nodes.network;
+        info!("waiting for work from {names}, on {network}");
         let listeners = connect.listeners.clone();
+        let board = board(config, connect, &nodes, feed, started);
+        let (node, backups) = nodes
+            .connect()
+            .context("cannot start a node's connection")?;
         let pool = Pool::start(Parts {
-            board: board(config, connect, &node, feed, started),
+            board,
             settings: settings(config, listen, payouts),
-            node: rpc::connect(node).context("cannot start the node's connection")?,
-            node_name: name.clone(),
-            backups: (!backups.is_empty()).then(|| Backups {
-                sinks: backups,
-                mined_on: watch::Sender::new(0).subscribe(),
-            }),
+            node,
+            node_name: name,
+            backups,
             ledger: Box::new(ledger),
             keys: credentials.keys,
             certificates: credentials.certificates,
@@ -113,7 +110,7 @@ async fn serve_from(
         });
         match pool.await {
             Ok(pool) => {
-                info!("mining on {network} with {name}");
+                info!("mining on {network} with {names}");
                 listeners::tell(config, &listeners, pool.addresses());
                 pool.stopped().await;
             }
@@ -254,23 +251,23 @@ fn payout(config: &PoolConfig) -> Payout {
 fn board(
     config: &PoolConfig,
     connect: Connect,
-    node: &RpcSettings,
+    nodes: &Nodes,
     feed: Feed,
     started: Started,
 ) -> Board {
     Board {
         feed,
         started,
-        network: node.network,
+        network: nodes.network,
         demo: false,
         persistent: true,
         connect: Connect {
-            example_address: example_address(node.network).to_owned(),
+            example_address: example_address(nodes.network).to_owned(),
             ..connect
         },
         payout: payout(config),
         node_kind: NodeKind::Rpc,
-        node_endpoint: node.address.to_string(),
+        node_endpoint: nodes.preferred.address.to_string(),
     }
 }
 

@@ -122,6 +122,9 @@ pub enum NodeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// None of several nodes can be mined on.
+    #[error("none of the nodes can be mined on: {0}")]
+    NoneOfSeveral(String),
     /// An RPC error that has no case of its own.
     #[error("the node answered {method} with error {code}: {message}")]
     Rpc {
@@ -167,6 +170,7 @@ impl NodeError {
             | Self::NoPeers(_)
             | Self::NoCookie { .. }
             | Self::Unintelligible { .. }
+            | Self::NoneOfSeveral(_)
             | Self::Rpc { .. } => ErrorKind::Transient,
             Self::UnreadableCookie { .. }
             | Self::Unauthorized { .. }
@@ -191,6 +195,7 @@ impl NodeError {
             | Self::NoPeers(_)
             | Self::Template { .. }
             | Self::Unintelligible { .. }
+            | Self::NoneOfSeveral(_)
             | Self::Rpc { .. } => Fault::Node,
             Self::NoCookie { .. }
             | Self::UnreadableCookie { .. }
@@ -243,6 +248,7 @@ impl NodeError {
             Self::Template { .. } | Self::Unintelligible { .. } => {
                 "check that the address is Bitcoin Core's RPC port and its version is supported"
             }
+            Self::NoneOfSeveral(_) => "see what is said of each node; one that is well is enough",
             Self::Rpc { .. } => "look at the node's debug.log",
         }
     }

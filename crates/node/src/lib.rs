@@ -2,7 +2,8 @@
 //!
 //! Four ports ([`TemplateSource`], [`BlockSink`], [`BlockCheck`], [`TransactionSource`]) stand
 //! between the pool and a Bitcoin node; [`Node`] is one of each. Two adapters fill them:
-//! [`rpc`] speaks JSON-RPC with Bitcoin Core, [`embedded`] is a chain inside the process.
+//! [`rpc`] speaks JSON-RPC with Bitcoin Core, [`embedded`] is a chain inside the process. [`several`] makes one
+//! node of several.
 //!
 //! This crate knows no miner, no channel and no share. It never alters a template, and what it
 //! hands on has been checked: a block built from a [`Template`](headframe_work::Template) of this

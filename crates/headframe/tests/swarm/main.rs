@@ -58,6 +58,7 @@ impl TestPool {
         let pool = Pool::start(Parts {
             node: chain.node(Duration::from_secs(3_600)),
             node_name: "the test's node".to_owned(),
+            backups: None,
             ledger: Box::new(MemoryLedger::new(Retention::default())),
             keys,
             certificates: Certificates::default(),

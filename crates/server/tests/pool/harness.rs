@@ -98,6 +98,7 @@ impl Setup {
         self.backups = Some(Backups {
             sinks: vec![("the other node".to_owned(), sink)],
             mined_on: watch::Sender::new(0).subscribe(),
+            health: watch::Sender::new(Vec::new()).subscribe(),
         });
         self
     }
