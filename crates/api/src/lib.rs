@@ -42,7 +42,7 @@ pub use miner::{
     ChannelKind, CoinbaseTooLong, Encryption, Miner, MinerCounts, MinerState, Protocol, Silence,
     SilenceCause, SilenceCode,
 };
-pub use node::{Node, NodeKind, NodeState, TemplateSummary};
+pub use node::{Node, NodeHealth, NodeKind, NodeStanding, NodeState, TemplateSummary};
 pub use shares::{
     BestShare, BestShares, HashrateWindows, LedgerSummary, Odds, RejectReason, ShareCounts,
 };

@@ -8,7 +8,8 @@ pub struct Node {
     /// How the pool speaks with it; `None` while that is not known.
     pub kind: Option<NodeKind>,
     /// Where it is, without user or password: `http://127.0.0.1:8332`. Empty for the embedded chain,
-    /// and while no node was found.
+    /// and while no node was found. Where there are several, this is the preferred one, and the rest is of the
+    /// one that is mined on ([`NodeHealth`]).
     pub endpoint: String,
     /// What it says it is: `/Satoshi:31.0.0/`.
     pub software: Option<String>,
@@ -26,6 +27,53 @@ pub struct Node {
     pub last_answer_at: Option<u64>,
     /// The template that is being worked on.
     pub template: Option<TemplateSummary>,
+}
+
+/// How one of several nodes is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeHealth {
+    /// The node, as the log names it.
+    pub name: String,
+    /// Whether it is mined on. Blocks go to all of them.
+    pub mined_on: bool,
+    /// Where it stands among the others.
+    pub standing: NodeStanding,
+    /// Since when it stands there.
+    pub since_at: u64,
+    /// Why it is not mined on, or what is the matter with it: one sentence; `None` where nothing is.
+    pub reason: Option<String>,
+    /// What to do about that, where somebody can do something.
+    pub next_step: Option<String>,
+    /// What it says it is.
+    pub software: Option<String>,
+    /// The height of its tip.
+    pub height: Option<u64>,
+    /// The hash of its tip.
+    pub tip_hash: Option<String>,
+    /// When the pool learnt of this tip from it.
+    pub tip_seen_at: Option<u64>,
+    /// How many peers it has; `None` where it does not say.
+    pub peers: Option<u64>,
+    /// When it last gave a template.
+    pub template_at: Option<u64>,
+}
+
+/// Where one of several nodes stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeStanding {
+    /// Nothing was heard of it yet.
+    Starting,
+    /// It can be mined on.
+    Well,
+    /// It can be mined on, and was not well lately: another is mined on while there is one.
+    Recovering,
+    /// It can be mined on, though something is the matter: another is mined on while there is one.
+    Doubtful,
+    /// Another node's chain is longer. It is not mined on.
+    Behind,
+    /// It gives no templates.
+    Failed,
 }
 
 /// How the pool speaks with a node.

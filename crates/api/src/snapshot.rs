@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Alarm, BestShares, Block, BlockCounts, Connect, HashrateWindows, LedgerSummary, Miner,
-    MinerCounts, Node, Odds, ShareCounts,
+    MinerCounts, Node, NodeHealth, Odds, ShareCounts,
 };
 
 /// The whole pool at one moment: the summary that a page shows first, and the two long lists.
@@ -54,6 +54,9 @@ pub struct Summary {
     pub blocks: BlockCounts,
     /// The node that gives templates and takes blocks.
     pub node: Node,
+    /// How each node is, the preferred one first. Empty where there is one.
+    #[serde(default)]
+    pub nodes: Vec<NodeHealth>,
     /// Who is paid.
     pub payout: Payout,
     /// What to type into a miner.

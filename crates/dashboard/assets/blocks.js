@@ -1,7 +1,7 @@
 // Blocks found, newest first: the ten that every update brings, or all of them when asked.
 
 import { byId, make, setText } from "./dom.js";
-import { brief, coins, count, difficulty, duration, exact, percent, shorten, visible, workerName } from "./format.js";
+import { brief, coins, count, difficulty, duration, exact, nodeName, percent, shorten, visible, workerName } from "./format.js";
 
 let all = false;
 let shownKey = "";
@@ -75,8 +75,8 @@ function item(block) {
   );
   // One node's answer is the block's state; of several it is worth knowing who said what.
   if (block.answers.length > 1) {
-    const said = block.answers.map(({ node, answer }) => `${visible(node)}: ${visible(answer)}`);
-    line.append(make("span", { class: "about answers" }, said.join(" · ")));
+    const said = block.answers.map(({ node, answer }) => `${nodeName(node)}: ${visible(answer)}`);
+    line.append(...said.map((text) => make("span", { class: "about answers" }, text)));
   }
   const trouble = troubleOf(block.fate);
   if (trouble) line.append(make("p", { class: "loud", "data-tone": tone }, trouble));

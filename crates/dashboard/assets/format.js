@@ -125,6 +125,11 @@ export function brief(name) {
   return letters.length > 36 ? `${letters.slice(0, 24).join("")}…${letters.slice(-8).join("")}` : name;
 }
 
+/** A node in a list of nodes: what the log puts before its address goes without saying. */
+export function nodeName(name) {
+  return visible(name.replace(/^the node at /, ""));
+}
+
 /** Begins with a capital, unless with a program's name or a code, and ends as a sentence does. */
 export function sentence(text) {
   const trimmed = text.trim();

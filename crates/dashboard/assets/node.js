@@ -1,7 +1,7 @@
 // The node, and what is worth knowing about the pool as a whole.
 
 import { byId, fact, make, setAttribute, setFacts, setText } from "./dom.js";
-import { coins, count, difficulty, duration, exact, percent, rate, sentence, visible } from "./format.js";
+import { coins, count, difficulty, duration, exact, percent, nodeName, rate, sentence, visible } from "./format.js";
 import { reasonsText } from "./miners.js";
 
 const KINDS = {
@@ -13,17 +13,19 @@ const KINDS = {
 
 export function show(summary) {
   showNode(summary);
+  showNodes(summary);
   showPool(summary);
 }
 
-function showNode({ node, odds }) {
+function showNode({ node, nodes, odds }) {
   const [text, tone] = stateOf(node.state);
   setText(byId("node-state"), text);
   setAttribute(byId("node-state"), "data-tone", tone);
   const { template } = node;
   const facts = [fact("Source", KINDS[node.kind] ?? node.kind ?? "not known yet")];
   if (node.state.kind === "unusable") facts.push(fact("Trouble", sentence(node.state.reason)));
-  if (node.endpoint && node.kind !== "embedded") facts.push(fact("At", node.endpoint));
+  // Where there are several, the list says which one is meant.
+  if (node.endpoint && node.kind !== "embedded" && nodes.length === 0) facts.push(fact("At", node.endpoint));
   if (node.software) facts.push(fact("Software", visible(node.software)));
   if (node.height !== null) facts.push(fact("Height", count(node.height), node.tip_hash));
   if (node.tip_seen_at !== null) facts.push(fact("Tip seen", when(node.tip_seen_at)));
@@ -36,6 +38,53 @@ function showNode({ node, odds }) {
     facts.push(fact("Received", when(template.received_at)));
   }
   setFacts(byId("node"), facts);
+}
+
+/** One line for each of several nodes: which it is, how it stands, and why. */
+function showNodes({ nodes }) {
+  const list = byId("nodes");
+  list.hidden = nodes.length === 0;
+  const key = JSON.stringify(nodes);
+  if (list.dataset.key === key) return;
+  list.dataset.key = key;
+  list.replaceChildren(...nodes.map(nodeItem));
+}
+
+function nodeItem(node) {
+  const [text, tone] = standingOf(node);
+  const known = [
+    node.height !== null ? `height ${count(node.height)}` : "",
+    node.peers !== null ? (node.peers === 1 ? "1 peer" : `${count(node.peers)} peers`) : "",
+    node.software ? visible(node.software) : "",
+  ];
+  return make(
+    "li",
+    {},
+    make("span", { class: "name" }, nodeName(node.name)),
+    make("span", { class: "chip", "data-tone": tone }, text),
+    make("span", { class: "about" }, known.filter(Boolean).join(" · ")),
+    ...(node.reason ? [make("p", { class: "why" }, sentence(node.reason), " ", when(node.since_at))] : []),
+  );
+}
+
+function standingOf({ mined_on: minedOn, standing }) {
+  if (minedOn) return standing === "doubtful" ? ["Mined on", "warn"] : ["Mined on", "good"];
+  switch (standing) {
+    case "starting":
+      return ["Connecting", "warn"];
+    case "well":
+      return ["Ready", null];
+    case "recovering":
+      return ["Back, on trial", "warn"];
+    case "doubtful":
+      return ["Doubtful", "warn"];
+    case "behind":
+      return ["Behind", "warn"];
+    case "failed":
+      return ["Not usable", "bad"];
+    default:
+      return [standing, null];
+  }
 }
 
 const when = (at) => make("span", { "data-at": at });

@@ -11,8 +11,8 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use headframe_api::{
-    BestShare, HashrateWindows, Network, NodeState, PoolState, RejectReason, Severity, Snapshot,
-    Summary,
+    BestShare, HashrateWindows, Network, NodeHealth, NodeStanding, NodeState, PoolState,
+    RejectReason, Severity, Snapshot, Summary,
 };
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, text};
@@ -74,6 +74,7 @@ impl Collector for Scrape {
         closeness(&mut page, summary)?;
         blocks(&mut page, summary)?;
         node(&mut page, summary)?;
+        nodes(&mut page, summary)?;
         alarms(&mut page, summary)
     }
 }
@@ -339,6 +340,66 @@ fn node(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {
         SECONDS,
         template.received_at,
     )
+}
+
+/// Nothing where there is one node.
+fn nodes(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {
+    if summary.nodes.is_empty() {
+        return Ok(());
+    }
+    fn label(node: &NodeHealth) -> Labels<'_, 1> {
+        [("node", node.name.as_str())]
+    }
+    let well = summary
+        .nodes
+        .iter()
+        .map(|node| (label(node), u64::from(is_well(node))));
+    page.gauges(
+        "nodes_well",
+        "1 for each node that could be mined on.",
+        None,
+        well,
+    )?;
+    let mined_on = summary
+        .nodes
+        .iter()
+        .map(|node| (label(node), u64::from(node.mined_on)));
+    page.gauges(
+        "nodes_mined_on",
+        "1 for the node that is mined on.",
+        None,
+        mined_on,
+    )?;
+    let known = |value: fn(&NodeHealth) -> Option<u64>| {
+        let nodes = summary.nodes.iter();
+        nodes.filter_map(move |node| Some((label(node), value(node)?)))
+    };
+    let help = "The height of each node's tip.";
+    page.gauges("nodes_height", help, None, known(|node| node.height))?;
+    page.gauges(
+        "nodes_peers",
+        "Each node's peers.",
+        None,
+        known(|node| node.peers),
+    )?;
+    let help = "When each node's tip was seen.";
+    page.gauges(
+        "nodes_tip_seen_time",
+        help,
+        SECONDS,
+        known(|node| node.tip_seen_at),
+    )?;
+    let help = "When each node last gave a template.";
+    page.gauges(
+        "nodes_template_time",
+        help,
+        SECONDS,
+        known(|node| node.template_at),
+    )
+}
+
+const fn is_well(node: &NodeHealth) -> bool {
+    matches!(node.standing, NodeStanding::Well | NodeStanding::Recovering)
 }
 
 fn alarms(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {

@@ -534,3 +534,24 @@ async fn the_metrics_count_what_the_snapshot_counts() {
         );
     }
 }
+
+#[tokio::test]
+async fn each_of_several_nodes_has_its_series_and_one_alone_has_none() {
+    let alone = Dashboard::start("running").await;
+    assert!(!alone.get("/metrics").await.body.contains("headframe_nodes"));
+    let dashboard = Dashboard::start("nodes").await;
+    let text = dashboard.get("/metrics").await.body;
+    for line in [
+        "headframe_nodes_well{node=\"the node at 127.0.0.1:8332\"} 0",
+        "headframe_nodes_well{node=\"the node at 192.168.1.5:8332\"} 1",
+        "headframe_nodes_mined_on{node=\"the node at 192.168.1.5:8332\"} 1",
+        "headframe_nodes_mined_on{node=\"the node at umbrel.local:8332\"} 0",
+        "headframe_nodes_height{node=\"the node at 127.0.0.1:8332\"} 917998",
+        "headframe_nodes_peers{node=\"the node at umbrel.local:8332\"} 1",
+    ] {
+        assert!(
+            text.lines().any(|have| have == line),
+            "no {line} in\n{text}"
+        );
+    }
+}

@@ -10,6 +10,7 @@ use headframe_channels::ChannelId;
 use headframe_ledger::{Ban, BestShare, BlockFate, FoundBlock, Rejection};
 use headframe_mining::server::{Joined, LongCoinbase};
 use headframe_node::NodeStatus;
+use headframe_node::several::NodeHealth;
 use headframe_transport::Fingerprint;
 use headframe_work::{Rung, UnixTime, Work};
 
@@ -74,6 +75,8 @@ pub(crate) enum News {
     },
     /// The node's health.
     Node(NodeStatus),
+    /// The health of each of several nodes.
+    Nodes(Vec<NodeHealth>),
     /// The pool works on another template.
     Work(WorkNews),
     /// How the ledger is doing.

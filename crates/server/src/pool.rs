@@ -12,7 +12,7 @@ use headframe_api::Snapshot;
 use headframe_channels::DifficultySettings;
 use headframe_ledger::{Ban, Ledger, LedgerError};
 use headframe_mining::server::{Hub, JobIds, PoolRules};
-use headframe_node::several::Backups;
+use headframe_node::several::{Backups, NodeHealth};
 use headframe_node::{BlockSink, Node, NodeStatus, TemplateSource};
 use headframe_sv2_noise::StaticIdentity;
 use headframe_transport::{AcceptSettings, Acceptor, CurvePool, TlsIdentity};
@@ -125,11 +125,13 @@ impl Pool {
             settings,
             node,
             mut board,
+            backups,
             keys,
             certificates,
             shutdown,
             ..
         } = parts;
+        let health = backups.as_ref().map(|backups| backups.health.clone());
         // Taken now, so that a port in use is found out at once; opened when there is work.
         let sockets = reserve(&settings.listen)?;
         let ports = sockets.iter().zip(&settings.listen);
@@ -143,7 +145,7 @@ impl Pool {
             data_directory: parts.data_directory,
             network: settings.payouts.network,
             ledger: parts.ledger,
-            nodes: destinations(parts.node_name, node.sink, parts.backups),
+            nodes: destinations(parts.node_name, node.sink, backups),
             board,
         };
         // What has been started is stopped without the rest of the program if the start fails.
@@ -159,6 +161,10 @@ impl Pool {
             snapshots,
             data_directory: parts.data_directory.to_owned(),
         };
+        if let Some(health) = health {
+            let told = tell_health(health, opening.ways.news.clone(), pool.shutdown.clone());
+            pool.tasks.spawn(told);
+        }
         if let Err(error) = pool.open(opening, &vital).await {
             pool.shutdown.cancel();
             pool.stopped().await;
@@ -398,6 +404,25 @@ impl Keeping<'_> {
             bans,
         };
         Ok((pool, ways))
+    }
+}
+
+/// Tells the board how each of several nodes is, until shutdown.
+async fn tell_health(
+    mut health: watch::Receiver<Vec<NodeHealth>>,
+    news: mpsc::Sender<News>,
+    shutdown: CancellationToken,
+) {
+    loop {
+        let all = health.borrow_and_update().clone();
+        // The board is never waited for: the next news of a node tells it the same and more.
+        let _ = news.try_send(News::Nodes(all));
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = health.changed() => if changed.is_err() {
+                return;
+            },
+        }
     }
 }
 

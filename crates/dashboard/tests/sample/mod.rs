@@ -1,6 +1,7 @@
 //! A made-up pool in each of its states, for the tests and for `examples/sample.rs`.
 
 mod extremes;
+mod nodes;
 mod parts;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use parts::{
 };
 
 /// The states of the pool that the page must look right in.
-pub(crate) const SCENES: [&str; 12] = [
+pub(crate) const SCENES: [&str; 13] = [
     "running",
     "empty",
     "setup",
@@ -25,6 +26,7 @@ pub(crate) const SCENES: [&str; 12] = [
     "young",
     "proxied",
     "extremes",
+    "nodes",
 ];
 
 /// The unix time in seconds.
@@ -39,6 +41,7 @@ pub(crate) fn snapshot(scene: &str, now: u64, tick: u64) -> Snapshot {
     let summary = &mut snapshot.summary;
     match scene {
         "running" => {}
+        "nodes" => nodes::fill(&mut snapshot, now),
         "empty" => {
             clear_work(&mut snapshot);
         }

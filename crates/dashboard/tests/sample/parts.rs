@@ -130,6 +130,7 @@ pub(super) fn running(now: u64, tick: u64) -> Snapshot {
                 received_at: now - 12,
             }),
         },
+        nodes: Vec::new(),
         payout: Payout {
             fee_percent: 0.0,
             fee_address: None,

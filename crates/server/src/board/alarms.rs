@@ -16,6 +16,7 @@ use super::convert;
 use super::disk::{Disk, Slow};
 use super::miner::HighRejects;
 use super::miners::{Miners, Missing};
+use super::nodes::NodesView;
 use crate::clock::Utc;
 use crate::limits::Source;
 use crate::news::{CertificateNews, ShareTally, TlsNews};
@@ -76,6 +77,8 @@ pub(super) struct Scene<'a> {
     pub(super) running_since: Option<Instant>,
     /// `None` while there is no node.
     pub(super) network: Option<Network>,
+    /// The nodes, where there are several.
+    pub(super) nodes: &'a NodesView,
     /// What to do about the node, when it cannot be used.
     pub(super) node_advice: Option<&'a str>,
     pub(super) blocks: &'a Blocks,
@@ -183,6 +186,7 @@ impl Troubles {
             block_refused(scene),
             self.no_job(),
             block_pending(scene),
+            scene.nodes.alarm(),
             self.ledger_trouble(),
             self.shares_not_durable(),
             self.certificate_ends(scene.wall),

@@ -15,6 +15,7 @@ mod miner;
 mod miners;
 mod model;
 mod node;
+mod nodes;
 mod odds;
 mod past;
 mod silence;

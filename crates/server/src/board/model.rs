@@ -21,6 +21,7 @@ use super::history::Chart;
 use super::miner::Connected;
 use super::miners::Miners;
 use super::node::NodeView;
+use super::nodes::NodesView;
 use super::odds::Stakes;
 use super::past::Past;
 use super::window::Windows;
@@ -51,6 +52,7 @@ pub(super) struct Model {
     /// Since when there has been work to do, without a break.
     running_since: Option<Instant>,
     node: NodeView,
+    nodes: NodesView,
     /// All shares since the ledger began.
     totals: Counts,
     /// When the ledger began, or the first miner came.
@@ -87,6 +89,7 @@ impl Model {
             }
         }
         Self {
+            nodes: NodesView::default(),
             node: NodeView::new(facts.node_kind, facts.node_endpoint.clone()),
             facts,
             started: (now, wall),
@@ -159,6 +162,7 @@ impl Model {
                 });
             }
             News::Node(status) => is_urgent = self.node.handle_status(status, wall),
+            News::Nodes(health) => is_urgent = self.nodes.handle_health(health, wall),
             News::Work(work) => {
                 is_urgent = !self.node.has_given_work();
                 self.node.handle_work(work, wall);
@@ -226,6 +230,7 @@ impl Model {
             odds: stakes.odds(),
             blocks: block_counts,
             node: self.node.shown(),
+            nodes: self.nodes.shown(now, wall),
             payout: self.facts.payout.clone(),
             connect: self.connect(),
             alarms: self.troubles.alarms(&Scene {
@@ -233,6 +238,7 @@ impl Model {
                 wall,
                 running_since: self.running_since,
                 network: self.facts.network,
+                nodes: &self.nodes,
                 node_advice: self.node.unusable().map(|it| it.next_step.as_str()),
                 blocks: &self.blocks,
                 miners: &self.miners,

@@ -3,6 +3,7 @@
 mod alarms;
 mod blocks;
 mod miners;
+mod nodes;
 mod properties;
 mod restart;
 mod silence;
