@@ -136,6 +136,16 @@ impl Bitcoind {
         self.process.kill();
     }
 
+    /// Stops it in the middle of whatever it does; its connections stay.
+    pub fn freeze(&self) {
+        self.process.freeze();
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.process.thaw();
+    }
+
     /// Ends it in order.
     pub fn stop(&mut self) {
         self.call("stop", json!([]));
@@ -221,6 +231,14 @@ impl Bitcoind {
     pub fn block(&self, hash: &str) -> Block {
         let hex = text(&self.call("getblock", json!([hash, 0])));
         deserialize_hex(&hex).expect("a node's block is a block")
+    }
+
+    /// Gives it all blocks of another node's chain that it lacks.
+    pub fn copy_chain(&self, other: &Self) {
+        for height in self.height() + 1..=other.height() {
+            let hex = other.call("getblock", json!([other.hash_at(height), 0]));
+            self.call("submitblock", json!([hex]));
+        }
     }
 
     /// Whether the block is part of the best chain.

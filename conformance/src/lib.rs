@@ -10,6 +10,7 @@
 pub mod bitcoind;
 pub mod block;
 pub mod http;
+pub mod line;
 pub mod miner;
 pub mod peers;
 pub mod pool;

@@ -14,6 +14,8 @@ use crate::process::Process;
 use crate::program;
 use crate::wait::{until, until_true};
 
+/// The name of the configuration in the home directory, where there is one.
+const CONFIGURATION: &str = "pool.toml";
 /// An address at which the system chooses the port.
 const ANY_PORT: &str = "127.0.0.1:0";
 
@@ -53,6 +55,27 @@ impl Pool {
         pool
     }
 
+    /// Starts a pool on several nodes, the preferred one first, and waits until miners may come. Each is
+    /// reached where it says, with the cookie of a node.
+    ///
+    /// # Panics
+    ///
+    /// When it does not get that far.
+    pub fn on_several(chain: &str, nodes: &[(SocketAddr, PathBuf)]) -> Self {
+        let home = TempDir::new().expect("a temporary directory can be made");
+        let mut file = format!("[node]\nnetwork = \"{chain}\"\n");
+        for (place, (address, cookie)) in nodes.iter().enumerate() {
+            if place > 0 {
+                file += "[[backup_node]]\n";
+            }
+            file += &format!("url = \"{address}\"\ncookie_file = {cookie:?}\n");
+        }
+        fs::write(home.path().join(CONFIGURATION), file).expect("it can be written");
+        let mut pool = Self::launch_in(home, any_port(), Vec::new());
+        pool.wait_for_listener();
+        pool
+    }
+
     /// Starts a pool with these settings and nothing else, and waits for its dashboard only.
     ///
     /// # Panics
@@ -74,6 +97,10 @@ impl Pool {
 
     fn launch(listen: SocketAddr, environment: Vec<(String, String)>) -> Self {
         let home = TempDir::new().expect("a temporary directory can be made");
+        Self::launch_in(home, listen, environment)
+    }
+
+    fn launch_in(home: TempDir, listen: SocketAddr, environment: Vec<(String, String)>) -> Self {
         let process = run(home.path(), &environment, listen, any_port());
         let dashboard = address_in(&process.line("dashboard: "), "http://");
         Self {
@@ -259,6 +286,10 @@ fn run(
         .args(["--http", &dashboard.to_string()])
         .arg("--data-dir")
         .arg(data_directory(home));
+    let file = home.join(CONFIGURATION);
+    if file.exists() {
+        command.arg("-c").arg(file);
+    }
     Process::start("the pool", &mut command)
 }
 

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -107,7 +107,16 @@ impl Process {
     ///
     /// As [`line`](Self::line).
     pub fn line_after(&self, printed: usize, text: &str) -> String {
-        let deadline = Instant::now() + LIMIT;
+        self.line_within(LIMIT, printed, text)
+    }
+
+    /// As [`line_after`](Self::line_after), for what takes longer by intention.
+    ///
+    /// # Panics
+    ///
+    /// As [`line`](Self::line).
+    pub fn line_within(&self, limit: Duration, printed: usize, text: &str) -> String {
+        let deadline = Instant::now() + limit;
         let mut state = self.log.lock();
         loop {
             let mut lines = state.lines.iter().skip(printed);
@@ -145,6 +154,24 @@ impl Process {
         // One that has ended already is what was wanted.
         let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
         self.ended()
+    }
+
+    /// Stops it in the middle of whatever it does. It keeps its connections.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn freeze(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).expect("it runs");
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn thaw(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).expect("it is there");
     }
 
     /// Waits until it ends by itself.

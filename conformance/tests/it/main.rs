@@ -11,6 +11,7 @@ mod node_down;
 mod node_unfit;
 mod peers;
 mod restart;
+mod several_nodes;
 mod shares;
 mod sri;
 mod start;
