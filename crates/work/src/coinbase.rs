@@ -13,6 +13,10 @@ const LONGEST_SCRIPT_SIG: usize =
 const _: () = assert!(LONGEST_SCRIPT_SIG <= MAX_SCRIPT_SIG);
 /// Version, number of inputs, what the input spends, and the length of its script.
 const PREFIX_LEN: usize = 4 + 1 + 32 + 4 + 1;
+/// The longest coinbase, in bytes, stripped and without its outputs: the longest script, its sequence, the number of
+/// outputs where it takes one byte, and the lock time.
+pub(crate) const LONGEST_COINBASE_WITHOUT_OUTPUTS: usize =
+    PREFIX_LEN + LONGEST_SCRIPT_SIG + 4 + 1 + 4;
 /// The witness of a coinbase: one item, the 32 zero bytes that BIP141 reserves.
 const WITNESS: [u8; 34] = {
     let mut witness = [0; 34];
