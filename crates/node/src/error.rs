@@ -125,6 +125,40 @@ pub enum NodeError {
     /// None of several nodes can be mined on.
     #[error("none of the nodes can be mined on: {0}")]
     NoneOfSeveral(String),
+    /// There is no socket of a node's mining interface, or nobody listens at it.
+    #[error("no node answers at {}", paths(.looked))]
+    NoSocket {
+        /// Where it was looked for.
+        looked: Vec<PathBuf>,
+    },
+    /// The node's socket is there and may not be opened.
+    #[error("the node's socket {} cannot be opened: {reason}", .path.display())]
+    SocketForbidden {
+        /// The socket.
+        path: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The node speaks another mining interface than this program.
+    #[error("the node's mining interface is not one that this version knows: {reason}")]
+    UnknownInterface {
+        /// What is different.
+        reason: String,
+    },
+    /// What this node does not tell by its mining interface, and its RPC would.
+    #[error("the node does not tell {what} by its mining interface")]
+    NotTold {
+        /// What is not told.
+        what: &'static str,
+    },
+    /// The node's mining interface refused a call.
+    #[error("the node answered {method} with an error: {message}")]
+    Refused {
+        /// The call.
+        method: &'static str,
+        /// The node's words.
+        message: String,
+    },
     /// An RPC error that has no case of its own.
     #[error("the node answered {method} with error {code}: {message}")]
     Rpc {
@@ -169,8 +203,10 @@ impl NodeError {
             | Self::Syncing(_)
             | Self::NoPeers(_)
             | Self::NoCookie { .. }
+            | Self::NoSocket { .. }
             | Self::Unintelligible { .. }
             | Self::NoneOfSeveral(_)
+            | Self::Refused { .. }
             | Self::Rpc { .. } => ErrorKind::Transient,
             Self::UnreadableCookie { .. }
             | Self::Unauthorized { .. }
@@ -179,6 +215,9 @@ impl NodeError {
             | Self::UnknownChain { .. }
             | Self::SignetChallenge { .. }
             | Self::UnknownRule { .. }
+            | Self::SocketForbidden { .. }
+            | Self::UnknownInterface { .. }
+            | Self::NotTold { .. }
             | Self::Template { .. } => ErrorKind::Persistent,
         }
     }
@@ -196,6 +235,7 @@ impl NodeError {
             | Self::Template { .. }
             | Self::Unintelligible { .. }
             | Self::NoneOfSeveral(_)
+            | Self::Refused { .. }
             | Self::Rpc { .. } => Fault::Node,
             Self::NoCookie { .. }
             | Self::UnreadableCookie { .. }
@@ -203,8 +243,11 @@ impl NodeError {
             | Self::Forbidden { .. }
             | Self::WrongNetwork { .. }
             | Self::UnknownChain { .. }
+            | Self::NoSocket { .. }
+            | Self::SocketForbidden { .. }
+            | Self::NotTold { .. }
             | Self::SignetChallenge { .. } => Fault::Operator,
-            Self::UnknownRule { .. } => Fault::Ours,
+            Self::UnknownRule { .. } | Self::UnknownInterface { .. } => Fault::Ours,
         }
     }
 
@@ -245,11 +288,23 @@ impl NodeError {
                 "mine a signet started with -signetchallenge=51, or another network"
             }
             Self::UnknownRule { .. } => "update this program",
+            Self::UnknownInterface { .. } => {
+                "use Bitcoin Core 31 or 32 for node.ipc, or node.url instead, or update this program"
+            }
+            Self::NoSocket { .. } => {
+                "start bitcoin-node (not bitcoind) with ipcbind=unix, or set node.ipc to its socket and restart headframe"
+            }
+            Self::SocketForbidden { .. } => {
+                "run headframe as the node's user, or let a group of both open the socket (g+rw) and the folders above it (g+x)"
+            }
+            Self::NotTold { .. } => {
+                "set node.url beside node.ipc and restart headframe, or use Bitcoin Core 32"
+            }
             Self::Template { .. } | Self::Unintelligible { .. } => {
                 "check that the address is Bitcoin Core's RPC port and its version is supported"
             }
             Self::NoneOfSeveral(_) => "see what is said of each node; one that is well is enough",
-            Self::Rpc { .. } => "look at the node's debug.log",
+            Self::Refused { .. } | Self::Rpc { .. } => "look at the node's debug.log",
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Where templates come from and where blocks go.
 //!
 //! Four ports ([`TemplateSource`], [`BlockSink`], [`BlockCheck`], [`TransactionSource`]) stand
-//! between the pool and a Bitcoin node; [`Node`] is one of each. Two adapters fill them:
-//! [`rpc`] speaks JSON-RPC with Bitcoin Core, [`embedded`] is a chain inside the process. [`several`] makes one
+//! between the pool and a Bitcoin node; [`Node`] is one of each. Three adapters fill them:
+//! [`rpc`] speaks JSON-RPC with Bitcoin Core, `ipc` (with the feature of that name) its mining
+//! interface over a Unix socket, [`embedded`] is a chain inside the process. [`several`] makes one
 //! node of several.
 //!
 //! This crate knows no miner, no channel and no share. It never alters a template, and what it
@@ -12,9 +13,13 @@
 mod answer;
 pub mod embedded;
 mod error;
+#[cfg(feature = "ipc")]
+pub mod ipc;
 mod port;
 pub mod rpc;
 pub mod several;
+#[cfg(feature = "ipc")]
+mod solution;
 mod status;
 mod window;
 

@@ -30,7 +30,7 @@ mod code {
 }
 
 /// A caller of one node over one connection.
-pub(super) struct RpcClient {
+pub(crate) struct RpcClient {
     address: RpcAddress,
     auth: RpcAuth,
     authorization: Option<HeaderValue>,
@@ -71,7 +71,7 @@ struct RpcFailure {
 
 impl RpcClient {
     /// A client that is not connected yet.
-    pub(super) fn new(address: RpcAddress, auth: RpcAuth) -> Self {
+    pub(crate) fn new(address: RpcAddress, auth: RpcAuth) -> Self {
         Self {
             address,
             auth,
@@ -81,7 +81,7 @@ impl RpcClient {
     }
 
     /// Calls a method and reads its result. Without a limit it waits as long as the node does.
-    pub(super) async fn call<T: DeserializeOwned>(
+    pub(crate) async fn call<T: DeserializeOwned>(
         &mut self,
         method: &'static str,
         params: impl Serialize,
@@ -313,6 +313,15 @@ pub(super) fn from_json<'a, T: Deserialize<'a>>(
 pub(super) fn raw_result<'a>(method: &'static str, body: &'a [u8]) -> Result<&'a str, NodeError> {
     let reply: Reply<'a> = from_json(method, body)?;
     result_text(method, reply)
+}
+
+/// The result of a reply that came by other means.
+#[cfg(feature = "ipc")]
+pub(crate) fn read_reply<T: DeserializeOwned>(
+    method: &'static str,
+    body: &[u8],
+) -> Result<T, NodeError> {
+    result_of(method, from_json(method, body)?)
 }
 
 fn result_of<T: DeserializeOwned>(method: &'static str, reply: Reply<'_>) -> Result<T, NodeError> {

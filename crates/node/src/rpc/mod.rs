@@ -24,6 +24,11 @@ use std::time::Duration;
 
 use headframe_work::Network;
 
+#[cfg(feature = "ipc")]
+pub(crate) use client::{RpcClient as HttpClient, read_reply};
+#[cfg(feature = "ipc")]
+pub(crate) use template::check_challenge;
+
 pub use address::{AddressError, RpcAddress};
 pub use cookie::{Candidate, RpcAuth, cookie_paths, discover};
 pub use network::{ask_network, ask_network_with_cookies};

@@ -1,0 +1,219 @@
+//! Blocks: to the node by header and coinbase, and beside that whole by its RPC where that is configured.
+//!
+//! Neither way waits for the other: as soon as one of them has the block accepted, that is the answer.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use bitcoin::BlockHash;
+use bitcoin::hex::FromHex;
+
+use super::command::{Command, Commands, SolutionAnswer};
+use super::worker::absent;
+use crate::rpc::RpcSink;
+use crate::solution::Solution;
+use crate::{BlockFate, BlockSink, NodeError, SubmitAnswer};
+
+/// The longest wait for the answer that says that the way is open: a block may be waiting for it.
+const STAND_BY_LIMIT: Duration = Duration::from_secs(2);
+/// What the thread of the connection may take beyond the node's own limit.
+const SLACK: Duration = Duration::from_secs(1);
+/// Blocks that wait for a node whose RPC hangs. What does not fit is sent again by who asked.
+const QUEUE: usize = 4;
+
+/// Takes blocks to one node.
+pub(super) struct IpcSink {
+    commands: Commands,
+    limit: Duration,
+    beside: Option<Beside>,
+}
+
+/// The node's RPC, on a thread of its own.
+struct Beside {
+    jobs: SyncSender<Job>,
+}
+
+enum Job {
+    Submit(Arc<str>, SyncSender<SubmitAnswer>),
+    StandBy,
+}
+
+impl IpcSink {
+    /// A sink over the thread that `commands` lead to.
+    pub(super) fn new(
+        commands: Commands,
+        rpc: Option<RpcSink>,
+        limit: Duration,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            commands,
+            limit,
+            beside: rpc.map(Beside::start).transpose()?,
+        })
+    }
+
+    fn by_socket(&self, solution: Solution, block_hex: &str) -> SubmitAnswer {
+        let solution = Box::new(solution);
+        match self.ask(|reply| Command::Solution(solution, reply), self.limit) {
+            Some(SolutionAnswer::Said(answer)) => answer,
+            Some(SolutionAnswer::ShowBlock) => self.whole(block_hex, Command::Block),
+            Some(SolutionAnswer::JudgeBlock) => self.whole(block_hex, Command::Judge),
+            None => self.silent(),
+        }
+    }
+
+    fn whole(
+        &self,
+        block_hex: &str,
+        command: impl FnOnce(Vec<u8>, SyncSender<SubmitAnswer>) -> Command,
+    ) -> SubmitAnswer {
+        let Ok(block) = Vec::from_hex(block_hex) else {
+            return undecodable();
+        };
+        self.ask(|reply| command(block, reply), self.limit)
+            .unwrap_or_else(|| self.silent())
+    }
+
+    fn silent(&self) -> SubmitAnswer {
+        let limit = self.limit;
+        let method = "submitSolution";
+        SubmitAnswer::Retry(NodeError::TimedOut { method, limit }.to_string())
+    }
+
+    /// Asks the thread; nothing if there is no answer in time.
+    fn ask<T>(&self, command: impl FnOnce(SyncSender<T>) -> Command, limit: Duration) -> Option<T> {
+        let (reply, answer) = sync_channel(1);
+        self.commands.try_send(command(reply)).ok()?;
+        answer.recv_timeout(limit + SLACK).ok()
+    }
+}
+
+impl BlockSink for IpcSink {
+    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
+        let Some(solution) = Solution::of_block(block_hex) else {
+            return undecodable();
+        };
+        let Some(beside) = &self.beside else {
+            return self.by_socket(solution, block_hex);
+        };
+        let by_rpc = beside.submit(block_hex);
+        let by_socket = self.by_socket(solution, block_hex);
+        if by_socket == SubmitAnswer::Accepted {
+            return by_socket;
+        }
+        match by_rpc.recv_timeout(self.limit + SLACK) {
+            Ok(by_rpc) => better(by_rpc, by_socket),
+            Err(_) => by_socket,
+        }
+    }
+
+    fn fate(&mut self, hash: BlockHash) -> Result<BlockFate, NodeError> {
+        let answer = self.ask(|reply| Command::Fate(hash, reply), STAND_BY_LIMIT);
+        answer.unwrap_or_else(|| Err(absent()))
+    }
+
+    fn stand_by(&mut self) -> Result<(), NodeError> {
+        if let Some(beside) = &self.beside {
+            // A queue that is full has something to do.
+            let _ = beside.jobs.try_send(Job::StandBy);
+        }
+        let answer = self.ask(Command::StandBy, STAND_BY_LIMIT);
+        answer.unwrap_or_else(|| Err(absent()))
+    }
+}
+
+impl Beside {
+    fn start(mut rpc: RpcSink) -> io::Result<Self> {
+        let (jobs, queue) = sync_channel::<Job>(QUEUE);
+        let serve = move || {
+            while let Ok(job) = queue.recv() {
+                match job {
+                    Job::Submit(block_hex, reply) => {
+                        let _ = reply.try_send(rpc.submit(&block_hex));
+                    }
+                    Job::StandBy => drop(rpc.stand_by()),
+                }
+            }
+        };
+        thread::Builder::new()
+            .name("ipc-rpc".to_owned())
+            .spawn(serve)?;
+        Ok(Self { jobs })
+    }
+
+    /// Gives the block to the thread, and where its answer will come.
+    fn submit(&self, block_hex: &str) -> Receiver<SubmitAnswer> {
+        let (reply, answer) = sync_channel(1);
+        let job = Job::Submit(block_hex.into(), reply);
+        if let Err(TrySendError::Full(Job::Submit(_, reply))) = self.jobs.try_send(job) {
+            let busy = "the node has not answered for earlier blocks";
+            let _ = reply.try_send(SubmitAnswer::Retry(busy.to_owned()));
+        }
+        answer
+    }
+}
+
+/// Of two answers to one block the one that says more. The way that came second hears of a duplicate, which says
+/// nothing of what the block is: the node may not have looked yet.
+fn better(by_rpc: SubmitAnswer, by_socket: SubmitAnswer) -> SubmitAnswer {
+    use SubmitAnswer::{Accepted, AlreadyKnown, Inconclusive, Refused, Retry};
+    match (&by_rpc, &by_socket) {
+        (_, Accepted) | (Retry(_), _) | (AlreadyKnown, Inconclusive | Refused(_)) => by_socket,
+        (Refused(reason), Refused(_)) if reason == "duplicate-invalid" => by_socket,
+        (Accepted | AlreadyKnown | Inconclusive | Refused(_), _) => by_rpc,
+    }
+}
+
+fn undecodable() -> SubmitAnswer {
+    SubmitAnswer::Refused("Block decode failed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_answers_the_one_that_says_more_counts() {
+        use SubmitAnswer::{Accepted, AlreadyKnown, Inconclusive};
+        let refused = |reason: &str| SubmitAnswer::Refused(reason.to_owned());
+        let retry = || SubmitAnswer::Retry("no connection".to_owned());
+        for (by_rpc, by_socket, answer) in [
+            (Accepted, retry(), Accepted),
+            (Accepted, AlreadyKnown, Accepted),
+            (AlreadyKnown, Accepted, Accepted),
+            (retry(), Accepted, Accepted),
+            (AlreadyKnown, retry(), AlreadyKnown),
+            (AlreadyKnown, Inconclusive, Inconclusive),
+            (
+                AlreadyKnown,
+                refused("bad-cb-amount"),
+                refused("bad-cb-amount"),
+            ),
+            (
+                refused("bad-cb-amount"),
+                AlreadyKnown,
+                refused("bad-cb-amount"),
+            ),
+            (Inconclusive, AlreadyKnown, Inconclusive),
+            (refused("high-hash"), retry(), refused("high-hash")),
+            (retry(), refused("high-hash"), refused("high-hash")),
+            (
+                refused("duplicate-invalid"),
+                refused("high-hash"),
+                refused("high-hash"),
+            ),
+            (
+                refused("high-hash"),
+                refused("duplicate-invalid"),
+                refused("high-hash"),
+            ),
+            (retry(), retry(), retry()),
+        ] {
+            let name = format!("{by_rpc:?} {by_socket:?}");
+            assert_eq!(better(by_rpc, by_socket), answer, "{name}");
+        }
+    }
+}
