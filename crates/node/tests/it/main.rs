@@ -4,8 +4,11 @@
 // Helpers outside `#[test]` functions unwrap too.
 #![allow(clippy::unwrap_used)]
 
+mod battery;
 mod bitcoind;
 mod embedded;
+#[cfg(feature = "ipc")]
+mod ipc;
 mod network;
 mod submit;
 mod support;

@@ -8,10 +8,13 @@ use std::process::{Child, Command, Stdio};
 use base64::Engine;
 use headframe_node::rpc::{RpcAddress, RpcAuth, RpcSettings};
 use headframe_work::Network;
+#[cfg(feature = "ipc")]
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) struct Bitcoind {
+    binary: PathBuf,
     network: Network,
     arguments: Vec<String>,
     directory: TempDir,
@@ -22,9 +25,20 @@ pub(crate) struct Bitcoind {
 impl Bitcoind {
     /// Starts the daemon that BITCOIND names, or says that the test was skipped.
     pub(crate) fn start(network: Network, arguments: &[&str]) -> Option<Self> {
-        let Some(binary) = std::env::var_os("BITCOIND") else {
+        Self::start_program("BITCOIND", network, arguments)
+    }
+
+    /// Starts the daemon with the mining interface that BITCOIN_NODE names, or says that the test was skipped.
+    #[cfg(feature = "ipc")]
+    pub(crate) fn start_with_ipc(network: Network, arguments: &[&str]) -> Option<Self> {
+        let arguments = [&["-ipcbind=unix"], arguments].concat();
+        Self::start_program("BITCOIN_NODE", network, &arguments)
+    }
+
+    fn start_program(variable: &str, network: Network, arguments: &[&str]) -> Option<Self> {
+        let Some(binary) = std::env::var_os(variable).map(PathBuf::from) else {
             eprintln!(
-                "skipped: set BITCOIND to a bitcoind (bitcoincore.org/en/download) to run this test"
+                "skipped: set {variable} to a program of Bitcoin Core (bitcoincore.org/en/download) to run this test"
             );
             return None;
         };
@@ -40,14 +54,28 @@ impl Bitcoind {
             "-printtoconsole=0".to_owned(),
         ];
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        let process = spawn(&binary.into(), &all);
+        let process = spawn(&binary, &all);
         Some(Self {
+            binary,
             network,
             arguments: all,
             directory,
             port,
             process,
         })
+    }
+
+    /// How the mining interface is reached, and nothing else.
+    #[cfg(feature = "ipc")]
+    pub(crate) fn ipc(&self) -> headframe_node::ipc::IpcSettings {
+        headframe_node::ipc::IpcSettings::local(self.network, vec![self.socket()])
+    }
+
+    /// Waits until the node answers questions.
+    pub(crate) fn wait(&self) {
+        while self.try_call("getblockcount", &json!([])).is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
     }
 
     pub(crate) fn settings(&self) -> RpcSettings {
@@ -60,13 +88,29 @@ impl Bitcoind {
     }
 
     fn cookie(&self) -> PathBuf {
+        self.folder().join(".cookie")
+    }
+
+    /// Where `-ipcbind=unix` puts the socket.
+    #[cfg(feature = "ipc")]
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder().join("node.sock")
+    }
+
+    /// Sends the process a signal: `STOP` freezes it, `CONT` lets it go on.
+    #[cfg(feature = "ipc")]
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
+    }
+
+    fn folder(&self) -> PathBuf {
         let folder = match self.network {
             Network::Mainnet => "",
             Network::Testnet4 => "testnet4",
             Network::Signet => "signet",
             Network::Regtest => "regtest",
         };
-        self.directory.path().join(folder).join(".cookie")
+        self.directory.path().join(folder)
     }
 
     /// Ends the daemon as a power cut would.
@@ -76,29 +120,48 @@ impl Bitcoind {
     }
 
     pub(crate) fn start_again(&mut self) {
-        let binary = std::env::var_os("BITCOIND").unwrap();
-        self.process = spawn(&binary.into(), &self.arguments);
+        self.process = spawn(&self.binary, &self.arguments);
     }
 
     /// Makes a call by other means than the crate's.
     pub(crate) fn call(&self, method: &str, params: &Value) -> Value {
-        let body = json!({ "id": 0, "method": method, "params": params }).to_string();
-        let cookie = std::fs::read(self.cookie()).unwrap();
+        let reply = self.try_call(method, params).expect("the node answers");
+        assert_eq!(reply["error"], Value::Null, "{method}");
+        reply["result"].clone()
+    }
+
+    /// Gives the node blocks, in hexadecimal digits.
+    pub(crate) fn replay(&self, blocks: impl Iterator<Item = String>) {
+        let calls: Vec<Value> = blocks
+            .map(|block| json!({ "id": 0, "method": "submitblock", "params": [block] }))
+            .collect();
+        let replies = self.post(&Value::from(calls)).expect("the node answers");
+        for reply in replies.as_array().unwrap() {
+            assert_eq!(reply["result"], Value::Null, "{reply}");
+        }
+    }
+
+    /// The node's reply; nothing while it starts.
+    fn try_call(&self, method: &str, params: &Value) -> Option<Value> {
+        self.post(&json!({ "id": 0, "method": method, "params": params }))
+    }
+
+    fn post(&self, body: &Value) -> Option<Value> {
+        let body = body.to_string();
+        let cookie = std::fs::read(self.cookie()).ok()?;
         let authorization = base64::engine::general_purpose::STANDARD.encode(cookie);
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
-        write!(
-            stream,
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;
+        let request = format!(
             "POST / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {authorization}\r\n\
              Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
-        )
-        .unwrap();
+        );
+        stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        let reply: Value = serde_json::from_str(body).unwrap();
-        assert_eq!(reply["error"], Value::Null, "{method}");
-        reply["result"].clone()
+        stream.read_to_string(&mut answer).ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        let reply: Value = serde_json::from_str(body).ok()?;
+        (reply["error"]["code"] != json!(-28)).then_some(reply)
     }
 }
 
@@ -116,7 +179,7 @@ fn spawn(binary: &PathBuf, arguments: &[String]) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("BITCOIND names a program")
+        .expect("the variable names a program")
 }
 
 fn free_port() -> u16 {

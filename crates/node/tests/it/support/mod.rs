@@ -1,5 +1,6 @@
 //! What the tests of this crate share.
 
+pub(crate) mod arena;
 pub(crate) mod bitcoind;
 pub(crate) mod block;
 pub(crate) mod fake_node;
