@@ -32,6 +32,7 @@ pub use keys_name::{KeysName, KeysNameError};
 pub use listen::{ListenAddressError, listen_address};
 pub use pool_config::{
     CertificateConfig, DifficultyConfig, FeeConfig, HttpConfig, ListenerConfig, LogLevel,
-    NodeAccess, NodeAddress, NodeAuth, NodeConfig, PayoutConfig, PoolConfig, Secret, Sv2Config,
+    NodeAccess, NodeAddress, NodeAuth, NodeConfig, NodeSocket, PayoutConfig, PoolConfig, Secret,
+    Sv2Config,
 };
 pub use source::{Flag, Loaded, Notice, Sources, load};

@@ -99,6 +99,24 @@ pub struct NodeAccess {
     pub address: Option<NodeAddress>,
     /// How the pool identifies itself.
     pub auth: NodeAuth,
+    /// The socket of its mining interface; `None`: not used.
+    pub socket: Option<NodeSocket>,
+}
+
+impl NodeAccess {
+    /// Whether something is said of its RPC.
+    pub fn has_rpc(&self) -> bool {
+        self.address.is_some() || self.auth != NodeAuth::FindCookie
+    }
+}
+
+/// Where the socket of a node's mining interface is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeSocket {
+    /// Where Bitcoin Core puts it when it is told no place.
+    Find,
+    /// There.
+    At(PathBuf),
 }
 
 /// Host and port of a node's RPC, over plain HTTP.

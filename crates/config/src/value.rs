@@ -10,7 +10,9 @@ use headframe_work::{BasisPoints, Difficulty, Network, PoolTag, Rung};
 
 use crate::error::ConfigError;
 use crate::field::Field;
-use crate::{KeysName, KeysNameError, LogLevel, NodeAddress, PayAddress, Secret, listen_address};
+use crate::{
+    KeysName, KeysNameError, LogLevel, NodeAddress, NodeSocket, PayAddress, Secret, listen_address,
+};
 
 type Read<T> = Result<T, ConfigError>;
 
@@ -33,6 +35,13 @@ pub(crate) fn path(field: &Field, home: Option<&Path>) -> Read<Option<PathBuf>> 
     match home {
         Some(home) => Ok(Some(home.join(below))),
         None => Err(field.refuse("HOME is not set; write the whole path")),
+    }
+}
+
+pub(crate) fn node_socket(field: &Field, home: Option<&Path>) -> Read<Option<NodeSocket>> {
+    match field.text()? {
+        Some("auto") => Ok(Some(NodeSocket::Find)),
+        _ => Ok(path(field, home)?.map(NodeSocket::At)),
     }
 }
 

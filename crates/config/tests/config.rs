@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use headframe_config::{
     BACKUP_NODE_KEYS, CertificateConfig, ConfigError, Flag, KEYS, Key, KeysName, LISTENER_KEYS,
-    ListenerConfig, Loaded, LogLevel, NodeAccess, NodeAddress, NodeAuth, Notice, Origin,
-    PoolConfig, Sources, Sv2Config, load, sample,
+    ListenerConfig, Loaded, LogLevel, NodeAccess, NodeAddress, NodeAuth, NodeSocket, Notice,
+    Origin, PoolConfig, Sources, Sv2Config, load, sample,
 };
 use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{Network, Rung};
@@ -866,6 +866,34 @@ fn miners_are_held_for_a_time_or_for_ever() {
 }
 
 #[test]
+fn a_socket_is_found_or_named_for_each_node() {
+    let text = r#"
+        [node]
+        ipc = "auto"
+        [[backup_node]]
+        ipc = "~/second/node.sock"
+        [[backup_node]]
+        ipc = "/third/node.sock"
+        url = "third.lan"
+    "#;
+    let node = config(text).node;
+    let sockets: Vec<_> = node
+        .all()
+        .map(|node| node.socket.clone().unwrap())
+        .collect();
+    let at = |path: &str| NodeSocket::At(path.into());
+    let expected = [
+        NodeSocket::Find,
+        at("/home/op/second/node.sock"),
+        at("/third/node.sock"),
+    ];
+    assert_eq!(sockets, expected);
+    let has_rpc: Vec<_> = node.all().map(NodeAccess::has_rpc).collect();
+    assert_eq!(has_rpc, [false, false, true]);
+    assert_eq!(defaults().node.preferred.socket, None);
+}
+
+#[test]
 fn backup_nodes_come_after_the_preferred_one_in_their_order() {
     let text = r#"
         [node]
@@ -885,6 +913,7 @@ fn backup_nodes_come_after_the_preferred_one_in_their_order() {
             port,
         }),
         auth,
+        socket: None,
     };
     let [second, third] = node.backups.as_slice() else {
         panic!("{node:?}");

@@ -16,6 +16,7 @@ mod miner;
 mod node;
 mod places;
 mod pool;
+mod reach;
 mod swarm;
 mod trace;
 mod web;

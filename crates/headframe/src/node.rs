@@ -4,16 +4,21 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use headframe_config::{NodeAccess, NodeAddress, NodeAuth, NodeConfig};
+use headframe_config::{NodeAccess, NodeAddress, NodeAuth, NodeConfig, NodeSocket};
+#[cfg(feature = "ipc")]
+use headframe_node::ipc::IpcSettings;
 use headframe_node::rpc::{
-    Candidate, RpcAddress, RpcAuth, RpcSettings, RpcSink, ask_network, ask_network_with_cookies,
-    discover,
+    Candidate, RpcAddress, RpcAuth, RpcSettings, ask_network, ask_network_with_cookies, discover,
 };
 use headframe_node::several::{self, Backups};
-use headframe_node::{BlockSink, Node, NodeError, rpc};
-use headframe_work::Network;
+use headframe_node::{BlockSink, Node, NodeError};
+use headframe_work::{Network, Reserve};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+
+#[cfg(feature = "ipc")]
+use crate::reach;
+use crate::reach::Reach;
 
 /// How often the pool looks for a node while there is none.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -56,39 +61,31 @@ pub(crate) async fn wait_for<T>(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Nodes {
     pub(crate) network: Network,
-    pub(crate) preferred: RpcSettings,
-    pub(crate) backups: Vec<RpcSettings>,
+    pub(crate) preferred: Reach,
+    pub(crate) backups: Vec<Reach>,
 }
 
 impl Nodes {
     /// The ways of blocks to all of them, each with what the node is called in the log.
     pub(crate) fn sinks(&self) -> io::Result<Vec<(String, Box<dyn BlockSink>)>> {
         let all = core::iter::once(&self.preferred).chain(&self.backups);
-        all.map(sink).collect()
+        all.map(Reach::sink).collect()
     }
 
     /// What the nodes are called in the log.
     pub(crate) fn names(&self) -> String {
         let all = core::iter::once(&self.preferred).chain(&self.backups);
-        let names: Vec<String> = all.map(name).collect();
+        let names: Vec<String> = all.map(Reach::name).collect();
         names.join(", ")
     }
 
-    /// All nodes as one, and what is to be known of each where there are several.
-    pub(crate) fn connect(self) -> io::Result<(Node, Option<Backups>)> {
-        let connect = |node: RpcSettings| Ok((name(&node), rpc::connect(node)?));
+    /// All nodes as one, and what is to be known of each where there are several. Each leaves room in its blocks
+    /// for the coinbase, where it can be asked to.
+    pub(crate) fn connect(self, reserve: Reserve) -> io::Result<(Node, Option<Backups>)> {
+        let connect = |node: Reach| Ok((node.name(), node.connect(reserve)?));
         let others: io::Result<_> = self.backups.into_iter().map(connect).collect();
         Ok(several::join(connect(self.preferred)?, others?))
     }
-}
-
-fn sink(node: &RpcSettings) -> io::Result<(String, Box<dyn BlockSink>)> {
-    Ok((name(node), Box::new(RpcSink::new(node)?)))
-}
-
-/// What a node is called in the log.
-pub(crate) fn name(node: &RpcSettings) -> String {
-    format!("the node at {}", node.address)
 }
 
 /// The nodes that are configured, or the one that runs on this computer. Where the network is not
@@ -108,15 +105,15 @@ pub(crate) async fn find(config: &NodeConfig, home: Option<&Path>) -> Result<Nod
 /// All nodes, of which the one at that place was found.
 fn nodes(
     config: &NodeConfig,
-    (place, found): (usize, RpcSettings),
+    (place, found): (usize, Reach),
     home: Option<&Path>,
 ) -> Result<Nodes, Missing> {
-    let network = found.network;
+    let network = found.network();
     let mut nodes = config.all().enumerate().map(|(other, node)| {
         match other == place {
             true => Ok(found.clone()),
             // One at the usual place is expected there, though nobody answers yet.
-            false => configured(node, network, home),
+            false => expected(node, network, home),
         }
     });
     let preferred = nodes.next().expect("there is a preferred node")?;
@@ -132,15 +129,56 @@ async fn find_one(
     node: &NodeAccess,
     network: Option<Network>,
     home: Option<&Path>,
-) -> Result<RpcSettings, Missing> {
-    if node.address.is_none() && node.auth == NodeAuth::FindCookie {
-        return local(network, home).await;
+) -> Result<Reach, Missing> {
+    if let Some(socket) = &node.socket {
+        return by_socket(node, socket, network, home);
+    }
+    if !node.has_rpc() {
+        return local(network, home).await.map(Reach::Rpc);
     }
     let settings = configured(node, network.unwrap_or(Network::Mainnet), home)?;
-    match network {
+    let settings = match network {
         Some(_) => Ok(settings),
         None => ask(settings, &node.auth, home).await.map_err(Missing::of),
+    };
+    settings.map(Reach::Rpc)
+}
+
+/// One node of this network, as it is configured.
+fn expected(node: &NodeAccess, network: Network, home: Option<&Path>) -> Result<Reach, Missing> {
+    match &node.socket {
+        Some(socket) => by_socket(node, socket, Some(network), home),
+        None => configured(node, network, home).map(Reach::Rpc),
     }
+}
+
+#[cfg(feature = "ipc")]
+fn by_socket(
+    node: &NodeAccess,
+    socket: &NodeSocket,
+    network: Option<Network>,
+    home: Option<&Path>,
+) -> Result<Reach, Missing> {
+    let (network, sockets) = reach::sockets(socket, network, home)?;
+    let rpc = node.has_rpc().then(|| configured(node, network, home));
+    Ok(Reach::Ipc(Box::new(IpcSettings {
+        rpc: rpc.transpose()?,
+        ..IpcSettings::local(network, sockets)
+    })))
+}
+
+#[cfg(not(feature = "ipc"))]
+fn by_socket(
+    _: &NodeAccess,
+    _: &NodeSocket,
+    _: Option<Network>,
+    _: Option<&Path>,
+) -> Result<Reach, Missing> {
+    Err(Missing {
+        what: "node.ipc is set, and this headframe was built without it".to_owned(),
+        next_step: "use a release, or build with --features ipc, or set node.url in its place, and restart headframe".to_owned(),
+        command: Some("cargo build --release --features ipc".to_owned()),
+    })
 }
 
 /// The node as it is configured. Who only says how to log in means a node at the usual place.
@@ -318,6 +356,7 @@ mod tests {
                 port,
             }),
             auth: NodeAuth::FindCookie,
+            socket: None,
         }
     }
 
@@ -344,18 +383,19 @@ mod tests {
             preferred: NodeAccess {
                 address: None,
                 auth: NodeAuth::FindCookie,
+                socket: None,
             },
             backups: vec![access("second", None), access("third", Some(1))],
         };
         let found = find(&config(Some(Network::Signet)), Some(empty.path())).await;
         let found = found.unwrap();
         let all = [&[found.preferred], found.backups.as_slice()].concat();
-        let addresses = all.iter().map(|node| node.address.to_string());
+        let addresses = all.iter().map(Reach::place);
         assert_eq!(
             addresses.collect::<Vec<_>>(),
             ["127.0.0.1:38332", "second:38332", "third:1"]
         );
-        assert!(all.iter().all(|node| node.network == Network::Signet));
+        assert!(all.iter().all(|node| node.network() == Network::Signet));
     }
 
     fn candidate(network: Network, answering: bool) -> Candidate {

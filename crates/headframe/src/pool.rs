@@ -7,13 +7,12 @@ use anyhow::Context as _;
 use headframe_api::{Connect, NodeKind, Payout, PoolState, SetupStep, Snapshot};
 use headframe_config::{Flag, Loaded, NodeAddress, PoolConfig};
 use headframe_ledger::{DataDir, Retention, SqliteLedger};
-use headframe_node::rpc::RpcSettings;
 use headframe_server::{
     AccessSettings, Board, Feed, ListenSettings, Parts, Pool, Settings, StartError, Started,
     Sv2Rules, Waiting,
 };
 use headframe_transport::AddressSet;
-use headframe_work::{Network, PayoutPolicy};
+use headframe_work::{Network, PayoutPolicy, Reserve};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -23,6 +22,7 @@ use crate::demo::name_flag;
 use crate::files;
 use crate::left::Meanwhile;
 use crate::node::{self, Missing, Nodes};
+use crate::reach::Reach;
 use crate::web::Web;
 use crate::{data, interrupt, left, listeners, log, places};
 
@@ -79,7 +79,7 @@ async fn serve_from(
     let (credentials, listen) = listeners::open(data, config)?;
     let mut unready = Unready {
         config,
-        waiting: Waiting::new(&ledger, true, NodeKind::Rpc, started)?,
+        waiting: Waiting::new(&ledger, true, kind(config), started)?,
         connect: listeners::connect(&listen, &credentials, config.public_host.clone(), ""),
     };
     let connect = unready.connect.clone();
@@ -88,13 +88,14 @@ async fn serve_from(
     let (web, feed) = start_web(&mut unready, &web_stop)?;
     let left = Meanwhile::new(data, stop);
     if let Some((nodes, payouts)) = wait_for_node(unready, left, &feed, stop).await {
-        let (name, names) = (node::name(&nodes.preferred), nodes.names());
+        let (name, names) = (nodes.preferred.name(), nodes.names());
         let network = nodes.network;
+        let reserve = Reserve::of(&payouts);
         info!("waiting for work from {names}, on {network}");
         let listeners = connect.listeners.clone();
         let board = board(config, connect, &nodes, feed, started);
         let (node, backups) = nodes
-            .connect()
+            .connect(reserve)
             .context("cannot start a node's connection")?;
         let pool = Pool::start(Parts {
             board,
@@ -196,9 +197,9 @@ struct Unready<'a> {
 
 impl Unready<'_> {
     /// Nothing that is not known. `node` is one that was found.
-    fn shown(&mut self, state: PoolState, node: Option<&RpcSettings>) -> Snapshot {
+    fn shown(&mut self, state: PoolState, node: Option<&Reach>) -> Snapshot {
         let config = self.config;
-        let network = node.map_or(config.node.network, |node| Some(node.network));
+        let network = node.map_or(config.node.network, |node| Some(node.network()));
         let mut snapshot = self.waiting.snapshot(state, network);
         let summary = &mut snapshot.summary;
         summary.payout = payout(config);
@@ -208,7 +209,7 @@ impl Unready<'_> {
             ..self.connect.clone()
         };
         summary.node.endpoint = match (node, &config.node.preferred.address) {
-            (Some(node), _) => node.address.to_string(),
+            (Some(node), _) => node.place(),
             (None, Some(NodeAddress { host, port })) => {
                 let port = port.map_or_else(String::new, |port| format!(":{port}"));
                 listeners::bracketed(host) + &port
@@ -239,6 +240,14 @@ fn settings(config: &PoolConfig, listen: Vec<ListenSettings>, payouts: PayoutPol
     }
 }
 
+/// How the preferred node will be spoken with.
+fn kind(config: &PoolConfig) -> NodeKind {
+    match config.node.preferred.socket {
+        Some(_) => NodeKind::Ipc,
+        None => NodeKind::Rpc,
+    }
+}
+
 fn payout(config: &PoolConfig) -> Payout {
     let fee = config.payout.fee.as_ref();
     Payout {
@@ -266,8 +275,8 @@ fn board(
             ..connect
         },
         payout: payout(config),
-        node_kind: NodeKind::Rpc,
-        node_endpoint: nodes.preferred.address.to_string(),
+        node_kind: nodes.preferred.kind(),
+        node_endpoint: nodes.preferred.place(),
     }
 }
 

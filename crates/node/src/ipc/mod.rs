@@ -33,7 +33,7 @@ use headframe_work::{Network, Reserve};
 pub use socket::socket_paths;
 
 use crate::Node;
-use crate::rpc::{RpcSettings, RpcSink};
+use crate::rpc::RpcSettings;
 
 /// How a node is reached by its mining interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,13 @@ impl IpcSettings {
             submit_limit: Duration::from_secs(30),
         }
     }
+
+    /// The first socket that is there, or the first that is looked for.
+    pub fn place(&self) -> String {
+        let there = self.sockets.iter().find(|path| path.exists());
+        let socket = there.or_else(|| self.sockets.first());
+        socket.map_or_else(|| "no socket".to_owned(), |path| path.display().to_string())
+    }
 }
 
 /// The node as a value of each port. A thread follows it from now on, and ends when the last of them is dropped.
@@ -74,7 +81,7 @@ impl IpcSettings {
 ///
 /// The operating system gives no thread, or no event queue for it.
 pub fn connect(settings: IpcSettings) -> io::Result<Node> {
-    let rpc = settings.rpc.as_ref().map(RpcSink::new).transpose()?;
+    let rpc = settings.rpc.clone();
     let limit = settings.submit_limit;
     let started = worker::start(settings)?;
     Ok(Node {

@@ -13,7 +13,7 @@ use bitcoin::hex::FromHex;
 
 use super::command::{Command, Commands, SolutionAnswer};
 use super::worker::absent;
-use crate::rpc::RpcSink;
+use crate::rpc::{RpcSettings, RpcSink};
 use crate::solution::Solution;
 use crate::{BlockFate, BlockSink, NodeError, SubmitAnswer};
 
@@ -28,6 +28,7 @@ const QUEUE: usize = 4;
 pub(super) struct IpcSink {
     commands: Commands,
     limit: Duration,
+    rpc: Option<RpcSettings>,
     beside: Option<Beside>,
 }
 
@@ -45,13 +46,14 @@ impl IpcSink {
     /// A sink over the thread that `commands` lead to.
     pub(super) fn new(
         commands: Commands,
-        rpc: Option<RpcSink>,
+        rpc: Option<RpcSettings>,
         limit: Duration,
     ) -> io::Result<Self> {
         Ok(Self {
             commands,
             limit,
-            beside: rpc.map(Beside::start).transpose()?,
+            beside: rpc.as_ref().map(Beside::start).transpose()?,
+            rpc,
         })
     }
 
@@ -115,6 +117,12 @@ impl BlockSink for IpcSink {
         answer.unwrap_or_else(|| Err(absent()))
     }
 
+    /// The socket is one for all, and a thread of the RPC's own is for each.
+    fn another_way(&self) -> Option<Box<dyn BlockSink>> {
+        let another = Self::new(self.commands.clone(), self.rpc.clone(), self.limit);
+        Some(Box::new(another.ok()?))
+    }
+
     fn stand_by(&mut self) -> Result<(), NodeError> {
         if let Some(beside) = &self.beside {
             // A queue that is full has something to do.
@@ -126,7 +134,8 @@ impl BlockSink for IpcSink {
 }
 
 impl Beside {
-    fn start(mut rpc: RpcSink) -> io::Result<Self> {
+    fn start(settings: &RpcSettings) -> io::Result<Self> {
+        let mut rpc = RpcSink::new(settings)?;
         let (jobs, queue) = sync_channel::<Job>(QUEUE);
         let serve = move || {
             while let Ok(job) = queue.recv() {

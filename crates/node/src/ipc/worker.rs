@@ -32,7 +32,7 @@ pub(super) struct Started {
 
 /// Starts the thread. It ends when the last sender of commands is dropped.
 pub(super) fn start(settings: IpcSettings) -> io::Result<Started> {
-    let name = format!("Bitcoin Core at {}", place(&settings));
+    let name = format!("Bitcoin Core at {}", settings.place());
     let teller = Teller::new(NodeStatus::starting(name, settings.network));
     let (commands, queue) = mpsc::channel(QUEUE);
     let started = Started {
@@ -45,14 +45,6 @@ pub(super) fn start(settings: IpcSettings) -> io::Result<Started> {
     let serve = move || LocalSet::new().block_on(&runtime, serve(settings, teller, queue));
     thread::Builder::new().name("ipc".to_owned()).spawn(serve)?;
     Ok(started)
-}
-
-/// The first socket that is there, or would be.
-fn place(settings: &IpcSettings) -> String {
-    let mut sockets = settings.sockets.iter();
-    let socket = sockets.find(|path| path.exists());
-    let socket = socket.or_else(|| settings.sockets.first());
-    socket.map_or_else(|| "no socket".to_owned(), |path| path.display().to_string())
 }
 
 async fn serve(settings: IpcSettings, teller: Teller, mut queue: mpsc::Receiver<Command>) {
