@@ -20,6 +20,8 @@ use crate::wait::{until, until_true};
 const ATTEMPTS: usize = 5;
 /// Hashes that `generatetoaddress` may try: enough for the easiest difficulty of any network.
 const TRIES: u32 = 1 << 30;
+/// Has a node serve its mining interface at the usual socket.
+const SERVES_IPC: &str = "-ipcbind=unix";
 
 /// The chain that a node follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +92,22 @@ impl Bitcoind {
     /// Starts a node at the beginning of its chain, and waits until it answers. `None`, with a word
     /// on the terminal, where there is no Bitcoin Core.
     pub fn start(chain: Chain) -> Option<Self> {
-        Self::start_with(chain, || owned(&["-listen=0", "-connect=0"]))
+        let program = program::bitcoind()?;
+        Self::start_with(&program, chain, || owned(&["-listen=0", "-connect=0"]))
+    }
+
+    /// The same with the socket of the mining interface, by which pools reach it then.
+    pub fn start_with_ipc(chain: Chain) -> Option<Self> {
+        let program = program::bitcoin_node()?;
+        Self::start_with(&program, chain, || {
+            owned(&["-listen=0", "-connect=0", SERVES_IPC])
+        })
     }
 
     /// Starts two nodes of which the first is connected to the second.
     pub fn start_pair(chain: Chain) -> Option<(Self, Self)> {
-        let second = Self::start_with(chain, || {
+        let program = program::bitcoind()?;
+        let second = Self::start_with(&program, chain, || {
             let bind = format!("-bind={}", free_address());
             owned(&["-listen=1", "-connect=0", &bind])
         })?;
@@ -104,24 +116,23 @@ impl Bitcoind {
             .iter()
             .find_map(|argument| argument.strip_prefix("-bind="));
         let connect = format!("-connect={}", place.expect("it listens"));
-        let first = Self::start_with(chain, || owned(&["-listen=0", &connect]))?;
+        let first = Self::start_with(&program, chain, || owned(&["-listen=0", &connect]))?;
         until_true("the connection between two nodes", || {
             first.call("getconnectioncount", json!([])) == 1
         });
         Some((first, second))
     }
 
-    fn start_with(chain: Chain, peering: impl Fn() -> Vec<String>) -> Option<Self> {
-        let program = program::bitcoind()?;
+    fn start_with(program: &Path, chain: Chain, peering: impl Fn() -> Vec<String>) -> Option<Self> {
         let directory = TempDir::new().expect("a temporary directory can be made");
         let started = (0..ATTEMPTS).find_map(|_| {
             let (address, peering) = (free_address(), peering());
-            let process = run(&program, directory.path(), chain, &peering, address)?;
+            let process = run(program, directory.path(), chain, &peering, address)?;
             Some((address, peering, process))
         });
         let (address, peering, process) = started.expect("bitcoind can be started");
         Some(Self {
-            program,
+            program: program.to_owned(),
             directory,
             chain,
             peering,
@@ -190,6 +201,13 @@ impl Bitcoind {
     /// Its cookie file.
     pub fn cookie_file(&self) -> PathBuf {
         cookie_file(self.directory.path(), self.chain)
+    }
+
+    /// The socket of its mining interface, if it has one.
+    pub fn socket(&self) -> Option<PathBuf> {
+        let serves = self.peering.iter().any(|argument| argument == SERVES_IPC);
+        let folder = self.directory.path().join(self.chain.folder());
+        serves.then(|| folder.join("node.sock"))
     }
 
     /// Calls a method.

@@ -256,8 +256,12 @@ impl Pool {
     }
 }
 
-/// The settings that name a node.
+/// The settings that name a node: by its socket if it has one, else by its RPC.
 pub fn of_node(node: &Bitcoind) -> Vec<(String, String)> {
+    if let Some(socket) = node.socket() {
+        let socket = socket.display().to_string();
+        return owned(&[("NODE_NETWORK", node.chain().name()), ("NODE_IPC", &socket)]);
+    }
     let cookie = node.cookie_file().display().to_string();
     owned(&[
         ("NODE_NETWORK", node.chain().name()),

@@ -1,9 +1,9 @@
 //! Where the programs under test are, by environment variable.
 //!
 //! `HEADFRAME` is the built pool, by default the workspace's release build and then its debug build.
-//! `BITCOIND` is Bitcoin Core. `SRI_PEERS` is a directory with programs of the Stratum V2 Reference
+//! `BITCOIND` is Bitcoin Core, and `BITCOIN_NODE` the one of its programs that serves the mining interface. `SRI_PEERS` is a directory with programs of the Stratum V2 Reference
 //! Implementation. `NODE_MODULES` is a directory with a Stratum V1 client from npm. Without
-//! the last three the tests that need them say so and pass.
+//! the last four the tests that need them say so and pass.
 
 use std::env;
 use std::io::{self, Write as _};
@@ -37,6 +37,19 @@ pub fn bitcoind() -> Option<PathBuf> {
         Some(given) => Some(existing(given.into(), "BITCOIND")),
         None => {
             skip("BITCOIND is not set; `cargo xtask bitcoin-core` builds one and prints the line");
+            None
+        }
+    }
+}
+
+/// The Bitcoin Core that serves its mining interface; says that a test is skipped where there is none.
+pub fn bitcoin_node() -> Option<PathBuf> {
+    match env::var_os("BITCOIN_NODE") {
+        Some(given) => Some(existing(given.into(), "BITCOIN_NODE")),
+        None => {
+            skip(
+                "BITCOIN_NODE is not set; `cargo xtask bitcoin-core` builds one and prints the line",
+            );
             None
         }
     }

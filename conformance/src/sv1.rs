@@ -39,7 +39,8 @@ pub struct Job {
     /// The block's version, before any rolling.
     pub version: u32,
     coinbase: [Vec<u8>; 2],
-    branches: Vec<Vec<u8>>,
+    /// The hashes from the coinbase to the merkle root; none where the block is empty but for it.
+    pub branches: Vec<Vec<u8>>,
     bits: u32,
     time: u32,
 }

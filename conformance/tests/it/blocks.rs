@@ -37,10 +37,14 @@ fn sv1_finds_blocks_that_pay_the_miner() {
 }
 
 fn find_blocks(protocol: Protocol, usual: &[(bool, Kind)]) {
-    let Some(node) = Bitcoind::start(Chain::Regtest) else {
-        return;
-    };
-    let pool = Pool::on(&node);
+    if let Some(node) = Bitcoind::start(Chain::Regtest) {
+        find_blocks_on(&node, protocol, usual);
+    }
+}
+
+/// Of each pairing a block that pays whom it should.
+pub(crate) fn find_blocks_on(node: &Bitcoind, protocol: Protocol, usual: &[(bool, Kind)]) {
+    let pool = Pool::on(node);
     let all = [true, false].map(|rolls| Kind::ALL.map(|kind| (rolls, kind)));
     let pairings = match program::is_full() {
         true => all.as_flattened(),
@@ -52,7 +56,7 @@ fn find_blocks(protocol: Protocol, usual: &[(bool, Kind)]) {
             rolls,
             kind,
         };
-        find_block(&node, &pool, case);
+        find_block(node, &pool, case);
     }
 }
 

@@ -20,11 +20,15 @@ const FULL: u64 = 3_800_000;
 
 #[test]
 fn a_template_full_of_segwit_transactions_gives_a_valid_block() {
-    let Some(node) = Bitcoind::start(Chain::Regtest) else {
-        return;
-    };
-    fill_mempool(&node);
-    let pool = Pool::on(&node);
+    if let Some(node) = Bitcoind::start(Chain::Regtest) {
+        fill_a_block_on(&node);
+    }
+}
+
+/// A block of as many transactions as fit.
+pub(crate) fn fill_a_block_on(node: &Bitcoind) {
+    fill_mempool(node);
+    let pool = Pool::on(node);
     let before = node.height();
     let address = Key::number(1).address(Kind::P2wpkh, node.chain().network());
     let user = address.to_string();
@@ -32,7 +36,7 @@ fn a_template_full_of_segwit_transactions_gives_a_valid_block() {
     until_true("a block", || node.height() > before);
     miner.stop();
 
-    let found = FoundBlock::at(&node, before + 1);
+    let found = FoundBlock::at(node, before + 1);
     assert!(found.weight > FULL, "the block weighs {}", found.weight);
     assert!(found.block.txdata.len() > SMALL);
     assert!(found.fees > Amount::ZERO);

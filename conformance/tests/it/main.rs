@@ -7,6 +7,7 @@ mod demo;
 mod fee;
 mod full_template;
 mod hostile;
+mod ipc;
 mod node_down;
 mod node_unfit;
 mod peers;

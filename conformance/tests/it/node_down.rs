@@ -10,8 +10,8 @@ use headframe_conformance::{Bitcoind, Chain, Key, Miner, Pool, Protocol};
 use serde_json::Value;
 
 /// What the pool prints when the node is gone, and when it is back.
-const GONE: &str = "the node gives no templates";
-const BACK: &str = "the node gives templates again";
+pub(crate) const GONE: &str = "the node gives no templates";
+pub(crate) const BACK: &str = "the node gives templates again";
 
 fn address_of(number: u8, node: &Bitcoind) -> Address {
     Key::number(number).address(Kind::P2wpkh, node.chain().network())
