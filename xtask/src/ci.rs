@@ -14,6 +14,9 @@ const FUZZ_SECONDS: u32 = 120;
 /// Asks the conformance tests for every pairing rather than one per protocol.
 const EVERY_PAIRING: &str = "HEADFRAME_CONFORMANCE";
 
+/// What the default build leaves out, since it needs the Cap'n Proto compiler.
+const ALL_FEATURES: [&str; 2] = ["--features", "headframe/ipc"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     Usual,
@@ -25,6 +28,7 @@ pub(crate) fn run(root: &Path, extent: Extent) -> Result {
     step("lints", || lints(root))?;
     step("docs", || {
         let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
+        doc.args(ALL_FEATURES);
         run::run(doc.env("RUSTDOCFLAGS", "-D warnings").current_dir(root))
     })?;
     step("tidy", || tidy::run(root))?;
@@ -52,19 +56,18 @@ fn format(root: &Path) -> Result {
     Ok(())
 }
 
+/// The workspace without its features and with them, and the workspaces beside it.
 fn lints(root: &Path) -> Result {
-    let clippy = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ];
     for folder in workspaces(root) {
-        run::run(cargo(&clippy).current_dir(folder))?;
+        run::run(clippy(&[]).current_dir(folder))?;
     }
-    Ok(())
+    run::run(clippy(&ALL_FEATURES).current_dir(root))
+}
+
+fn clippy(features: &[&str]) -> Command {
+    let mut clippy = cargo(&["clippy", "--workspace", "--all-targets"]);
+    clippy.args(features).args(["--", "-D", "warnings"]);
+    clippy
 }
 
 fn conformance(root: &Path, extent: Extent) -> Result {
@@ -76,7 +79,8 @@ fn conformance(root: &Path, extent: Extent) -> Result {
     if std::env::var_os("BITCOIND").is_none() {
         return Err("BITCOIND is not set; `cargo xtask bitcoin-core` builds one".to_owned());
     }
-    run::run(cargo(&["build", "--release"]).current_dir(root))?;
+    let mut build = cargo(&["build", "--release"]);
+    run::run(build.args(ALL_FEATURES).current_dir(root))?;
     let mut test = cargo(&["test", "--manifest-path"]);
     test.arg(manifest).current_dir(root);
     test.env("HEADFRAME", root.join("target/release/headframe"));
