@@ -3,7 +3,7 @@
 //! A node that stops answering is told, and its connection is kept: it goes on when the node does, and the
 //! templates that it holds for us are lost with the connection.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -57,6 +57,8 @@ pub(super) struct Live {
     companion: Companion,
     tips: RefCell<TipLog>,
     tip: watch::Sender<Option<BlockHash>>,
+    /// Whether the last question whether it runs was answered.
+    answers: Cell<bool>,
     /// A template is wanted at once.
     wanted: Notify,
     /// The template on which the node waits.
@@ -145,6 +147,7 @@ impl Follower {
             companion,
             tips: RefCell::default(),
             tip: watch::Sender::new(None),
+            answers: Cell::new(true),
             wanted: Notify::new(),
             waited: RefCell::default(),
             parent: RefCell::default(),
@@ -427,11 +430,10 @@ impl Follower {
             let answer = match timeout(BEAT_LIMIT, &mut beat).await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    self.teller.error(NodeError::TimedOut {
-                        method: "isTestChain",
-                        limit: BEAT_LIMIT,
-                    });
+                    live.answers.set(false);
+                    self.teller.error(silence());
                     let answer = beat.await;
+                    live.answers.set(true);
                     live.wanted.notify_one();
                     answer
                 }
@@ -444,6 +446,11 @@ impl Follower {
 }
 
 impl Live {
+    /// Whether the node answers, by what it was asked last: a question to a node that is frozen would wait there.
+    pub(super) fn stand_by(&self) -> Result<(), NodeError> {
+        self.answers.get().then_some(()).ok_or_else(silence)
+    }
+
     /// Where a block stands, by the node's RPC, else by the tips that it has told.
     pub(super) async fn fate(&self, hash: BlockHash) -> Result<BlockFate, NodeError> {
         match self.companion.fate(&self.session, hash).await? {
@@ -470,6 +477,13 @@ impl Live {
             let _ = self.session.interrupt_wait(&template).await;
         }
         self.session.interrupt().await;
+    }
+}
+
+fn silence() -> NodeError {
+    NodeError::TimedOut {
+        method: "isTestChain",
+        limit: BEAT_LIMIT,
     }
 }
 

@@ -380,6 +380,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_byte_of_a_block_can_be_cut_or_changed_unseen() {
+        let expected = expected();
+        let whole = parts(&expected).block;
+        let read_block = |block: Vec<u8>| {
+            let mut parts = parts(&expected);
+            parts.block = block;
+            read(&parts, Network::Regtest)
+        };
+        for length in 0..whole.len() {
+            assert!(read_block(whole[..length].to_vec()).is_err(), "{length}");
+        }
+        let coinbase = Block::consensus_decode(&mut whole.as_slice()).unwrap();
+        let others = 80 + 1 + serialize(&coinbase.txdata[0]).len();
+        for place in others..whole.len() {
+            let mut changed = whole.clone();
+            changed[place] ^= 1;
+            assert!(read_block(changed).is_err(), "{place}");
+        }
+    }
+
     /// A later rule may ask for one: a block without it would be refused.
     #[test]
     fn an_output_of_an_unknown_rule_is_refused() {

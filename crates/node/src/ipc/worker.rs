@@ -92,7 +92,7 @@ async fn answer(command: Command, live: Option<Rc<Live>>, limit: Duration) {
         }
         Command::StandBy(reply) => {
             let _ = reply.try_send(match &live {
-                Some(live) => live.session.is_test_chain().await.map(drop),
+                Some(live) => live.stand_by(),
                 None => Err(absent()),
             });
         }

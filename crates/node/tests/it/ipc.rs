@@ -87,7 +87,9 @@ async fn a_node_that_freezes_is_noticed_and_keeps_its_templates() {
     let frozen = error(&mut node, |_| true).await;
     assert!(matches!(frozen, NodeError::TimedOut { .. }), "{frozen}");
     let condition = node.status.borrow().condition.clone();
-    assert_eq!(condition, Condition::Unusable(frozen));
+    assert_eq!(condition, Condition::Unusable(frozen.clone()));
+    let stands_by = on_sink(&mut node, |sink| sink.stand_by()).await;
+    assert_eq!(stands_by, Err(frozen));
     core.signal(Signal::CONT);
     let again = template(&mut node).await;
     assert_eq!(again.template.height, 1);

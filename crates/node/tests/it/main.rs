@@ -9,6 +9,8 @@ mod bitcoind;
 mod embedded;
 #[cfg(feature = "ipc")]
 mod ipc;
+#[cfg(feature = "ipc")]
+mod ipc_releases;
 mod network;
 mod submit;
 mod support;

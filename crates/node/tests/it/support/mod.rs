@@ -3,4 +3,6 @@
 pub(crate) mod arena;
 pub(crate) mod bitcoind;
 pub(crate) mod block;
+#[cfg(feature = "ipc")]
+pub(crate) mod fake_ipc;
 pub(crate) mod fake_node;
