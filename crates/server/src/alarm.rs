@@ -29,13 +29,12 @@ impl<'a> Alarm<'a> {
             return Poll::Pending;
         };
         loop {
-            if self.0.is_elapsed() || due < self.0.deadline() {
-                self.0.as_mut().reset(due);
+            match self.0.is_elapsed() {
+                true if due <= self.0.deadline() => return Poll::Ready(()),
+                false if due >= self.0.deadline() => {}
+                true | false => self.0.as_mut().reset(due),
             }
             ready!(self.0.as_mut().poll(context));
-            if self.0.deadline() >= due {
-                return Poll::Ready(());
-            }
         }
     }
 }

@@ -12,7 +12,7 @@ use headframe_ledger::{ClientKind, Sighting, Text, WorkerId};
 use headframe_mining::server::{
     FoundBlock, Joined, LongCoinbase, PoolRules, PoolWork, Protocol, REPLY_WITHIN, SessionEvent,
 };
-use headframe_transport::{Filled, SHUTDOWN_DEADLINE};
+use headframe_transport::{Filled, SHUTDOWN_DEADLINE, TransportError};
 use headframe_work::UnixTime;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::yield_now;
@@ -199,7 +199,7 @@ impl Connection {
             if self.guest.ban().is_some() {
                 return Err(End::Banned);
             }
-            match poll_fn(|context| self.poll_wake(context, &mut alarm)).await? {
+            match self.wake(&mut alarm).await? {
                 Wake::Call(Call::Shutdown) => {
                     return Err(Box::pin(self.take_leave(End::Shutdown)).await);
                 }
@@ -288,39 +288,43 @@ impl Connection {
         poll_fn(|context| Poll::Ready(poll(&mut self.wire, context))).await
     }
 
-    /// The next thing to do, or only a look for it while channels wait for jobs. New work comes before
-    /// new shares.
-    fn poll_wake(
-        &mut self,
-        context: &mut Context<'_>,
-        alarm: &mut Alarm<'_>,
-    ) -> Poll<Result<Wake, End>> {
-        if let Poll::Ready(call) = self.bell.poll_call(context.waker()) {
-            return Poll::Ready(Ok(Wake::Call(call)));
-        }
+    /// Waits for the next thing to do, or only looks for it while channels wait for jobs. New work comes
+    /// before new shares.
+    async fn wake(&mut self, alarm: &mut Alarm<'_>) -> Result<Wake, End> {
+        let has_more = self.wire.has_more(Instant::now());
+        // As they are now: when its time has come a connection is held no more, and is to be woken.
         let held_until = self.guest.held_until();
         let due = [self.timers(), self.dues.tell_at(), held_until];
-        if alarm
-            .poll(context, due.into_iter().flatten().min())
-            .is_ready()
-        {
-            return Poll::Ready(Ok(Wake::Due));
-        }
-        // A connection that is held is only written to.
-        match held_until {
-            None => {
-                if let Poll::Ready(filled) = self.wire.poll_fill(context)? {
-                    return Poll::Ready(Ok(Wake::Filled(filled)));
-                }
+        let due = due.into_iter().flatten().min();
+        poll_fn(|context| {
+            if let Poll::Ready(call) = self.bell.poll_call(context.waker()) {
+                return Poll::Ready(Ok(Wake::Call(call)));
             }
-            Some(_) => {
-                let _ = self.wire.poll_flush(context)?;
+            if alarm.poll(context, due).is_ready() {
+                return Poll::Ready(Ok(Wake::Due));
             }
+            if let Poll::Ready(filled) = self.poll_read(context, held_until.is_some())? {
+                return Poll::Ready(Ok(Wake::Filled(filled)));
+            }
+            match has_more {
+                true => Poll::Ready(Ok(Wake::Due)),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Reads. A connection that is held is only written to.
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        is_held: bool,
+    ) -> Poll<Result<Filled, TransportError>> {
+        if is_held {
+            let _ = self.wire.poll_flush(context)?;
+            return Poll::Pending;
         }
-        match self.wire.has_more(Instant::now()) {
-            true => Poll::Ready(Ok(Wake::Due)),
-            false => Poll::Pending,
-        }
+        self.wire.poll_fill(context)
     }
 
     /// Gives the session every message that has arrived, unless the connection is held. They have come
