@@ -1,3 +1,5 @@
+//! What the chooser chooses, in single cases and in any.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Nodes that tell what the test says, by a clock that stands still until all wait.
+
 use std::sync::Arc;
 
 use bitcoin::hashes::Hash as _;
