@@ -233,3 +233,29 @@ fn a_line_that_is_cut_is_no_loss() {
         nodes[0].has_in_chain(&hash)
     });
 }
+
+#[test]
+fn when_no_node_is_left_it_is_told_of_each_and_a_block_waits_for_any() {
+    let Some(mut nodes) = nodes::<2>() else {
+        return;
+    };
+    let pool = pool_on(&nodes);
+    wait_until_mined_on(&pool, 0);
+    let mut miner = Client::mining(pool.listen(), &address().to_string());
+    let job = miner.job();
+    nodes.iter_mut().for_each(Bitcoind::kill);
+    let told = pool.wait_for_state("node_unusable");
+    let reason = told["state"]["reason"].as_str().unwrap_or_default();
+    for node in &nodes {
+        let name = format!("the node at {}: ", node.address());
+        assert!(reason.contains(&name), "{reason}");
+    }
+    assert!(told["state"]["release_at"].is_u64(), "{told}");
+    let hash = find_block(&mut miner, &job);
+    pool.log().line("is not delivered yet");
+    nodes[1].restart();
+    until_true("the block in the chain", || nodes[1].has_in_chain(&hash));
+    pool.wait_for_state("running");
+    wait_until_mined_on(&pool, 1);
+    work_on(&mut miner, &hash);
+}
