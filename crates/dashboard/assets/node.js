@@ -62,10 +62,12 @@ function nodeItem(node) {
     {},
     make("span", { class: "name" }, nodeName(node.name)),
     make("span", { class: "chip", "data-tone": tone }, text),
-    make("span", { class: "about" }, known.filter(Boolean).join(" · ")),
+    make("span", { class: "about" }, known.filter(Boolean).join(" · "), ...seen("tip", node.tip_seen_at), ...seen("template", node.template_at)),
     ...(node.reason ? [make("p", { class: "why" }, sentence(node.reason), " ", when(node.since_at))] : []),
   );
 }
+
+const seen = (what, at) => (at === null ? [] : [` · ${what} `, when(at)]);
 
 function standingOf({ mined_on: minedOn, standing }) {
   if (minedOn) return standing === "doubtful" ? ["Mined on", "warn"] : ["Mined on", "good"];

@@ -115,6 +115,32 @@ fn a_block_shows_without_reloading() {
 }
 
 #[test]
+fn several_nodes_are_listed_with_what_is_the_matter_and_one_alone_is_not() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("running");
+        browser.open(&dashboard.url());
+        browser.until("document.querySelector('#node dd')");
+        assert_eq!(
+            browser.value_of("document.querySelector('#nodes').hidden"),
+            true
+        );
+        dashboard.publish(|snapshot| {
+            *snapshot = sample::snapshot("nodes", sample::now(), 1);
+        });
+        browser.until("document.querySelectorAll('#nodes:not([hidden]) li').length === 3");
+        browser.until("document.querySelector('#nodes li:first-child').textContent.includes('It does not answer.')");
+        browser.until(
+            "document.querySelector('#nodes li:nth-child(2) .chip').textContent === 'Mined on'",
+        );
+        browser.until(
+            "document.querySelector('#blocks').textContent.includes('umbrel.local:8332: known')",
+        );
+        dashboard.publish(|snapshot| snapshot.summary.nodes.clear());
+        browser.until("document.querySelector('#nodes').hidden");
+    });
+}
+
+#[test]
 fn a_refused_block_is_loud() {
     with_browser(|browser| {
         let dashboard = Dashboard::start("running");
