@@ -76,6 +76,21 @@ impl Pool {
         pool
     }
 
+    /// Starts a pool on a node, with another by RPC for when it fails, and waits until miners may come.
+    ///
+    /// # Panics
+    ///
+    /// When it does not get that far.
+    pub fn with_backup(node: &Bitcoind, backup: &Bitcoind) -> Self {
+        let home = TempDir::new().expect("a temporary directory can be made");
+        let (address, cookie) = (backup.address(), backup.cookie_file());
+        let file = format!("[[backup_node]]\nurl = \"{address}\"\ncookie_file = {cookie:?}\n");
+        fs::write(home.path().join(CONFIGURATION), file).expect("it can be written");
+        let mut pool = Self::launch_in(home, any_port(), of_node(node));
+        pool.wait_for_listener();
+        pool
+    }
+
     /// Starts a pool with these settings and nothing else, and waits for its dashboard only.
     ///
     /// # Panics

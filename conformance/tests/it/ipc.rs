@@ -151,6 +151,47 @@ fn a_block_found_while_the_node_is_frozen_is_accepted_when_it_goes_on() {
     pool.wait_for_state("running");
 }
 
+/// A block goes to a node of each kind, whichever gave the template; one that freezes is left for the other.
+#[test]
+fn a_node_by_ipc_and_one_by_rpc_stand_in_for_each_other() {
+    let Some(node) = node_with_a_block() else {
+        return;
+    };
+    let Some(backup) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    backup.copy_chain(&node);
+    let pool = Pool::with_backup(&node, &backup);
+    let mined_on = |place: usize| {
+        until_true(&format!("node {place} to be mined on"), || {
+            pool.api("summary")["nodes"][place]["mined_on"] == true
+        });
+    };
+    mined_on(0);
+    let mut miner = Client::mining(pool.listen(), &address_of(1, &node).to_string());
+    let job = miner.job();
+    let hash = find_block(&mut miner, &job);
+    for node in [&node, &backup] {
+        until_true("the block in the chain", || node.has_in_chain(&hash));
+    }
+    let job = job_after(&mut miner, |job| job.prev_hash.to_string() == hash);
+
+    node.freeze();
+    mined_on(1);
+    let hash = find_block(&mut miner, &job);
+    until_true("the block in the chain", || backup.has_in_chain(&hash));
+    node.thaw();
+    until_true("the block in the chain", || node.has_in_chain(&hash));
+}
+
+/// Finds a block on this job, and gives its hash.
+fn find_block(miner: &mut Client, job: &Job) -> String {
+    let solution = miner.solve(job);
+    let answer = miner.submit(&solution);
+    assert_eq!(answer["result"], true, "the share is accepted: {answer}");
+    solution.hash.to_string()
+}
+
 #[test]
 fn the_dashboard_says_how_the_node_is_reached() {
     let Some(node) = node_with_a_block() else {

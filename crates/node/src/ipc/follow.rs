@@ -25,7 +25,8 @@ use super::session::{Greeted, Session};
 use super::template;
 use super::tips::TipLog;
 use crate::rpc::check_challenge;
-use crate::{BlockFate, HeaderWindow, NodeError};
+use crate::solution::Solution;
+use crate::{BlockFate, HeaderWindow, NodeError, SubmitAnswer};
 
 /// The first wait after an error, doubled with each error after it.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -68,7 +69,7 @@ pub(super) struct Live {
 }
 
 /// Where the connection is, while there is one.
-pub(super) type Current = Rc<RefCell<Option<Rc<Live>>>>;
+pub(super) type Current = Rc<watch::Sender<Option<Rc<Live>>>>;
 
 /// Follows one node.
 pub(super) struct Follower {
@@ -110,7 +111,7 @@ impl Follower {
         let mut wait = FIRST_WAIT;
         loop {
             let error = self.follow().await;
-            *self.current.borrow_mut() = None;
+            self.current.send_replace(None);
             wait = match self.teller.is_well() {
                 true => FIRST_WAIT,
                 false => (wait * 2).min(LONGEST_WAIT),
@@ -126,7 +127,7 @@ impl Follower {
             Ok(live) => Rc::new(live),
             Err(error) => return error,
         };
-        *self.current.borrow_mut() = Some(live.clone());
+        self.current.send_replace(Some(live.clone()));
         tokio::select! {
             error = self.templates(&live) => error,
             error = self.tips(&live) => error,
@@ -449,6 +450,17 @@ impl Live {
     /// Whether the node answers, by what it was asked last: a question to a node that is frozen would wait there.
     pub(super) fn stand_by(&self) -> Result<(), NodeError> {
         self.answers.get().then_some(()).ok_or_else(silence)
+    }
+
+    /// Gives the node a whole block. One that takes none may have it from its peers.
+    pub(super) async fn submit_block(&self, block: &[u8], limit: Duration) -> SubmitAnswer {
+        let answer = self.session.submit_block(block, limit).await;
+        let hash = Solution::of_bytes(block).map(|solution| solution.header.block_hash());
+        let fate = hash.and_then(|hash| self.tips.borrow().fate(hash));
+        match (&answer, fate) {
+            (SubmitAnswer::Retry(_), Some(BlockFate::InChain { .. })) => SubmitAnswer::AlreadyKnown,
+            _ => answer,
+        }
     }
 
     /// Where a block stands, by the node's RPC, else by the tips that it has told.

@@ -18,7 +18,7 @@ use crate::solution::Solution;
 use crate::{BlockFate, BlockSink, NodeError, SubmitAnswer};
 
 /// The longest wait for the answer that says that the way is open: a block may be waiting for it.
-const STAND_BY_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const STAND_BY_LIMIT: Duration = Duration::from_secs(2);
 /// What the thread of the connection may take beyond the node's own limit.
 const SLACK: Duration = Duration::from_secs(1);
 /// Blocks that wait for a node whose RPC hangs. What does not fit is sent again by who asked.

@@ -1,6 +1,5 @@
 //! The thread that owns the connection, with a runtime for itself.
 
-use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,9 +13,10 @@ use tokio::time::timeout;
 
 use super::IpcSettings;
 use super::command::{Command, Commands, QUEUE, SolutionAnswer};
-use super::follow::{Current, Follower, Live};
+use super::follow::{Current, Follower};
 use super::inquiry::Inquiry;
 use super::news::{IpcTemplates, Teller};
+use super::sink::STAND_BY_LIMIT;
 use crate::{NodeError, NodeStatus, SubmitAnswer};
 
 /// What the end of the node's waits may take when the pool stops.
@@ -48,15 +48,14 @@ pub(super) fn start(settings: IpcSettings) -> io::Result<Started> {
 }
 
 async fn serve(settings: IpcSettings, teller: Teller, mut queue: mpsc::Receiver<Command>) {
-    let current: Current = Rc::new(RefCell::default());
+    let current: Current = Rc::default();
     let limit = settings.submit_limit;
     let follower = Follower::new(settings, teller, current.clone());
     let following = spawn_local(follower.run());
     while let Some(command) = queue.recv().await {
-        let live = current.borrow().clone();
-        spawn_local(answer(command, live, limit));
+        spawn_local(answer(command, current.clone(), limit));
     }
-    let live = current.borrow_mut().take();
+    let live = current.send_replace(None);
     if let Some(live) = live {
         let _ = timeout(FAREWELL, live.interrupt()).await;
     }
@@ -64,7 +63,8 @@ async fn serve(settings: IpcSettings, teller: Teller, mut queue: mpsc::Receiver<
 }
 
 /// Answers one question. Who asked may have gone.
-async fn answer(command: Command, live: Option<Rc<Live>>, limit: Duration) {
+async fn answer(command: Command, current: Current, limit: Duration) {
+    let live = current.borrow().clone();
     match command {
         Command::Solution(solution, reply) => {
             let _ = reply.try_send(match &live {
@@ -74,7 +74,7 @@ async fn answer(command: Command, live: Option<Rc<Live>>, limit: Duration) {
         }
         Command::Block(block, reply) => {
             let _ = reply.try_send(match &live {
-                Some(live) => live.session.submit_block(&block, limit).await,
+                Some(live) => live.submit_block(&block, limit).await,
                 None => SubmitAnswer::Retry(absent().to_string()),
             });
         }
@@ -91,10 +91,7 @@ async fn answer(command: Command, live: Option<Rc<Live>>, limit: Duration) {
             });
         }
         Command::StandBy(reply) => {
-            let _ = reply.try_send(match &live {
-                Some(live) => live.stand_by(),
-                None => Err(absent()),
-            });
+            let _ = reply.try_send(stand_by(&current).await);
         }
         Command::Check(block, reply) => {
             let _ = reply.send(match &live {
@@ -108,6 +105,16 @@ async fn answer(command: Command, live: Option<Rc<Live>>, limit: Duration) {
                 None => Err(absent()),
             });
         }
+    }
+}
+
+/// Whether the node answers. One that is being connected to has a moment for it.
+async fn stand_by(current: &Current) -> Result<(), NodeError> {
+    let mut live = current.subscribe();
+    let live = timeout(STAND_BY_LIMIT, live.wait_for(Option::is_some)).await;
+    match live.ok().and_then(Result::ok).as_deref() {
+        Some(Some(live)) => live.stand_by(),
+        Some(None) | None => Err(absent()),
     }
 }
 

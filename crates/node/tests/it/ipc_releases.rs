@@ -10,7 +10,9 @@ use headframe_node::{BlockFate, Cause, Node, NodeError, SubmitAnswer};
 use headframe_work::Network;
 
 use crate::support::arena::{on_sink, template};
-use crate::support::block::{hex, renew_commitment, renew_merkle_root, solve, solved, unsolved};
+use crate::support::block::{
+    bytes, hex, renew_commitment, renew_merkle_root, solve, solved, unsolved,
+};
 use crate::support::fake_ipc::{FakeIpc, Release};
 
 fn connected(fake: &FakeIpc) -> Node {
@@ -66,6 +68,31 @@ async fn a_block_without_a_template_goes_whole_where_the_node_takes_it() {
             },
         }
     }
+}
+
+/// It is asked before the connection is there, and is not gone for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_being_connected_to_stands_by() {
+    let fake = FakeIpc::start(Release::Core32);
+    let mut node = connected(&fake);
+    on_sink(&mut node, |sink| sink.stand_by()).await.unwrap();
+}
+
+/// Another node's template gave it, and the node has it from its peers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_the_node_has_from_its_peers_is_known() {
+    let fake = FakeIpc::start(Release::Core31);
+    let mut node = connected(&fake);
+    let mut update = (*template(&mut node).await.template).clone();
+    let fees: Amount = update.transactions.drain(..).map(|tx| tx.fee).sum();
+    update.coinbase_value -= fees;
+    let mut other = unsolved(&update);
+    renew_commitment(&mut other);
+    solve(&mut other);
+    let answer = fake.shared.chain.submit(&bytes(&other));
+    assert_eq!(answer, SubmitAnswer::Accepted);
+    while template(&mut node).await.template.prev_hash != other.block_hash() {}
+    while submit(&mut node, hex(&other)).await != SubmitAnswer::AlreadyKnown {}
 }
 
 /// Core 31 takes no block but by a template that it holds: that of the job before, and that of the last tip.
