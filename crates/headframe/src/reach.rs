@@ -58,6 +58,7 @@ impl Reach {
     }
 
     /// Connects, with room in each block for the coinbase. A node over RPC has it by its own configuration.
+    #[cfg_attr(not(feature = "ipc"), expect(unused_variables))]
     pub(crate) fn connect(self, reserve: Reserve) -> io::Result<Node> {
         match self {
             Self::Rpc(settings) => rpc::connect(settings),
