@@ -44,12 +44,10 @@ pub fn fuzz_server(now: Instant, data: &[u8]) {
         }
         while let Some(event) = session.poll_event() {
             if let ServerEvent::Constraints(constraints) = event {
-                match FittedTemplate::new(&template, constraints) {
-                    Ok(fitted) => {
-                        session.offer(now, &Arc::new(fitted), UnixTime::from_secs(1));
-                    }
-                    Err(_) => session.refuse(),
-                }
+                let Ok(fitted) = FittedTemplate::new(&template, constraints) else {
+                    return;
+                };
+                session.offer(now, &Arc::new(fitted), UnixTime::from_secs(1));
             }
         }
         while session.poll_transmit().is_some() {}

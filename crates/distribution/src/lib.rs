@@ -18,6 +18,8 @@ pub mod server;
 
 pub use constraints::CoinbaseConstraints;
 pub use fitted::{FitError, FittedTemplate};
+/// A frame, as sessions take it.
+pub use headframe_sv2_wire::{Frame, MAX_PAYLOAD_LEN};
 
 /// The one version of the protocol there is.
 const VERSION: u16 = 2;

@@ -159,6 +159,36 @@ pub enum NodeError {
         /// The node's words.
         message: String,
     },
+    /// A template provider that cannot be worked with now.
+    #[error("the template provider at {address} cannot be used: {reason}")]
+    Provider {
+        /// Host and port.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// Who answers is not the template provider whose key is configured.
+    #[error("who answers at {address} is not the configured template provider: {reason}")]
+    Impostor {
+        /// Host and port.
+        address: String,
+        /// What the handshake showed.
+        reason: String,
+    },
+    /// Templates of a template provider say too little for the network.
+    #[error(
+        "{network} cannot be mined by template distribution, which does not tell for which times a template's difficulty holds"
+    )]
+    Untold {
+        /// The pool's network.
+        network: headframe_work::Network,
+    },
+    /// The node is reached in a way in which it cannot be asked that.
+    #[error("a template provider cannot be asked {what}")]
+    NotAskable {
+        /// What was to be asked.
+        what: &'static str,
+    },
     /// An RPC error that has no case of its own.
     #[error("the node answered {method} with error {code}: {message}")]
     Rpc {
@@ -207,6 +237,7 @@ impl NodeError {
             | Self::Unintelligible { .. }
             | Self::NoneOfSeveral(_)
             | Self::Refused { .. }
+            | Self::Provider { .. }
             | Self::Rpc { .. } => ErrorKind::Transient,
             Self::UnreadableCookie { .. }
             | Self::Unauthorized { .. }
@@ -218,6 +249,9 @@ impl NodeError {
             | Self::SocketForbidden { .. }
             | Self::UnknownInterface { .. }
             | Self::NotTold { .. }
+            | Self::Impostor { .. }
+            | Self::Untold { .. }
+            | Self::NotAskable { .. }
             | Self::Template { .. } => ErrorKind::Persistent,
         }
     }
@@ -236,6 +270,7 @@ impl NodeError {
             | Self::Unintelligible { .. }
             | Self::NoneOfSeveral(_)
             | Self::Refused { .. }
+            | Self::Provider { .. }
             | Self::Rpc { .. } => Fault::Node,
             Self::NoCookie { .. }
             | Self::UnreadableCookie { .. }
@@ -246,6 +281,9 @@ impl NodeError {
             | Self::NoSocket { .. }
             | Self::SocketForbidden { .. }
             | Self::NotTold { .. }
+            | Self::Impostor { .. }
+            | Self::Untold { .. }
+            | Self::NotAskable { .. }
             | Self::SignetChallenge { .. } => Fault::Operator,
             Self::UnknownRule { .. } | Self::UnknownInterface { .. } => Fault::Ours,
         }
@@ -305,6 +343,16 @@ impl NodeError {
             }
             Self::NoneOfSeveral(_) => "see what is said of each node; one that is well is enough",
             Self::Refused { .. } | Self::Rpc { .. } => "look at the node's debug.log",
+            Self::Provider { .. } => {
+                "see that the template provider runs; the pool connects again by itself"
+            }
+            Self::Impostor { .. } => {
+                "set the authority key that the template provider shows behind its address, and restart headframe"
+            }
+            Self::Untold { .. } => {
+                "take templates by RPC: leave template_provider empty, and restart headframe"
+            }
+            Self::NotAskable { .. } => "set the address of the node's RPC too",
         }
     }
 }

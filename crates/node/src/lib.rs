@@ -1,10 +1,10 @@
 //! Where templates come from and where blocks go.
 //!
 //! Four ports ([`TemplateSource`], [`BlockSink`], [`BlockCheck`], [`TransactionSource`]) stand
-//! between the pool and a Bitcoin node; [`Node`] is one of each. Three adapters fill them:
+//! between the pool and a Bitcoin node; [`Node`] is one of each. Four adapters fill them:
 //! [`rpc`] speaks JSON-RPC with Bitcoin Core, `ipc` (with the feature of that name) its mining
-//! interface over a Unix socket, [`embedded`] is a chain inside the process. [`several`] makes one
-//! node of several.
+//! interface over a Unix socket, [`tdp`] the template distribution protocol with a Template
+//! Provider, [`embedded`] is a chain inside the process. [`several`] makes one node of several.
 //!
 //! This crate knows no miner, no channel and no share. It never alters a template, and what it
 //! hands on has been checked: a block built from a [`Template`](headframe_work::Template) of this
@@ -21,6 +21,7 @@ pub mod several;
 #[cfg(feature = "ipc")]
 mod solution;
 mod status;
+pub mod tdp;
 mod window;
 
 pub use answer::{BlockFate, CheckAnswer, SubmitAnswer};

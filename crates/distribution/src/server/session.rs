@@ -170,11 +170,6 @@ impl ServerSession {
         true
     }
 
-    /// Ends the session: the client asks for what no block has.
-    pub fn refuse(&mut self) {
-        self.finish("its coinbase is larger than a block");
-    }
-
     /// The next frame to be sent, header and payload in clear. One with transactions is as large as a
     /// block: send it before asking for the next.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {

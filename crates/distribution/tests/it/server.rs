@@ -390,17 +390,6 @@ fn a_client_is_introduced_without_what_could_deceive_a_reader() {
 }
 
 #[test]
-fn a_refused_coinbase_is_the_end() {
-    let mut served = Served::new();
-    served.session.refuse();
-    let event = served.session.poll_event();
-    assert!(matches!(event, Some(ServerEvent::Finished { .. })));
-    assert!(served.session.constraints().is_none());
-    assert_eq!(served.take(&constraints(0, 0)), Ok(()), "nothing is heard");
-    assert!(served.asked().is_empty());
-}
-
-#[test]
 fn fees_are_what_the_client_s_template_has() {
     let whole = template(1, transactions(3));
     let fitted = FittedTemplate::new(&whole, CoinbaseConstraints::default()).unwrap();

@@ -1,0 +1,480 @@
+//! The connection to a provider: made, followed, made again.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headframe_distribution::client::{
+    ClientEvent, ClientSession, ClientSettings, OfferedTemplate, ProviderTip, SubmitError,
+};
+use headframe_distribution::{Frame, MAX_PAYLOAD_LEN};
+use headframe_transport::{
+    CurvePool, DialError, DialSettings, Dialer, Filled, FrameStream, TransportError,
+};
+use headframe_work::{Network, Template};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::sleep_until;
+use tracing::debug;
+
+use super::assemble::{Flaw, Pieces, assemble};
+use super::sink::HandedIn;
+use super::tips::Tips;
+use super::{COINBASE_CONSTRAINTS, ProviderAddress};
+use crate::{
+    BoxFuture, Cause, Condition, HeaderWindow, NodeError, NodeStatus, TemplateSource,
+    TemplateUpdate, Tip,
+};
+
+/// The first wait after an error, doubled with each error after it.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest wait after an error.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long a provider may take to send the transactions of a template.
+const TRANSACTIONS_WITHIN: Duration = Duration::from_secs(30);
+/// After so long without a word from the provider's machine it is asked whether it is there, and then so
+/// often, three times: a provider may have nothing to say for an hour.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+
+pub(super) type News = Result<TemplateUpdate, NodeError>;
+
+/// The template source of one provider.
+pub(super) struct TdpTemplates {
+    news: watch::Receiver<Option<News>>,
+    task: Option<AbortHandle>,
+}
+
+impl TdpTemplates {
+    pub(super) fn of(news: &watch::Sender<Option<News>>) -> Self {
+        Self {
+            news: news.subscribe(),
+            task: None,
+        }
+    }
+
+    /// Ends that task when it is dropped.
+    pub(super) fn followed_by(mut self, task: AbortHandle) -> Self {
+        self.task = Some(task);
+        self
+    }
+}
+
+impl TemplateSource for TdpTemplates {
+    fn next(&mut self) -> BoxFuture<'_, News> {
+        Box::pin(async move {
+            loop {
+                if self.news.changed().await.is_err() {
+                    // The task runs until self is dropped; only a runtime that ends stops it.
+                    pending::<()>().await;
+                }
+                if let Some(news) = self.news.borrow_and_update().clone() {
+                    return news;
+                }
+            }
+        })
+    }
+}
+
+impl Drop for TdpTemplates {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// The task's own.
+pub(super) struct Link {
+    network: Network,
+    provider: ProviderAddress,
+    dialer: Dialer,
+    status: watch::Sender<NodeStatus>,
+    news: watch::Sender<Option<News>>,
+    tips: Arc<Tips>,
+    solutions: mpsc::Receiver<HandedIn>,
+}
+
+/// A template on its way to the pool.
+#[derive(Debug, Clone)]
+struct Wanted {
+    template: Arc<OfferedTemplate>,
+    tip: Arc<ProviderTip>,
+    asked: Instant,
+}
+
+/// What one connection is about.
+struct Following {
+    session: ClientSession,
+    stream: FrameStream,
+    /// The newest template, while its transactions are awaited.
+    wanted: Option<Wanted>,
+    /// The transactions of the newest template for the future, once they are there.
+    ahead: Option<(u64, Vec<Vec<u8>>)>,
+    /// The newest template for the future.
+    future: Option<u64>,
+    /// A template that is put together beside the tasks.
+    assembling: Option<JoinHandle<Result<Template, Flaw>>>,
+}
+
+impl Link {
+    pub(super) fn new(
+        network: Network,
+        provider: ProviderAddress,
+        status: watch::Sender<NodeStatus>,
+        news: watch::Sender<Option<News>>,
+        tips: Arc<Tips>,
+        solutions: mpsc::Receiver<HandedIn>,
+    ) -> Self {
+        let settings = DialSettings {
+            frame_limit: MAX_PAYLOAD_LEN,
+            ..DialSettings::default()
+        };
+        Self {
+            network,
+            provider,
+            dialer: Dialer::new(settings, CurvePool::new()),
+            status,
+            news,
+            tips,
+            solutions,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let error = match self.network {
+                // BIP94 needs the time of the block before.
+                Network::Testnet4 => NodeError::Untold {
+                    network: self.network,
+                },
+                Network::Mainnet | Network::Signet | Network::Regtest => self.follow().await,
+            };
+            wait = match self.status.borrow().is_ready() {
+                true => FIRST_WAIT,
+                false => (wait * 2).min(LONGEST_WAIT),
+            };
+            self.tell_error(error);
+            self.rest(wait).await;
+        }
+    }
+
+    /// Waits, and says of each block meanwhile that there is no way.
+    async fn rest(&mut self, wait: Duration) {
+        let until = tokio::time::Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = sleep_until(until) => return,
+                Some(block) = self.solutions.recv() => {
+                    // Who handed it in may have given up.
+                    let _ = block.sent.try_send(Err(SubmitError::NotOpen));
+                }
+            }
+        }
+    }
+
+    /// Follows the provider until something goes wrong.
+    async fn follow(&mut self) -> NodeError {
+        let mut following = match self.connect().await {
+            Ok(following) => following,
+            Err(error) => return error,
+        };
+        loop {
+            match self.step(&mut following).await {
+                Ok(()) => {}
+                Err(error) => return error,
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Following, NodeError> {
+        let stream = self.provider.dial(&self.dialer).await;
+        let stream = stream.map_err(|error| self.undialled(&error))?;
+        let keepalive = TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE_EVERY)
+            .with_retries(3);
+        if let Err(error) = SockRef::from(stream.socket()).set_tcp_keepalive(&keepalive) {
+            debug!("{}: no keep-alive: {error}", self.provider);
+        }
+        let endpoint = self.provider.endpoint();
+        let settings = ClientSettings {
+            endpoint_host: endpoint.host().to_owned(),
+            endpoint_port: endpoint.port(),
+            vendor: "headframe".to_owned(),
+            firmware: env!("CARGO_PKG_VERSION").to_owned(),
+            constraints: COINBASE_CONSTRAINTS,
+        };
+        let session = ClientSession::new(Instant::now(), &settings);
+        Ok(Following {
+            session: session.map_err(|error| self.unusable(error))?,
+            stream,
+            wanted: None,
+            ahead: None,
+            future: None,
+            assembling: None,
+        })
+    }
+
+    /// Says what there is to say, and waits for the next thing to happen.
+    async fn step(&mut self, following: &mut Following) -> Result<(), NodeError> {
+        while let Some(event) = following.session.poll_event() {
+            self.heed(following, event)?;
+        }
+        let Following {
+            session, stream, ..
+        } = following;
+        while let Some(frame) = session.poll_transmit() {
+            stream
+                .queue_frame(&frame)
+                .map_err(|error| self.broken(&error))?;
+        }
+        let due = following.due();
+        tokio::select! {
+            filled = following.stream.fill() => {
+                match filled.map_err(|error| self.broken(&error))? {
+                    Filled::Bytes => self.take_frames(following),
+                    Filled::Closed => Err(self.unusable("it closed the connection")),
+                }
+            }
+            Some(block) = self.solutions.recv() => {
+                let sent = following.session.submit(&block.header, &block.coinbase);
+                // Who handed it in may have given up.
+                let _ = block.sent.try_send(sent);
+                Ok(())
+            }
+            assembled = assembled(&mut following.assembling) => {
+                following.assembling = None;
+                self.take_assembled(following, assembled)
+            }
+            () = until(due) => self.handle_timeout(following),
+        }
+    }
+
+    fn take_frames(&self, following: &mut Following) -> Result<(), NodeError> {
+        let Following {
+            session, stream, ..
+        } = following;
+        while let Some(bytes) = stream.next_frame().map_err(|error| self.broken(&error))? {
+            if let Some((frame, _)) = Frame::split(bytes) {
+                let handled = session.handle_frame(Instant::now(), frame);
+                handled.map_err(|fault| self.unusable(fault))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_timeout(&self, following: &mut Following) -> Result<(), NodeError> {
+        let now = Instant::now();
+        following.session.handle_timeout(now);
+        match &following.wanted {
+            Some(wanted) if now >= wanted.asked + TRANSACTIONS_WITHIN => {
+                Err(self.unusable("it did not send the transactions of its template"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn heed(&self, following: &mut Following, event: ClientEvent) -> Result<(), NodeError> {
+        match event {
+            ClientEvent::Ready => {}
+            ClientEvent::Future(template) => {
+                following.future = Some(template.id);
+                following.session.request_transactions(template.id);
+            }
+            ClientEvent::Template { template, tip, .. } => self.want(following, template, tip),
+            ClientEvent::Transactions {
+                template_id,
+                transactions,
+            } => self.take_transactions(following, template_id, transactions),
+            ClientEvent::NoTransactions {
+                template_id,
+                code,
+                is_stale,
+            } => {
+                let is_wanted = following.is_wanted(template_id);
+                if is_wanted && !is_stale {
+                    let reason =
+                        format!("it does not give the transactions of its template: {code}");
+                    return Err(self.unusable(reason));
+                }
+            }
+            ClientEvent::Closed(reason) => return Err(self.unusable(reason)),
+        }
+        Ok(())
+    }
+
+    /// A template is to be mined: its transactions are asked for, if they were not asked for ahead.
+    fn want(
+        &self,
+        following: &mut Following,
+        template: Arc<OfferedTemplate>,
+        tip: Arc<ProviderTip>,
+    ) {
+        let named = Tip {
+            height: tip.height.saturating_sub(1),
+            hash: tip.prev_hash,
+        };
+        self.tips.name(named);
+        self.status.send_if_modified(|status| {
+            let before = status.tip.replace(named);
+            before != status.tip
+        });
+        let id = template.id;
+        following.wanted = Some(Wanted {
+            template,
+            tip,
+            asked: Instant::now(),
+        });
+        match following.ahead.take_if(|(ahead, _)| *ahead == id) {
+            Some((_, transactions)) => self.take_transactions(following, id, transactions),
+            None if following.future == Some(id) => {}
+            None => following.session.request_transactions(id),
+        }
+    }
+
+    fn take_transactions(
+        &self,
+        following: &mut Following,
+        template_id: u64,
+        transactions: Vec<Vec<u8>>,
+    ) {
+        let Some(wanted) = (following.wanted)
+            .as_ref()
+            .filter(|wanted| wanted.template.id == template_id)
+        else {
+            if following.future == Some(template_id) {
+                following.ahead = Some((template_id, transactions));
+            }
+            return;
+        };
+        let (network, wanted) = (self.network, wanted.clone());
+        // A few megabytes are read and hashed, which takes a while, beside the tasks.
+        following.assembling = Some(tokio::task::spawn_blocking(move || {
+            assemble(Pieces {
+                network,
+                template: &wanted.template,
+                tip: &wanted.tip,
+                transactions,
+                constraints: COINBASE_CONSTRAINTS,
+                now: Instant::now(),
+            })
+        }));
+        following.wanted = None;
+    }
+
+    fn take_assembled(
+        &self,
+        following: &Following,
+        assembled: Result<Template, Flaw>,
+    ) -> Result<(), NodeError> {
+        let template = assembled.map_err(|flaw| self.unusable(flaw))?;
+        let newer = following.wanted.as_ref();
+        // One on an older tip would take miners back.
+        if newer.is_none_or(|newer| newer.tip.prev_hash == template.prev_hash) {
+            self.tell(template);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, template: Template) {
+        let received = Instant::now();
+        let window = HeaderWindow::unbounded(&template);
+        // Before the template, so that whoever has it finds the node well.
+        self.status.send_modify(|status| {
+            status.condition = Condition::Ready;
+            status.last_template = Some(received);
+        });
+        self.news.send_modify(|news| {
+            let is_same_tip = matches!(
+                news,
+                Some(Ok(before)) if before.template.prev_hash == template.prev_hash
+            );
+            *news = Some(Ok(TemplateUpdate {
+                template: Arc::new(template),
+                cause: match is_same_tip {
+                    true => Cause::Refresh,
+                    false => Cause::NewTip,
+                },
+                received,
+                window,
+            }));
+        });
+    }
+
+    /// Tells an error, unless it is the one that was told last.
+    fn tell_error(&self, error: NodeError) {
+        self.status.send_if_modified(|status| {
+            let condition = Condition::Unusable(error.clone());
+            let changed = status.condition != condition;
+            status.condition = condition;
+            changed
+        });
+        self.news.send_if_modified(|news| {
+            let changed = !matches!(news, Some(Err(before)) if *before == error);
+            *news = Some(Err(error));
+            changed
+        });
+    }
+
+    fn undialled(&self, error: &DialError) -> NodeError {
+        let (address, reason) = (self.provider.to_string(), error.to_string());
+        match error {
+            DialError::Handshake { .. } => NodeError::Impostor { address, reason },
+            DialError::Closed { .. }
+            | DialError::Connect { .. }
+            | DialError::Deadline { .. }
+            | DialError::Certificate { .. }
+            | DialError::Tls { .. }
+            | DialError::Io { .. } => NodeError::Provider { address, reason },
+        }
+    }
+
+    fn broken(&self, error: &TransportError) -> NodeError {
+        self.unusable(error)
+    }
+
+    fn unusable(&self, reason: impl ToString) -> NodeError {
+        NodeError::Provider {
+            address: self.provider.to_string(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+impl Following {
+    fn is_wanted(&self, template_id: u64) -> bool {
+        let wanted = self.wanted.as_ref();
+        wanted.is_some_and(|wanted| wanted.template.id == template_id)
+    }
+
+    /// When somebody has to have said something.
+    fn due(&self) -> Option<Instant> {
+        let transactions = self.wanted.as_ref();
+        let transactions = transactions.map(|wanted| wanted.asked + TRANSACTIONS_WITHIN);
+        transactions
+            .into_iter()
+            .chain(self.session.poll_timeout())
+            .min()
+    }
+}
+
+/// The template that is put together, when it is; never, while there is none.
+async fn assembled(
+    assembling: &mut Option<JoinHandle<Result<Template, Flaw>>>,
+) -> Result<Template, Flaw> {
+    match assembling {
+        // It panics only where this program is wrong; what came last is not to be lost in silence.
+        Some(handle) => handle.await.unwrap_or(Err(Flaw::Path)),
+        None => pending().await,
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,180 @@
+//! Blocks, back to the provider as solutions, and to the node's RPC where there is one.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use bitcoin::consensus::encode::{VarInt, deserialize_partial};
+use bitcoin::hex::FromHex as _;
+use bitcoin::{BlockHash, Transaction, block};
+use headframe_distribution::client::SubmitError;
+use headframe_work::{Header, UnixTime};
+use tokio::sync::{mpsc, watch};
+
+use super::tips::Tips;
+use crate::{BlockFate, BlockSink, Condition, NodeError, NodeStatus, SubmitAnswer};
+
+/// How long the connection's task may take to send a solution. It waits for nothing; it may be connecting.
+const SENT_WITHIN: Duration = Duration::from_secs(1);
+/// How long the provider may take to name the block as its tip: the node checks the whole of it before.
+const NAMED_WITHIN: Duration = Duration::from_secs(2);
+/// The most of a block that its header, a count and a coinbase that fits a message take, in digits.
+const HEAD_DIGITS: usize = 2 * (80 + 9 + 0x1_0000);
+
+/// A block's header and coinbase, on their way to the connection's task.
+#[derive(Debug)]
+pub(super) struct HandedIn {
+    pub(super) header: Header,
+    pub(super) coinbase: Vec<u8>,
+    /// Told whether it was sent.
+    pub(super) sent: SyncSender<Result<(), SubmitError>>,
+}
+
+/// Takes blocks to one provider.
+pub(super) struct TdpSink {
+    solutions: mpsc::Sender<HandedIn>,
+    tips: Arc<Tips>,
+    status: watch::Receiver<NodeStatus>,
+    rpc: Option<Box<dyn BlockSink>>,
+}
+
+impl TdpSink {
+    pub(super) fn new(
+        solutions: mpsc::Sender<HandedIn>,
+        tips: Arc<Tips>,
+        status: watch::Receiver<NodeStatus>,
+        rpc: Option<Box<dyn BlockSink>>,
+    ) -> Self {
+        Self {
+            solutions,
+            tips,
+            status,
+            rpc,
+        }
+    }
+
+    /// Has the solution sent.
+    fn hand_in(&self, header: Header, coinbase: Vec<u8>) -> Result<(), SubmitError> {
+        let (sent, was_sent) = sync_channel(1);
+        let handed_in = HandedIn {
+            header,
+            coinbase,
+            sent,
+        };
+        self.solutions
+            .try_send(handed_in)
+            .map_err(|_| SubmitError::NotOpen)?;
+        match was_sent.recv_timeout(SENT_WITHIN) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                Err(SubmitError::NotOpen)
+            }
+        }
+    }
+
+    /// What the provider makes of a solution, as far as it can be known.
+    fn answer(&self, hash: BlockHash, sent: Result<(), SubmitError>) -> SubmitAnswer {
+        match sent {
+            Ok(()) if self.tips.wait_for(hash, NAMED_WITHIN) => SubmitAnswer::Accepted,
+            Ok(()) => SubmitAnswer::Inconclusive,
+            Err(_) if self.tips.fate(hash) != BlockFate::Unknown => SubmitAnswer::AlreadyKnown,
+            Err(error @ (SubmitError::UnknownTemplate | SubmitError::NotOpen)) => {
+                SubmitAnswer::Retry(error.to_string())
+            }
+            Err(
+                error @ (SubmitError::Target
+                | SubmitError::Version
+                | SubmitError::Time
+                | SubmitError::TooLong(_)),
+            ) => SubmitAnswer::Refused(error.to_string()),
+        }
+    }
+}
+
+impl BlockSink for TdpSink {
+    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
+        let Some((header, coinbase)) = head_of(block_hex) else {
+            return SubmitAnswer::Refused("it is no block".to_owned());
+        };
+        let hash = header.hash();
+        let sent = self.hand_in(header, coinbase);
+        let Some(rpc) = &mut self.rpc else {
+            return self.answer(hash, sent);
+        };
+        match rpc.submit(block_hex) {
+            // The provider may know, where the node does not answer.
+            SubmitAnswer::Retry(reason) => match self.answer(hash, sent) {
+                SubmitAnswer::Accepted => SubmitAnswer::Accepted,
+                SubmitAnswer::AlreadyKnown => SubmitAnswer::AlreadyKnown,
+                SubmitAnswer::Inconclusive | SubmitAnswer::Refused(_) | SubmitAnswer::Retry(_) => {
+                    SubmitAnswer::Retry(reason)
+                }
+            },
+            answer => answer,
+        }
+    }
+
+    fn fate(&mut self, hash: BlockHash) -> Result<BlockFate, NodeError> {
+        match &mut self.rpc {
+            Some(rpc) => rpc.fate(hash),
+            None => Ok(self.tips.fate(hash)),
+        }
+    }
+
+    fn stand_by(&mut self) -> Result<(), NodeError> {
+        if let Some(rpc) = &mut self.rpc {
+            return rpc.stand_by();
+        }
+        match &self.status.borrow().condition {
+            Condition::Ready => Ok(()),
+            Condition::Unusable(error) => Err(error.clone()),
+            Condition::Starting => Err(NodeError::NotAskable {
+                what: "before it has answered",
+            }),
+        }
+    }
+}
+
+/// Header and coinbase of a block in hexadecimal; `None` where it does not begin with them.
+fn head_of(block_hex: &str) -> Option<(Header, Vec<u8>)> {
+    let head = block_hex.get(..block_hex.len().min(HEAD_DIGITS))?;
+    let bytes = Vec::from_hex(head).ok()?;
+    let (header, len) = deserialize_partial::<block::Header>(&bytes).ok()?;
+    let rest = bytes.get(len..)?;
+    let (_, count_len) = deserialize_partial::<VarInt>(rest).ok()?;
+    let rest = rest.get(count_len..)?;
+    let (_, coinbase_len) = deserialize_partial::<Transaction>(rest).ok()?;
+    let coinbase = rest.get(..coinbase_len)?.to_vec();
+    Some((header_of(&header), coinbase))
+}
+
+fn header_of(header: &block::Header) -> Header {
+    use bitcoin::hashes::Hash as _;
+    Header {
+        version: header.version.to_consensus().cast_unsigned(),
+        prev_hash: header.prev_blockhash,
+        merkle_root: header.merkle_root.to_byte_array(),
+        time: UnixTime::from_secs(header.time),
+        bits: header.bits,
+        nonce: header.nonce,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitcoin::consensus::encode::{serialize, serialize_hex};
+    use bitcoin::constants::genesis_block;
+
+    #[test]
+    fn a_block_s_head_is_what_a_solution_has() {
+        let block = genesis_block(bitcoin::Network::Bitcoin);
+        let (header, coinbase) = head_of(&serialize_hex(&block)).unwrap();
+        assert_eq!(header.hash(), block.block_hash());
+        assert_eq!(header.to_bytes().to_vec(), serialize(&block.header));
+        assert_eq!(coinbase, serialize(&block.txdata[0]));
+        for wrong in ["", "00", "zz", "é", &"00".repeat(81)] {
+            assert!(head_of(wrong).is_none(), "{wrong}");
+        }
+    }
+}
