@@ -27,6 +27,7 @@ mod listener;
 mod news;
 mod panic;
 mod pool;
+mod provider;
 mod random;
 mod rejection;
 mod settings;
@@ -46,5 +47,9 @@ pub use headframe_mining::server::{Password, Sv2Rules};
 pub use headframe_transport::Protocols;
 pub use keys::{Authority, KeyError, KeyFacts, KeyPlace, KeySets, Keys, KeysId};
 pub use pool::{Parts, Pool, StartError, check_place};
+pub use provider::{
+    ANSWER_READ_WITHIN, MAX_CLIENTS, MAX_CLIENTS_OF_ADDRESS, MAX_FITS, NODE_GRACE, Provider,
+    ProviderParts,
+};
 pub use settings::{AccessSettings, ListenSettings, Settings};
 pub use tls::{Certificate, CertificateError, CertificateId, CertificatePlace, Certificates};

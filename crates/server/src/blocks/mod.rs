@@ -57,7 +57,7 @@ use self::follower::{Follower, Taken, Witness};
 use self::herald::{Herald, HeraldHandle, Told};
 use self::parcel::{Delivery, Origin, Parcel};
 use self::road::Road;
-use self::siblings::{Place, Siblings};
+pub(crate) use self::siblings::{Place, Siblings};
 use crate::ledger::LedgerHandle;
 use crate::news::News;
 use crate::vital::Vital;

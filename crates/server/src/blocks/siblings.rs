@@ -20,7 +20,7 @@ const TIPS: usize = 16;
 
 /// Counts the blocks on each of the last tips that the node has not refused.
 #[derive(Debug)]
-pub(super) struct Siblings {
+pub(crate) struct Siblings {
     counts: VecDeque<(BlockHash, u32)>,
     /// When a block was last let in.
     admitted: Option<Instant>,
@@ -30,21 +30,21 @@ pub(super) struct Siblings {
 
 /// A block's place among those on its tip.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(crate) struct Place {
     tip: BlockHash,
     to: Sender<BlockHash>,
 }
 
 impl Place {
     /// The node has refused the block, so that another may be worth as much as the first.
-    pub(super) fn give_back(&self) {
+    pub(crate) fn give_back(&self) {
         // When nobody counts any more, no block is turned away either.
         let _ = self.to.send(self.tip);
     }
 }
 
 impl Siblings {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             counts: VecDeque::new(),
             admitted: None,
@@ -55,7 +55,7 @@ impl Siblings {
 
     /// A place for another block on `tip`, if it is to be kept. While the node does not answer, one a
     /// second is: it may be better than those before it.
-    pub(super) fn admit(&mut self, now: Instant, tip: BlockHash) -> Option<Place> {
+    pub(crate) fn admit(&mut self, now: Instant, tip: BlockHash) -> Option<Place> {
         self.take_back();
         let is_rare = self.admitted.is_none_or(|last| now >= last + ONE_EVERY);
         let known = self.counts.iter_mut().find(|(known, _)| *known == tip);

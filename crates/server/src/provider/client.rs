@@ -1,0 +1,218 @@
+//! One client's task: its socket, its session, and the node's templates.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headframe_distribution::FitError;
+use headframe_distribution::server::{ClientFault, ServerEvent, ServerSession};
+use headframe_sv2_wire::Frame;
+use headframe_transport::{Filled, FrameStream, SHUTDOWN_DEADLINE, TransportError};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::blocks::{Found, FoundSender};
+use super::fitter::Fitter;
+use super::source::Word;
+use crate::hush::Hush;
+use crate::random::random_bytes;
+
+/// How long a client may take to read an answer as large as a block.
+pub const ANSWER_READ_WITHIN: Duration = Duration::from_secs(60);
+/// How long clients are kept while the node gives no templates. Then they are let go, so that they look for
+/// another provider, or hold their miners.
+pub const NODE_GRACE: Duration = Duration::from_secs(30);
+/// A frame that is longer is written before the next is made.
+const LONG_FRAME: usize = 64 * 1024;
+
+/// What each client's task is joined to.
+#[derive(Debug, Clone)]
+pub(super) struct Links {
+    pub(super) templates: watch::Receiver<Word>,
+    pub(super) fitter: Arc<Fitter>,
+    pub(super) found: FoundSender,
+    /// The log, as far as strangers can write it.
+    pub(super) faults: Arc<Hush>,
+    pub(super) shutdown: CancellationToken,
+}
+
+pub(super) struct Client {
+    peer: SocketAddr,
+    /// Its address and what it calls itself, for the log.
+    name: Arc<str>,
+    stream: FrameStream,
+    session: ServerSession,
+    links: Links,
+    is_finished: bool,
+}
+
+/// Why a client is disconnected.
+#[derive(Debug, Error)]
+enum Parting {
+    #[error("it left")]
+    Left,
+    #[error("{0}")]
+    Finished(&'static str),
+    #[error("the template provider stops")]
+    Shutdown,
+    #[error("the node gives no templates")]
+    NoNode,
+    #[error("{0}")]
+    Fault(#[from] ClientFault),
+    #[error("{0}")]
+    Transport(#[from] TransportError),
+    #[error("it does not read what it asked for")]
+    Slow,
+    #[error("its coinbase is too large: {0}")]
+    Fit(FitError),
+}
+
+impl Client {
+    pub(super) fn new(peer: SocketAddr, stream: FrameStream, links: Links) -> Self {
+        Self {
+            peer,
+            name: peer.to_string().into(),
+            stream,
+            session: ServerSession::new(Instant::now(), first_id()),
+            links,
+            is_finished: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let parting = loop {
+            if let Err(parting) = self.step().await {
+                break parting;
+            }
+        };
+        match &parting {
+            Parting::Left | Parting::Shutdown => info!("{} is gone: {parting}", self.name),
+            _ => {
+                let faults = &self.links.faults;
+                faults.tell(format_args!("{} is disconnected: {parting}", self.name));
+            }
+        }
+        if matches!(
+            parting,
+            Parting::Finished(_) | Parting::Shutdown | Parting::NoNode
+        ) {
+            self.stream.shutdown(SHUTDOWN_DEADLINE).await;
+        }
+    }
+
+    /// Says what there is to say, and waits for the next thing to happen.
+    async fn step(&mut self) -> Result<(), Parting> {
+        self.heed_events().await?;
+        self.transmit().await?;
+        if self.is_finished {
+            return Err(Parting::Finished("it was told so"));
+        }
+        let due = self.session.poll_timeout();
+        let away = self.links.templates.borrow().away_since;
+        tokio::select! {
+            biased;
+            () = self.links.shutdown.cancelled() => Err(Parting::Shutdown),
+            changed = self.links.templates.changed() => match changed {
+                Ok(()) => self.offer().await,
+                Err(_) => Err(Parting::Shutdown),
+            },
+            filled = self.stream.fill() => match filled? {
+                Filled::Bytes => self.take_frames().await,
+                Filled::Closed => Err(Parting::Left),
+            },
+            () = until(due) => Ok(self.session.handle_timeout(Instant::now())?),
+            () = until(away.map(|since| since + NODE_GRACE)) => Err(Parting::NoNode),
+        }
+    }
+
+    /// A block goes on before the next frame is looked at.
+    async fn take_frames(&mut self) -> Result<(), Parting> {
+        while let Some(bytes) = self.stream.next_frame()? {
+            if let Some((frame, _)) = Frame::split(bytes) {
+                self.session.handle_frame(Instant::now(), frame)?;
+            }
+            self.heed_events().await?;
+        }
+        Ok(())
+    }
+
+    async fn heed_events(&mut self) -> Result<(), Parting> {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                ServerEvent::Introduced(words) => {
+                    self.name = format!("{} ({words})", self.peer).into();
+                    info!("{} takes templates", self.name);
+                }
+                ServerEvent::Constraints(_) => self.offer().await?,
+                ServerEvent::Solved(solved) => {
+                    let client = Arc::clone(&self.name);
+                    let found = Found {
+                        solved: *solved,
+                        client,
+                    };
+                    // Whoever takes blocks outlives all clients.
+                    let _ = self.links.found.send(found).await;
+                }
+                ServerEvent::Unsolved { template_id, flaw } => warn!(
+                    "{} sent a solution for template {template_id} that is no block: {flaw}",
+                    self.name
+                ),
+                ServerEvent::Finished { .. } => self.is_finished = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// Offers the node's newest template, if there is one and the client has said what it needs.
+    async fn offer(&mut self) -> Result<(), Parting> {
+        let Some(constraints) = self.session.constraints() else {
+            return Ok(());
+        };
+        let update = self.links.templates.borrow_and_update().update.clone();
+        let Some(update) = update else {
+            return Ok(());
+        };
+        let fitted = self.links.fitter.fit(&update.template, constraints).await;
+        match fitted {
+            Ok(fitted) => {
+                let now = Instant::now();
+                self.session.offer(now, &fitted, update.consensus_time(now));
+                Ok(())
+            }
+            Err(error @ FitError::NoRoom { .. }) => Err(Parting::Fit(error)),
+            Err(error @ (FitError::Transaction { .. } | FitError::Template(_))) => {
+                // The next template may be better.
+                self.links.faults.tell(format_args!("{error}"));
+                Ok(())
+            }
+        }
+    }
+
+    async fn transmit(&mut self) -> Result<(), Parting> {
+        while let Some(frame) = self.session.poll_transmit() {
+            self.stream.queue_frame(&frame)?;
+            if frame.len() > LONG_FRAME {
+                let flushed = timeout(ANSWER_READ_WITHIN, self.stream.flush());
+                flushed.await.map_err(|_| Parting::Slow)??;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a connection's template ids begin: far from where another's do, so that what was given over an
+/// earlier connection is not taken for something of this one.
+fn first_id() -> u64 {
+    u64::from(u32::from_le_bytes(random_bytes())) << 24 | 1
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,220 @@
+//! Several clients of one provider, of which some are none.
+
+use std::net::SocketAddr;
+
+use headframe_node::{BoxFuture, NodeError, TemplateSource, TemplateUpdate};
+use headframe_server::{MAX_CLIENTS, MAX_CLIENTS_OF_ADDRESS};
+use headframe_sv2_wire::Message as _;
+use headframe_sv2_wire::template_distribution::{
+    NewTemplate, RequestTransactionData, RequestTransactionDataSuccess, SetNewPrevHash,
+};
+use headframe_transport::AddressSet;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::harness::{House, LIMIT, Setup, advance};
+use crate::script::{Wire, constraints, frame, setup};
+
+async fn served(house: &House, size: u32) -> Wire {
+    Wire::set_up(house.address, house.authority, size).await
+}
+
+/// The template that comes next, by its id.
+async fn template(wire: &mut Wire) -> u64 {
+    let frame = wire.hear_type(0x71).await.unwrap();
+    NewTemplate::decode(&frame[6..]).unwrap().template_id
+}
+
+/// TD-4, TD-6, TD-16: each is told each tip, with a template of its own numbers.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_clients_are_served_each_with_what_it_needs() {
+    let house = Setup::usual().start();
+    let mut clients = Vec::new();
+    for size in [0, 153, 153, 12_500, 900_000] {
+        clients.push(served(&house, size).await);
+    }
+    let mut ids = Vec::new();
+    for client in &mut clients {
+        ids.push(template(client).await);
+        assert!(client.hear_type(0x72).await.is_some());
+    }
+    for salt in 0..3 {
+        let tip = advance(&house.chain, salt);
+        for (client, last) in clients.iter_mut().zip(&mut ids) {
+            let id = template(client).await;
+            assert!(id > *last, "numbers rise");
+            *last = id;
+            let bytes = client.hear_type(0x72).await.unwrap();
+            let told = SetNewPrevHash::decode(&bytes[6..]).unwrap();
+            assert_eq!(told.template_id, id);
+            let expected: &[u8] = tip.as_ref();
+            assert_eq!(told.prev_hash.to_le_bytes(), expected);
+        }
+    }
+    // New needs are answered with a template and the same tip.
+    clients[0].say(&constraints(7)).await;
+    template(&mut clients[0]).await;
+    assert!(clients[0].hear_type(0x72).await.is_some());
+}
+
+/// TD-12, TD-17: more than a block holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_coinbase_is_larger_than_a_block_is_disconnected_and_no_other() {
+    let house = Setup::usual().start();
+    let mut good = served(&house, 153).await;
+    for size in [1_000_000, 4_000_001, u32::MAX] {
+        let mut greedy = served(&house, size).await;
+        assert!(greedy.hear().await.is_none());
+    }
+    let mut changed = served(&house, 153).await;
+    template(&mut changed).await;
+    changed.say(&constraints(u32::MAX)).await;
+    assert!(changed.hear_type(0x00).await.is_none());
+    template(&mut good).await;
+    advance(&house.chain, 1);
+    template(&mut good).await;
+}
+
+/// Whoever sends without end is left; whoever asks without reading too, and neither holds up another.
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_are_ended_and_hold_up_nobody() {
+    let house = Setup::usual().start();
+    let mut good = served(&house, 153).await;
+    template(&mut good).await;
+    let mut flood = served(&house, 153).await;
+    let unknown = frame(&RequestTransactionData { template_id: 0 });
+    for _ in 0..2_000 {
+        flood.queue(&unknown);
+    }
+    flood.flush().await;
+    assert!(flood.hear_type(0x00).await.is_none());
+    let mut burst = served(&house, 153).await;
+    for size in 0..200 {
+        burst.queue(&constraints(size));
+    }
+    burst.flush().await;
+    template(&mut burst).await;
+    advance(&house.chain, 1);
+    template(&mut good).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_client_is_left() {
+    let house = Setup::usual().start();
+    // In clear.
+    let mut clear = TcpStream::connect(house.address).await.unwrap();
+    clear.try_write(&frame(&setup())).unwrap();
+    let mut nothing = Vec::new();
+    let closed = timeout(LIMIT, clear.read_to_end(&mut nothing))
+        .await
+        .unwrap();
+    assert!(closed.is_err() || nothing.is_empty());
+    // Before its time.
+    let mut early = Wire::dial(house.address, house.authority).await;
+    early.say(&constraints(1)).await;
+    assert!(early.hear().await.is_none());
+    // Of another protocol: told, then left.
+    let mut miner = Wire::dial(house.address, house.authority).await;
+    let mut other = setup();
+    other.protocol = headframe_sv2_wire::Protocol::MINING;
+    miner.say(&frame(&other)).await;
+    assert_eq!(miner.hear().await.unwrap()[2], 0x02);
+    assert!(miner.hear().await.is_none());
+    // A frame that is too long.
+    let mut long = served(&house, 153).await;
+    let mut frame = vec![0, 0, 0x76, 0xff, 0xff, 0x0f];
+    frame.resize(6 + 0x0f_ffff, 0);
+    long.queue(&frame);
+    long.flush().await;
+    assert!(long.hear_type(0xff).await.is_none());
+    template(&mut served(&house, 1).await).await;
+}
+
+/// An address has so many places, and all together have so many.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_counted() {
+    let house = Setup {
+        unlimited: AddressSet::NONE,
+        ..Setup::usual()
+    }
+    .start();
+    let mut few = Vec::new();
+    for _ in 0..MAX_CLIENTS_OF_ADDRESS {
+        let mut client = served(&house, 1).await;
+        template(&mut client).await;
+        few.push(client);
+    }
+    assert!(is_turned_away(house.address).await);
+
+    let house = Setup::usual().start();
+    let mut many = Vec::new();
+    for _ in 0..MAX_CLIENTS {
+        many.push(TcpStream::connect(house.address).await.unwrap());
+    }
+    assert!(is_turned_away(house.address).await);
+    drop(many);
+    while is_turned_away(house.address).await {}
+}
+
+async fn is_turned_away(address: SocketAddr) -> bool {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let mut byte = [0];
+    let waited = timeout(
+        std::time::Duration::from_millis(200),
+        socket.read(&mut byte),
+    );
+    // One that is let in is waited for.
+    waited.await.is_ok()
+}
+
+/// TD-37, TD-45: what a client is given is what the chain would take.
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_are_the_chain_s() {
+    let house = Setup::usual().start();
+    let mut client = served(&house, 153).await;
+    let template_id = template(&mut client).await;
+    client
+        .say(&frame(&RequestTransactionData { template_id }))
+        .await;
+    let bytes = client.hear_type(0x74).await.unwrap();
+    let success = RequestTransactionDataSuccess::decode(&bytes[6..]).unwrap();
+    let given = success
+        .transaction_list
+        .iter()
+        .map(|tx| tx.as_bytes().to_vec());
+    let expected = house
+        .chain
+        .template()
+        .transactions
+        .into_iter()
+        .map(|tx| tx.data);
+    assert!(given.eq(expected));
+}
+
+/// A node that gives a template and then nothing but errors.
+struct Fails(Option<TemplateUpdate>, bool);
+
+impl TemplateSource for Fails {
+    fn next(&mut self) -> BoxFuture<'_, Result<TemplateUpdate, NodeError>> {
+        Box::pin(async move {
+            match self.0.take() {
+                Some(update) => Ok(update),
+                None if !core::mem::replace(&mut self.1, true) => Err(NodeError::Busy),
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// Clients are kept while the node is away for a moment; what they have is good until then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_comes_while_the_node_is_away_has_the_last_template() {
+    let mut setup = Setup::usual();
+    let mut node = setup.chain.node(LIMIT);
+    let update = node.templates.next().await.unwrap();
+    setup.templates = Some(Box::new(Fails(Some(update), false)));
+    let house = setup.start();
+    let mut client = served(&house, 153).await;
+    template(&mut client).await;
+}

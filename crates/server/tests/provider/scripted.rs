@@ -1,0 +1,244 @@
+//! The adapter against providers that say strange things, and things in strange order.
+
+use bitcoin::hashes::Hash as _;
+use bitcoin::{Amount, BlockHash};
+use headframe_node::{Cause, NodeError};
+use headframe_sv2_wire::template_distribution::{
+    NewTemplate, RequestTransactionData, RequestTransactionDataError, RequestTransactionDataSuccess,
+};
+use headframe_sv2_wire::{Bytes16M, Bytes64K, Bytes255, Message as _, Seq64K, Seq255, U256, codes};
+
+use crate::harness::Pool;
+use crate::script::{FakeProvider, Wire, frame, template, tip};
+
+/// The transactions that the client asks for, given.
+async fn answer(wire: &mut Wire, transactions: &[&[u8]]) -> u64 {
+    let asked = wire.hear_type(0x73).await.unwrap();
+    let id = RequestTransactionData::decode(&asked[6..])
+        .unwrap()
+        .template_id;
+    let list: Vec<_> = transactions
+        .iter()
+        .map(|tx| Bytes16M::new(tx).unwrap())
+        .collect();
+    wire.say(&frame(&RequestTransactionDataSuccess {
+        template_id: id,
+        excess_data: Bytes64K::new(b"whatever").unwrap(),
+        transaction_list: Seq64K::new(&list).unwrap(),
+    }))
+    .await;
+    id
+}
+
+fn hash(byte: u8) -> BlockHash {
+    BlockHash::from_byte_array([byte; 32])
+}
+
+/// TD-19, TD-29, TD-34: a template that was sent ahead needs nothing more when its tip comes, and a tip that
+/// is named again is a refresh.
+#[tokio::test(flavor = "multi_thread")]
+async fn tips_and_templates_in_every_order() {
+    let provider = FakeProvider::new().await;
+    let mut pool = Pool::at(provider.address(), &provider.authority.to_string());
+    let mut wire = provider.client().await;
+    wire.say(&frame(&template(1, true))).await;
+    assert_eq!(answer(&mut wire, &[]).await, 1);
+    wire.say(&tip(1, 7)).await;
+    let first = pool.next().await.unwrap();
+    assert_eq!(
+        (first.cause, first.template.prev_hash),
+        (Cause::NewTip, hash(7))
+    );
+    assert_eq!(first.template.height, 200);
+    assert_eq!(
+        first.template.coinbase_value,
+        Amount::from_sat(2_500_000_000)
+    );
+    assert_eq!(first.template.min_time.as_secs(), 1_700_000_000);
+    // The tip first, its transactions later.
+    wire.say(&frame(&template(2, true))).await;
+    wire.say(&tip(2, 7)).await;
+    assert_eq!(answer(&mut wire, &[]).await, 2);
+    let again = pool.next().await.unwrap();
+    assert_eq!(
+        (again.cause, again.template.prev_hash),
+        (Cause::Refresh, hash(7))
+    );
+    // At once.
+    wire.say(&frame(&template(3, false))).await;
+    assert_eq!(answer(&mut wire, &[]).await, 3);
+    let refresh = pool.next().await.unwrap();
+    assert_eq!(refresh.cause, Cause::Refresh);
+    assert!(refresh.template.current_time >= first.template.current_time);
+    // Two tips at once: the older of them is never told.
+    let next = NewTemplate {
+        coinbase_prefix: Bytes255::new(&[0x02, 0xc9, 0x00]).unwrap(),
+        ..template(4, true)
+    };
+    let last = NewTemplate {
+        coinbase_prefix: Bytes255::new(&[0x02, 0xca, 0x00]).unwrap(),
+        ..template(5, true)
+    };
+    for bytes in [frame(&next), tip(4, 8), frame(&last), tip(5, 9)] {
+        wire.queue(&bytes);
+    }
+    wire.flush().await;
+    answer(&mut wire, &[]).await;
+    assert_eq!(answer(&mut wire, &[]).await, 5);
+    let newest = pool.on(hash(9)).await;
+    assert_eq!((newest.cause, newest.template.height), (Cause::NewTip, 202));
+}
+
+/// What no block can be made of is not mined: the reason is told, and another connection tried.
+#[tokio::test(flavor = "multi_thread")]
+async fn templates_of_which_no_block_can_be_made_are_refused_by_reason() {
+    let path = [U256::from_le_bytes([5; 32])];
+    let output = [&[0; 8][..], &[1, 0x51]].concat();
+    let commitment = [
+        &[0; 8][..],
+        &[38, 0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed],
+        &[3; 32],
+    ]
+    .concat();
+    let cases: [(NewTemplate<'_>, &[&[u8]], &str); 8] = [
+        (
+            NewTemplate {
+                coinbase_tx_version: 1,
+                ..template(1, true)
+            },
+            &[],
+            "version 1",
+        ),
+        (
+            NewTemplate {
+                coinbase_prefix: Bytes255::new(&[0x02, 0xc8, 0x00, 0x01, 0x07]).unwrap(),
+                ..template(1, true)
+            },
+            &[],
+            "more than the height",
+        ),
+        (
+            NewTemplate {
+                coinbase_tx_outputs_count: 1,
+                coinbase_tx_outputs: Bytes64K::new(&output).unwrap(),
+                ..template(1, true)
+            },
+            &[],
+            "no witness commitment",
+        ),
+        (
+            NewTemplate {
+                coinbase_tx_outputs_count: 1,
+                coinbase_tx_outputs: Bytes64K::new(&commitment).unwrap(),
+                ..template(1, true)
+            },
+            &[],
+            "commitment of its template is not that",
+        ),
+        (
+            NewTemplate {
+                merkle_path: Seq255::new(&path).unwrap(),
+                ..template(1, true)
+            },
+            &[],
+            "merkle path",
+        ),
+        (template(1, true), &[b"no transaction"], "transaction 0"),
+        (
+            NewTemplate {
+                coinbase_tx_value_remaining: 2_500_000_001,
+                ..template(1, true)
+            },
+            &[],
+            "coinbase value",
+        ),
+        (
+            NewTemplate {
+                coinbase_tx_value_remaining: u64::MAX,
+                ..template(1, true)
+            },
+            &[],
+            "coinbase value",
+        ),
+    ];
+    for (wrong, transactions, reason) in cases {
+        let provider = FakeProvider::new().await;
+        let mut pool = Pool::at(provider.address(), &provider.authority.to_string());
+        let mut wire = provider.client().await;
+        wire.say(&frame(&wrong)).await;
+        wire.say(&tip(1, 7)).await;
+        answer(&mut wire, transactions).await;
+        let error = pool.next().await.unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+        // One that is well is mined.
+        let mut wire = provider.client().await;
+        wire.say(&frame(&template(1, true))).await;
+        wire.say(&tip(1, 7)).await;
+        answer(&mut wire, &[]).await;
+        pool.on(hash(7)).await;
+    }
+}
+
+/// TD-30, TD-48 and frames that are nonsense: the connection is given up, the reason told, another made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_breaks_the_protocol_is_left_and_tried_again() {
+    let provider = FakeProvider::new().await;
+    let mut pool = Pool::at(provider.address(), &provider.authority.to_string());
+    let elsewhere = NewTemplate {
+        coinbase_prefix: Bytes255::new(&[0x02, 0xc9, 0x00]).unwrap(),
+        ..template(2, false)
+    };
+    for (wrong, reason) in [
+        (tip(9, 8), "has not sent"),
+        (frame(&elsewhere), "height 201"),
+        (frame(&template(1, false)), "numbers have to rise"),
+        (vec![0, 0, 0x71, 1, 0, 0, 0], "malformed"),
+        (vec![0, 0, 0x1f, 0, 0, 0], "NewExtendedMiningJob"),
+    ] {
+        let mut wire = provider.client().await;
+        wire.say(&frame(&template(1, true))).await;
+        wire.say(&tip(1, 7)).await;
+        answer(&mut wire, &[]).await;
+        pool.on(hash(7)).await;
+        wire.say(&wrong).await;
+        let error = pool.next().await.unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+        assert!(matches!(error, NodeError::Provider { .. }));
+        assert!(
+            wire.hear_type(0xff).await.is_none(),
+            "the connection is closed"
+        );
+    }
+}
+
+/// TD-35: a template that is stale is followed by another; one that is not known to its own provider is the
+/// end of the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_are_refused() {
+    let provider = FakeProvider::new().await;
+    let mut pool = Pool::at(provider.address(), &provider.authority.to_string());
+    let mut wire = provider.client().await;
+    let refuse = |template_id, error_code| {
+        frame(&RequestTransactionDataError {
+            template_id,
+            error_code,
+        })
+    };
+    wire.say(&frame(&template(1, true))).await;
+    wire.say(&tip(1, 7)).await;
+    wire.say(&refuse(1, codes::STALE_TEMPLATE_ID)).await;
+    wire.say(&frame(&template(2, true))).await;
+    wire.say(&tip(2, 8)).await;
+    assert_eq!(answer(&mut wire, &[]).await, 1, "it was asked for before");
+    assert_eq!(answer(&mut wire, &[]).await, 2);
+    let update = pool.next().await.unwrap();
+    assert_eq!(update.template.prev_hash, hash(8));
+    wire.say(&frame(&template(3, false))).await;
+    wire.hear_type(0x73).await.unwrap();
+    wire.say(&refuse(3, codes::TEMPLATE_ID_NOT_FOUND)).await;
+    let error = pool.next().await.unwrap_err();
+    assert!(
+        error.to_string().contains("template-id-not-found"),
+        "{error}"
+    );
+}
