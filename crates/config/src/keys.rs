@@ -87,7 +87,8 @@ keys! {
         cookie_file: Text = r#""""#, "empty: looked for in Bitcoin Core's data directories";
         user: Text = r#""""#, "RPC user, instead of the cookie";
         password: Secret = r#""""#, "or in HEADFRAME_NODE_PASSWORD";
-        ipc: Text = r#""""#, "socket of its mining interface, or \"auto\"; empty: not used";
+        ipc: Text = r#""""#, "socket of bitcoin-node's mining interface, or \"auto\"";
+        template_provider: Text = r#""""#, "host:port/KEY of a Template Provider";
         hold_seconds: Number = "300", "that miners are kept while it cannot be used; 0: for ever";
     }
     payout {
@@ -126,7 +127,8 @@ keys! {
         cookie_file: Text = r#""""#, "empty: looked for in Bitcoin Core's data directories";
         user: Text = r#""""#, "RPC user, instead of the cookie";
         password: Secret = r#""""#, "its password";
-        ipc: Text = r#""""#, "socket of its mining interface, or \"auto\"; empty: not used";
+        ipc: Text = r#""""#, "socket of bitcoin-node's mining interface, or \"auto\"";
+        template_provider: Text = r#""""#, "host:port/KEY of a Template Provider";
     }
 }
 

@@ -7,7 +7,9 @@ use crate::field::Field;
 use crate::keys::BACKUP_NODE;
 use crate::read::Reader;
 use crate::source::TableFields;
-use crate::value::{hold, network, node_address, node_socket, optional_text, path};
+use crate::value::{
+    hold, network, node_address, node_socket, optional_text, path, template_provider,
+};
 use crate::{NodeAccess, NodeAuth, NodeConfig, Secret};
 
 /// How many nodes a pool has, at most: each has threads and connections of its own, and nobody needs more.
@@ -52,7 +54,7 @@ impl Reader<'_> {
     /// which is the preferred one.
     fn backup(&mut self, table: &TableFields) -> Option<NodeAccess> {
         let node = self.node_access(Table::Backup(table))?;
-        if !node.has_rpc() && node.socket.is_none() {
+        if !node.has_rpc() && node.socket.is_none() && node.template_provider.is_none() {
             let expected = "write where this node is, such as \"192.168.1.5:8332\"";
             self.errors.push(table.lacks("url", expected));
             return None;
@@ -67,11 +69,13 @@ impl Reader<'_> {
         let user = self.of_node(table, "user", optional_text);
         let password = self.of_node(table, "password", optional_text);
         let socket = self.of_node(table, "ipc", |field| node_socket(field, home));
+        let provider = self.of_node(table, "template_provider", template_provider);
         let auth = self.node_auth(table, cookie?, user?, password?);
         Some(NodeAccess {
             address: address?,
             auth: auth?,
             socket: socket?,
+            template_provider: provider?,
         })
     }
 

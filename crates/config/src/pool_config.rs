@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use headframe_node::tdp::ProviderAddress;
 use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{BasisPoints, Fee, Network, PayoutPolicy, PoolTag, Rung};
 
@@ -101,6 +102,9 @@ pub struct NodeAccess {
     pub auth: NodeAuth,
     /// The socket of its mining interface; `None`: not used.
     pub socket: Option<NodeSocket>,
+    /// Where templates come from and blocks go to, in place of socket and RPC; `None`: not used. Blocks go by
+    /// RPC too where that is configured.
+    pub template_provider: Option<ProviderAddress>,
 }
 
 impl NodeAccess {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{BasisPoints, Difficulty, Network, PoolTag, Rung};
 
+use headframe_node::tdp::{ProviderAddress, ProviderAddressError};
+
 use crate::error::ConfigError;
 use crate::field::Field;
 use crate::{
@@ -158,6 +160,15 @@ pub(crate) fn network(field: &Field) -> Read<Option<Network>> {
         Some(network) => Ok(Some(network)),
         None => Err(field.refuse("write mainnet, testnet4, signet or regtest")),
     }
+}
+
+/// Where a Template Provider is, and its key.
+pub(crate) fn template_provider(field: &Field) -> Read<Option<ProviderAddress>> {
+    let Some(text) = field.text()? else {
+        return Ok(None);
+    };
+    let address = text.parse().map(Some);
+    address.map_err(|error: ProviderAddressError| field.refuse(error.to_string()))
 }
 
 pub(crate) fn node_address(field: &Field) -> Read<Option<NodeAddress>> {

@@ -914,6 +914,7 @@ fn backup_nodes_come_after_the_preferred_one_in_their_order() {
         }),
         auth,
         socket: None,
+        template_provider: None,
     };
     let [second, third] = node.backups.as_slice() else {
         panic!("{node:?}");
@@ -929,6 +930,33 @@ fn backup_nodes_come_after_the_preferred_one_in_their_order() {
     );
     assert_eq!(node.preferred.address, None);
     assert_eq!(node.all().count(), 3);
+}
+
+const AUTHORITY: &str = "9bXiEd8boQVhq7WddEcERUL5tyyJVFYdU8th3HfbNXK3Yw6GRXh";
+
+#[test]
+fn a_template_provider_is_named_by_place_and_key() {
+    let text = format!(
+        "[node]\ntemplate_provider = \"node.lan:8442/{AUTHORITY}\"\n\
+         [[backup_node]]\ntemplate_provider = \"[::1]:8442/insecure\""
+    );
+    let node = config(&text).node;
+    let shown = |access: &NodeAccess| access.template_provider.as_ref().map(ToString::to_string);
+    assert_eq!(shown(&node.preferred).unwrap(), "node.lan:8442");
+    assert!(!node.preferred.has_rpc());
+    assert_eq!(shown(&node.backups[0]).unwrap(), "[::1]:8442");
+    for (value, expected) in [
+        ("node.lan:8442", "no authority key behind the port"),
+        ("node.lan/x", "write host:port/KEY"),
+        ("node.lan:8442/abc", "write host:port/KEY"),
+    ] {
+        let errors = errors(&format!("[node]\ntemplate_provider = \"{value}\""));
+        assert!(errors.contains(expected), "{errors}");
+        assert!(
+            errors.starts_with("pool.toml:2: `node.template_provider"),
+            "{errors}"
+        );
+    }
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Swarm(Swarm),
     /// The keys by which miners know your pool: show, renew, keep the authority elsewhere
     Keys(Keys),
+    /// Serve your node's templates to pools, by Stratum V2's template distribution
+    TemplateProvider(TemplateProvider),
     /// Write down what a worker and the running pool say to each other, for a bug report
     Trace(Trace),
 }
@@ -76,6 +78,19 @@ pub(crate) struct Pool {
     /// Print a configuration with every key and its default, and stop
     #[arg(long)]
     pub(crate) sample_config: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TemplateProvider {
+    /// The pool's configuration, of which [node] counts; without it every key has its default
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where pools connect; may be given several times
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8442", value_parser = listen_address)]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Where the keys and found blocks are kept [default: template-provider in the pool's data directory]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

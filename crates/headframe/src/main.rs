@@ -18,6 +18,7 @@ mod places;
 mod pool;
 mod reach;
 mod swarm;
+mod template_provider;
 mod trace;
 mod web;
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Some(Command::Miner(miner)) => miner::run(miner),
         Some(Command::Swarm(swarm)) => swarm::run(swarm),
         Some(Command::Keys(keys)) => keys::run(keys),
+        Some(Command::TemplateProvider(provider)) => template_provider::run(provider),
         Some(Command::Trace(trace)) => trace::run(trace),
         None => {
             say(cli::WELCOME.trim_end());

@@ -11,6 +11,7 @@ use headframe_node::rpc::{
     Candidate, RpcAddress, RpcAuth, RpcSettings, ask_network, ask_network_with_cookies, discover,
 };
 use headframe_node::several::{self, Backups};
+use headframe_node::tdp::{ProviderAddress, TdpSettings};
 use headframe_node::{BlockSink, Node, NodeError};
 use headframe_work::{Network, Reserve};
 use tokio_util::sync::CancellationToken;
@@ -130,6 +131,10 @@ async fn find_one(
     network: Option<Network>,
     home: Option<&Path>,
 ) -> Result<Reach, Missing> {
+    if let Some(provider) = &node.template_provider {
+        let network = network.ok_or_else(Missing::network)?;
+        return through(provider, node, network, home);
+    }
     if let Some(socket) = &node.socket {
         return by_socket(node, socket, network, home);
     }
@@ -146,10 +151,26 @@ async fn find_one(
 
 /// One node of this network, as it is configured.
 fn expected(node: &NodeAccess, network: Network, home: Option<&Path>) -> Result<Reach, Missing> {
-    match &node.socket {
-        Some(socket) => by_socket(node, socket, Some(network), home),
-        None => configured(node, network, home).map(Reach::Rpc),
+    match (&node.template_provider, &node.socket) {
+        (Some(provider), _) => through(provider, node, network, home),
+        (None, Some(socket)) => by_socket(node, socket, Some(network), home),
+        (None, None) => configured(node, network, home).map(Reach::Rpc),
     }
+}
+
+/// A node that is reached through a Template Provider, which need not be there.
+fn through(
+    provider: &ProviderAddress,
+    node: &NodeAccess,
+    network: Network,
+    home: Option<&Path>,
+) -> Result<Reach, Missing> {
+    let rpc = node.has_rpc().then(|| configured(node, network, home));
+    Ok(Reach::Provider(Box::new(TdpSettings {
+        network,
+        provider: provider.clone(),
+        rpc: rpc.transpose()?,
+    })))
 }
 
 #[cfg(feature = "ipc")]
@@ -268,6 +289,15 @@ fn choose(
 }
 
 impl Missing {
+    /// A Template Provider does not tell what it is a provider of.
+    fn network() -> Self {
+        Self {
+            what: "a template provider does not tell its network".to_owned(),
+            next_step: "set node.network in the configuration and restart headframe".to_owned(),
+            command: None,
+        }
+    }
+
     /// A node that cannot be asked, or not be used.
     fn of(error: NodeError) -> Self {
         Self {
@@ -357,6 +387,7 @@ mod tests {
             }),
             auth: NodeAuth::FindCookie,
             socket: None,
+            template_provider: None,
         }
     }
 
@@ -384,6 +415,7 @@ mod tests {
                 address: None,
                 auth: NodeAuth::FindCookie,
                 socket: None,
+                template_provider: None,
             },
             backups: vec![access("second", None), access("third", Some(1))],
         };
@@ -396,6 +428,35 @@ mod tests {
             ["127.0.0.1:38332", "second:38332", "third:1"]
         );
         assert!(all.iter().all(|node| node.network() == Network::Signet));
+    }
+
+    /// A provider says nothing of its network, and is not asked for it.
+    #[tokio::test]
+    async fn a_template_provider_needs_no_rpc_but_a_network() {
+        let key = "9bXiEd8boQVhq7WddEcERUL5tyyJVFYdU8th3HfbNXK3Yw6GRXh";
+        let provider: ProviderAddress = format!("provider:8442/{key}").parse().unwrap();
+        let config = |network, address: Option<&str>| NodeConfig {
+            network,
+            hold: None,
+            preferred: NodeAccess {
+                template_provider: Some(provider.clone()),
+                address: address.and_then(|host| access(host, None).address),
+                auth: NodeAuth::FindCookie,
+                socket: None,
+            },
+            backups: vec![],
+        };
+        let missing = find(&config(None, None), None).await.unwrap_err();
+        assert!(missing.next_step.contains("node.network"), "{missing:?}");
+        for (address, rpc) in [(None, None), (Some("node"), Some("node:38332"))] {
+            let found = find(&config(Some(Network::Signet), address), None).await;
+            let Reach::Provider(settings) = found.unwrap().preferred else {
+                panic!("it is reached through its provider");
+            };
+            assert_eq!(settings.provider.to_string(), "provider:8442");
+            let settings = settings.rpc.map(|rpc| rpc.address.to_string());
+            assert_eq!(settings.as_deref(), rpc);
+        }
     }
 
     fn candidate(network: Network, answering: bool) -> Candidate {

@@ -242,9 +242,11 @@ fn settings(config: &PoolConfig, listen: Vec<ListenSettings>, payouts: PayoutPol
 
 /// How the preferred node will be spoken with.
 fn kind(config: &PoolConfig) -> NodeKind {
-    match config.node.preferred.socket {
-        Some(_) => NodeKind::Ipc,
-        None => NodeKind::Rpc,
+    let node = &config.node.preferred;
+    match (&node.template_provider, &node.socket) {
+        (Some(_), _) => NodeKind::TemplateDistribution,
+        (None, Some(_)) => NodeKind::Ipc,
+        (None, None) => NodeKind::Rpc,
     }
 }
 

@@ -1,4 +1,5 @@
-//! How one node is reached: by its RPC, or by the socket of its mining interface, or both.
+//! How one node is reached: by its RPC, or by the socket of its mining interface, or both; or through a
+//! Template Provider, with its RPC or without.
 
 use std::io;
 #[cfg(feature = "ipc")]
@@ -10,6 +11,7 @@ use headframe_config::NodeSocket;
 #[cfg(feature = "ipc")]
 use headframe_node::ipc::{self, IpcSettings, socket_paths};
 use headframe_node::rpc::{self, RpcSettings, RpcSink};
+use headframe_node::tdp::{self, TdpSettings};
 use headframe_node::{BlockSink, Node};
 use headframe_work::{Network, Reserve};
 
@@ -24,6 +26,8 @@ pub(crate) enum Reach {
     /// By its socket, and by its RPC too where that is configured.
     #[cfg(feature = "ipc")]
     Ipc(Box<IpcSettings>),
+    /// Through a Template Provider, and by its RPC too where that is configured.
+    Provider(Box<TdpSettings>),
 }
 
 impl Reach {
@@ -32,6 +36,7 @@ impl Reach {
             Self::Rpc(settings) => settings.network,
             #[cfg(feature = "ipc")]
             Self::Ipc(settings) => settings.network,
+            Self::Provider(settings) => settings.network,
         }
     }
 
@@ -40,6 +45,7 @@ impl Reach {
             Self::Rpc(_) => NodeKind::Rpc,
             #[cfg(feature = "ipc")]
             Self::Ipc(_) => NodeKind::Ipc,
+            Self::Provider(_) => NodeKind::TemplateDistribution,
         }
     }
 
@@ -49,15 +55,23 @@ impl Reach {
             Self::Rpc(settings) => settings.address.to_string(),
             #[cfg(feature = "ipc")]
             Self::Ipc(settings) => settings.place(),
+            Self::Provider(settings) => settings.provider.to_string(),
         }
     }
 
     /// What the node is called in the log.
     pub(crate) fn name(&self) -> String {
-        format!("the node at {}", self.place())
+        let what = match self {
+            Self::Rpc(_) => "node",
+            #[cfg(feature = "ipc")]
+            Self::Ipc(_) => "node",
+            Self::Provider(_) => "template provider",
+        };
+        format!("the {what} at {}", self.place())
     }
 
-    /// Connects, with room in each block for the coinbase. A node over RPC has it by its own configuration.
+    /// Connects, with room in each block for the coinbase. A node over RPC has it by its own configuration, and a
+    /// Template Provider is asked for what the largest coinbase needs.
     #[cfg_attr(not(feature = "ipc"), expect(unused_variables))]
     pub(crate) fn connect(self, reserve: Reserve) -> io::Result<Node> {
         match self {
@@ -67,6 +81,7 @@ impl Reach {
                 reserve,
                 ..*settings
             }),
+            Self::Provider(settings) => tdp::connect(*settings),
         }
     }
 
@@ -76,6 +91,11 @@ impl Reach {
             Self::Rpc(settings) => Box::new(RpcSink::new(settings)?),
             #[cfg(feature = "ipc")]
             Self::Ipc(settings) => ipc::connect(settings.as_ref().clone())?.sink,
+            Self::Provider(settings) => match &settings.rpc {
+                Some(rpc) => Box::new(RpcSink::new(rpc)?),
+                // It takes blocks of no templates but those that it has given over the same connection.
+                None => tdp::connect(settings.as_ref().clone())?.sink,
+            },
         };
         Ok((self.name(), sink))
     }

@@ -116,3 +116,47 @@ impl TransactionSource for Nobody {
         Box::pin(async move { Err(NodeError::NotAskable { what }) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitcoin::consensus::encode::serialize;
+    use bitcoin::{Amount, ScriptBuf, TxOut};
+    use headframe_work::{BasisPoints, Fee, Payout};
+
+    fn script(byte: u8, kind: &[u8], len: usize, tail: &[u8]) -> ScriptBuf {
+        ScriptBuf::from_bytes([kind, &vec![byte; len], tail].concat())
+    }
+
+    /// TD-15, TD-17: a miner, the fee and its second receiver, each at the address that takes most.
+    #[test]
+    fn what_is_asked_for_is_what_the_largest_coinbase_needs() {
+        let longest = |byte| script(byte, &[0x60, 40], 40, &[]);
+        let p2pkh = |byte| script(byte, &[0x76, 0xa9, 20], 20, &[0x88, 0xac]);
+        let part = |value| BasisPoints::new(value).unwrap();
+        let payout = |of: &dyn Fn(u8) -> ScriptBuf| {
+            let fee = Fee {
+                rate: part(200),
+                script: of(2),
+                split: Some((part(5_000), of(3))),
+            };
+            Payout::new(of(1), Some(fee))
+        };
+        let needs = |payout: &Payout| {
+            let outputs = payout.outputs(Amount::from_sat(5_000_000_000));
+            let outputs = outputs.map(|(value, script)| TxOut {
+                value,
+                script_pubkey: script.to_owned(),
+            });
+            outputs.fold((0, 0), |(size, sigops), output| {
+                let checks = 4 * output.script_pubkey.count_sigops_legacy();
+                (size + serialize(&output).len(), sigops + checks)
+            })
+        };
+        let (size, none) = needs(&payout(&longest));
+        assert_eq!((size, none), (COINBASE_CONSTRAINTS.size as usize, 0));
+        let (less, sigops) = needs(&payout(&p2pkh));
+        assert!(less < size);
+        assert_eq!(sigops, usize::from(COINBASE_CONSTRAINTS.sigops));
+    }
+}

@@ -114,6 +114,19 @@ impl BlockSink for TdpSink {
         }
     }
 
+    fn another_way(&self) -> Option<Box<dyn BlockSink>> {
+        let rpc = match &self.rpc {
+            Some(rpc) => Some(rpc.another_way()?),
+            None => None,
+        };
+        Some(Box::new(Self::new(
+            self.solutions.clone(),
+            Arc::clone(&self.tips),
+            self.status.clone(),
+            rpc,
+        )))
+    }
+
     fn fate(&mut self, hash: BlockHash) -> Result<BlockFate, NodeError> {
         match &mut self.rpc {
             Some(rpc) => rpc.fate(hash),
@@ -164,6 +177,8 @@ fn header_of(header: &block::Header) -> Header {
 mod tests {
     use super::*;
     use bitcoin::consensus::encode::{serialize, serialize_hex};
+
+    use crate::Tip;
     use bitcoin::constants::genesis_block;
 
     #[test]
@@ -176,5 +191,96 @@ mod tests {
         for wrong in ["", "00", "zz", "é", &"00".repeat(81)] {
             assert!(head_of(wrong).is_none(), "{wrong}");
         }
+    }
+
+    /// A node that says what it is told.
+    struct Says(SubmitAnswer);
+
+    impl BlockSink for Says {
+        fn submit(&mut self, _: &str) -> SubmitAnswer {
+            self.0.clone()
+        }
+
+        fn fate(&mut self, _: BlockHash) -> Result<BlockFate, NodeError> {
+            Ok(BlockFate::SideBranch)
+        }
+
+        fn stand_by(&mut self) -> Result<(), NodeError> {
+            Err(NodeError::Busy)
+        }
+    }
+
+    /// A sink whose connection says this of a solution; what it was handed stands in the receiver.
+    fn sink(
+        rpc: Option<SubmitAnswer>,
+        sent: Result<(), SubmitError>,
+    ) -> (TdpSink, Arc<Tips>, std::thread::JoinHandle<usize>) {
+        let (solutions, mut handed_in) = mpsc::channel::<HandedIn>(1);
+        let status = NodeStatus::starting(String::new(), headframe_work::Network::Regtest);
+        let tips = Arc::new(Tips::default());
+        let rpc = rpc.map(|answer| Box::new(Says(answer)) as Box<dyn BlockSink>);
+        let status = watch::channel(status).1;
+        let sink = TdpSink::new(solutions, Arc::clone(&tips), status, rpc);
+        let connection = std::thread::spawn(move || {
+            let mut count = 0;
+            while let Some(block) = handed_in.blocking_recv() {
+                block.sent.send(sent.clone()).unwrap();
+                count += 1;
+            }
+            count
+        });
+        (sink, tips, connection)
+    }
+
+    /// TD-47: a solution is sent whatever the node says, the node's answer counts where there is one, and
+    /// the provider's tip where there is none.
+    #[test]
+    fn blocks_go_both_ways_and_the_node_s_answer_counts() {
+        let block = genesis_block(bitcoin::Network::Regtest);
+        let hex = serialize_hex(&block);
+        let refused = || SubmitAnswer::Refused("bad-cb-amount".to_owned());
+        let hangs = || SubmitAnswer::Retry("it hangs".to_owned());
+        for (rpc, is_named, expected) in [
+            (Some(SubmitAnswer::Accepted), false, SubmitAnswer::Accepted),
+            (
+                Some(SubmitAnswer::AlreadyKnown),
+                false,
+                SubmitAnswer::AlreadyKnown,
+            ),
+            (Some(refused()), true, refused()),
+            (Some(hangs()), true, SubmitAnswer::Accepted),
+            (None, true, SubmitAnswer::Accepted),
+        ] {
+            let (mut sink, tips, connection) = sink(rpc.clone(), Ok(()));
+            if is_named {
+                tips.name(Tip {
+                    height: 1,
+                    hash: block.block_hash(),
+                });
+            }
+            assert_eq!(sink.submit(&hex), expected, "{rpc:?}");
+            drop(sink);
+            assert_eq!(connection.join().unwrap(), 1, "the solution was sent");
+        }
+    }
+
+    /// What was not sent is tried again where that can help, and not where the block is nothing for the provider.
+    #[test]
+    fn what_was_not_sent_is_tried_again_unless_it_cannot_help() {
+        let hex = serialize_hex(&genesis_block(bitcoin::Network::Regtest));
+        let answer = |rpc, error| sink(rpc, Err(error)).0.submit(&hex);
+        for error in [SubmitError::UnknownTemplate, SubmitError::NotOpen] {
+            assert!(matches!(answer(None, error), SubmitAnswer::Retry(_)));
+        }
+        for error in [SubmitError::Target, SubmitError::Version, SubmitError::Time] {
+            assert!(matches!(answer(None, error), SubmitAnswer::Refused(_)));
+        }
+        // The node may take it yet.
+        let hangs = SubmitAnswer::Retry("it hangs".to_owned());
+        assert_eq!(answer(Some(hangs.clone()), SubmitError::Target), hangs);
+        let (mut both, _, _) = sink(Some(SubmitAnswer::Accepted), Ok(()));
+        let hash = genesis_block(bitcoin::Network::Regtest).block_hash();
+        assert_eq!(both.fate(hash), Ok(BlockFate::SideBranch), "the node knows");
+        assert_eq!(both.stand_by(), Err(NodeError::Busy));
     }
 }
