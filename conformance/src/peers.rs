@@ -11,6 +11,7 @@ use crate::bitcoind::free_address;
 use crate::pool::Pool;
 use crate::process::Process;
 use crate::program;
+use crate::provider::Provider;
 
 /// Microseconds that the device waits between calls of its hash loop: a few blocks a second on
 /// regtest.
@@ -44,6 +45,74 @@ pub fn stratum_client(pool: SocketAddr, user: &str) -> Option<Process> {
         .args([script, &pool.ip().to_string(), &pool.port().to_string()])
         .arg(user);
     Some(Process::start("stratum-client", &mut command))
+}
+
+/// The reference's pool, with templates of a Template Provider.
+#[derive(Debug)]
+pub struct ReferencePool {
+    /// Where miners connect.
+    pub listen: SocketAddr,
+    process: Process,
+    _directory: TempDir,
+}
+
+impl ReferencePool {
+    /// The key pair that the pool has here, of which everybody knows the secret.
+    const KEY: &str = "9auqWEzQDVyd2oe1JVGFLMLHZtCo2FFqZwtKA5gd9xbuEu7PH72";
+    const SECRET: &str = "mkDLTBBRxdBv998612qipDYoTK3YUrqLe8uWw7gu3iXbSrn2n";
+
+    /// Starts it; its blocks pay `address`. `None`, with a word on the terminal, where there is none.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn start(provider: &Provider, address: &str) -> Option<Self> {
+        let program = program::peer("pool_sv2")?;
+        let directory = TempDir::new().expect("a temporary directory can be made");
+        let (listen, monitoring) = (free_address(), free_address());
+        let file = directory.path().join("pool.toml");
+        let (key, secret) = (Self::KEY, Self::SECRET);
+        let (provider, provider_key) = (provider.address(), provider.key());
+        let config = format!(
+            r#"
+authority_public_key = "{key}"
+authority_secret_key = "{secret}"
+cert_validity_sec = 3600
+listen_address = "{listen}"
+coinbase_reward_script = "addr({address})"
+server_id = 1
+pool_signature = "reference"
+shares_per_minute = 60.0
+share_batch_size = 1
+supported_extensions = []
+required_extensions = []
+monitoring_address = "{monitoring}"
+monitoring_cache_refresh_secs = 2
+
+[template_provider_type.Sv2Tp]
+address = "{provider}"
+public_key = "{provider_key}"
+"#
+        );
+        fs::write(&file, config).expect("a temporary file can be written");
+        let mut command = Command::new(program);
+        command.arg("-c").arg(file);
+        Some(Self {
+            listen,
+            process: Process::start("pool_sv2", &mut command),
+            _directory: directory,
+        })
+    }
+
+    /// Where our miner finds it.
+    pub fn url(&self) -> String {
+        format!("stratum2+tcp://{}/{}", self.listen, Self::KEY)
+    }
+
+    /// What it prints.
+    pub fn log(&self) -> &Process {
+        &self.process
+    }
 }
 
 /// The reference's translator from Stratum V1 to V2, between V1 miners and our pool.

@@ -5,6 +5,8 @@
 mod channel;
 mod client;
 mod link;
+mod template;
 
 pub use client::{Client, Found, Judged, Kind, Opened, REQUIRES_STANDARD_JOBS, Share};
 pub use link::Link;
+pub use template::TemplateClient;

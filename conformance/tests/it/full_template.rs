@@ -16,7 +16,7 @@ const SMALL: usize = 300;
 /// Outputs of a large transaction: below the 400,000 weight units that nodes relay.
 const OUTPUTS: usize = 3_000;
 /// What the block has to weigh at least, of 4,000,000.
-const FULL: u64 = 3_800_000;
+pub(crate) const FULL: u64 = 3_800_000;
 
 #[test]
 fn a_template_full_of_segwit_transactions_gives_a_valid_block() {
@@ -45,7 +45,7 @@ pub(crate) fn fill_a_block_on(node: &Bitcoind) {
 }
 
 /// Transactions for more than one block, each from a coin that is in the chain.
-fn fill_mempool(node: &Bitcoind) {
+pub(crate) fn fill_mempool(node: &Bitcoind) {
     let key = Key::number(9);
     let network = node.chain().network();
     let [witness, taproot] = [Kind::P2wpkh, Kind::P2tr].map(|kind| key.address(kind, network));
@@ -74,6 +74,21 @@ fn fill_mempool(node: &Bitcoind) {
     }
     let waiting = node.call("getmempoolinfo", json!([]))["size"].as_u64();
     assert_eq!(waiting, Some(SMALL as u64 + COINBASES - 1));
+}
+
+/// Two more, of a size that fits beside the large ones: the block is full to within what Bitcoin Core keeps free.
+pub(crate) fn fill_up(node: &Bitcoind) {
+    let key = Key::number(9);
+    let script = key
+        .address(Kind::P2wpkh, node.chain().network())
+        .script_pubkey();
+    for height in COINBASES + 1..=COINBASES + 2 {
+        node.send(&spend(
+            key,
+            &coinbase(node, height),
+            &vec![script.clone(); 490],
+        ));
+    }
 }
 
 fn coinbase(node: &Bitcoind, height: u64) -> Coin {

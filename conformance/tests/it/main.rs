@@ -17,5 +17,6 @@ mod shares;
 mod sri;
 mod start;
 mod sv1;
+mod template_provider;
 mod v1_clients;
 mod version_masks;
