@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bitcoin::consensus::encode::{deserialize, serialize};
-use bitcoin::{Amount, Transaction, TxOut, Txid};
+use bitcoin::hashes::Hash as _;
+use bitcoin::{Amount, ScriptBuf, Transaction, TxOut, Txid};
 use headframe_work::{
-    PreparedTemplate, Template, TemplateError, TemplateTransaction, witness_commitment,
+    Target, Template, TemplateError, TemplateTransaction, merkle_path, witness_commitment,
 };
 use thiserror::Error;
 
@@ -15,15 +16,20 @@ use crate::CoinbaseConstraints;
 /// A template that holds with a client's coinbase: whatever outputs within the constraints the client
 /// adds, with a script of up to 100 bytes, the block keeps within its limits.
 ///
-/// Immutable, and shared by all clients with the same constraints.
+/// Immutable, and shared by all clients with the same constraints. The transactions stay those of the node's
+/// template, however many are made of it.
 #[derive(Debug)]
 pub struct FittedTemplate {
-    prepared: Arc<PreparedTemplate>,
+    whole: Arc<Template>,
+    /// Places of the transactions that do not fit, rising.
+    left_out: Vec<usize>,
+    value: Amount,
     fees: Amount,
-    left_out: usize,
+    commitment: Option<ScriptBuf>,
+    merkle_path: Vec<[u8; 32]>,
+    target: Target,
     prefix: Vec<u8>,
     outputs: Vec<u8>,
-    outputs_count: u32,
 }
 
 /// A client's constraints and a node's template have no block in common.
@@ -63,48 +69,79 @@ impl FittedTemplate {
         template: &Arc<Template>,
         constraints: CoinbaseConstraints,
     ) -> Result<Self, FitError> {
-        let room = Room::beside(template, constraints)?;
-        let fits = template.transactions.iter().try_fold(room, Room::without);
-        let (template, left_out) = match fits {
-            Some(_) => (Arc::clone(template), 0),
-            None => cut(template, room)?,
+        let whole = Arc::clone(template);
+        let target = target_of(&whole)?;
+        let room = Room::beside(&whole, constraints)?;
+        let fits = whole.transactions.iter().try_fold(room, Room::without);
+        let left_out = match fits {
+            Some(_) => Vec::new(),
+            None => left_out(&whole, room)?,
         };
-        let commitment = template.witness_commitment.as_ref();
-        let outputs = commitment.map(|script| TxOut {
-            value: Amount::ZERO,
-            script_pubkey: script.clone(),
-        });
-        let prepared = PreparedTemplate::new(template)?;
-        let template = prepared.template();
-        Ok(Self {
-            // They are less than the coinbase value: that was looked at right now.
-            fees: template.transactions.iter().map(|tx| tx.fee).sum(),
+        let fees = fees(&whole)?;
+        let lost = left_out.iter().map(|place| whole.transactions[*place].fee);
+        let lost: Amount = lost.sum();
+        let mut fitted = Self {
+            value: whole.coinbase_value - lost,
+            fees: fees - lost,
+            commitment: whole.witness_commitment.clone(),
+            merkle_path: Vec::new(),
+            target,
+            prefix: height_push(whole.height),
+            outputs: Vec::new(),
             left_out,
-            prefix: height_push(template.height),
-            outputs_count: u32::from(outputs.is_some()),
-            outputs: outputs.iter().flat_map(serialize).collect(),
-            prepared: Arc::new(prepared),
-        })
+            whole,
+        };
+        let txids = fitted.transactions().map(|tx| tx.txid.to_byte_array());
+        fitted.merkle_path = merkle_path(txids);
+        if fitted.commitment.is_some() && !fitted.left_out.is_empty() {
+            let wtxids = fitted.transactions().map(|tx| tx.wtxid);
+            fitted.commitment = Some(witness_commitment(wtxids));
+        }
+        fitted.outputs = fitted.commitment.iter().flat_map(output).collect();
+        Ok(fitted)
     }
 
-    /// The template as the client has it, with all that is computed once.
-    pub const fn prepared(&self) -> &Arc<PreparedTemplate> {
-        &self.prepared
+    /// The node's template. Its transactions, its value and its commitment are not always this one's.
+    pub fn whole(&self) -> &Template {
+        &self.whole
     }
 
-    /// The template as the client has it.
-    pub fn template(&self) -> &Template {
-        self.prepared.template()
+    /// The transactions that fit, in block order.
+    pub fn transactions(&self) -> impl Iterator<Item = &TemplateTransaction> {
+        let all = self.whole.transactions.iter().enumerate();
+        let fits = |place: &usize| self.left_out.binary_search(place).is_err();
+        all.filter(move |(place, _)| fits(place))
+            .map(|(_, transaction)| transaction)
     }
 
-    /// What its transactions pay together.
+    /// How many of the node's transactions do not fit beside the client's coinbase.
+    pub fn left_out(&self) -> usize {
+        self.left_out.len()
+    }
+
+    /// Subsidy and fees: what the client's outputs may spend.
+    pub const fn value(&self) -> Amount {
+        self.value
+    }
+
+    /// What the transactions pay together.
     pub const fn fees(&self) -> Amount {
         self.fees
     }
 
-    /// How many of the node's transactions do not fit beside the client's coinbase.
-    pub const fn left_out(&self) -> usize {
-        self.left_out
+    /// Script of the output that commits to the witnesses, where the block has one.
+    pub const fn commitment(&self) -> Option<&ScriptBuf> {
+        self.commitment.as_ref()
+    }
+
+    /// The hashes from the coinbase to the merkle root, deepest first.
+    pub fn merkle_path(&self) -> &[[u8; 32]] {
+        &self.merkle_path
+    }
+
+    /// The network target: a hash that meets it is a block.
+    pub const fn target(&self) -> Target {
+        self.target
     }
 
     /// What the coinbase's script begins with: the height (BIP34).
@@ -112,9 +149,34 @@ impl FittedTemplate {
         &self.prefix
     }
 
-    /// The outputs that the coinbase has to end with, without a count, and their count.
-    pub(crate) fn outputs(&self) -> (&[u8], u32) {
-        (&self.outputs, self.outputs_count)
+    /// The outputs that the coinbase has to end with, without a count.
+    pub(crate) fn outputs(&self) -> &[u8] {
+        &self.outputs
+    }
+}
+
+fn target_of(template: &Template) -> Result<Target, TemplateError> {
+    let target = Target::from_compact(template.bits);
+    match target == Target::ZERO {
+        true => Err(TemplateError::ImpossibleBits {
+            bits: template.bits.to_consensus(),
+        }),
+        false => Ok(target),
+    }
+}
+
+/// What all transactions pay, which is not more than the coinbase may pay out.
+fn fees(template: &Template) -> Result<Amount, TemplateError> {
+    let coinbase_value = template.coinbase_value;
+    let mut fees = template.transactions.iter().map(|tx| tx.fee);
+    let fees = fees.try_fold(Amount::ZERO, Amount::checked_add);
+    let fees = fees.unwrap_or(Amount::MAX);
+    match fees > coinbase_value {
+        true => Err(TemplateError::FeesAboveCoinbaseValue {
+            fees,
+            coinbase_value,
+        }),
+        false => Ok(fees),
     }
 }
 
@@ -153,42 +215,32 @@ impl Room {
     }
 }
 
-/// The template with those of its transactions that fit, and the number of the others.
-fn cut(template: &Template, mut room: Room) -> Result<(Arc<Template>, usize), FitError> {
-    let mut kept = Vec::with_capacity(template.transactions.len());
-    let mut left_out = HashSet::new();
-    let mut lost_fees = Amount::ZERO;
-    for transaction in &template.transactions {
+/// The places of what does not fit, and of what needs it.
+fn left_out(template: &Template, mut room: Room) -> Result<Vec<usize>, FitError> {
+    let mut left_out = Vec::new();
+    let mut missing = HashSet::new();
+    for (place, transaction) in template.transactions.iter().enumerate() {
         let txid = transaction.txid;
         let read: Transaction =
             deserialize(&transaction.data).map_err(|_| FitError::Transaction { txid })?;
-        let is_orphan = (read.input.iter()).any(|it| left_out.contains(&it.previous_output.txid));
+        let is_orphan = (read.input.iter()).any(|it| missing.contains(&it.previous_output.txid));
         match room.without(transaction).filter(|_| !is_orphan) {
-            Some(rest) => {
-                room = rest;
-                kept.push(transaction.clone());
-            }
+            Some(rest) => room = rest,
             None => {
-                left_out.insert(txid);
-                lost_fees = lost_fees
-                    .checked_add(transaction.fee)
-                    .unwrap_or(Amount::MAX);
+                missing.insert(txid);
+                left_out.push(place);
             }
         }
     }
-    let value = template.coinbase_value.checked_sub(lost_fees);
-    let coinbase_value = value.ok_or(TemplateError::FeesAboveCoinbaseValue {
-        fees: lost_fees,
-        coinbase_value: template.coinbase_value,
-    })?;
-    let commitment = template.witness_commitment.as_ref();
-    let cut = Template {
-        coinbase_value,
-        witness_commitment: commitment.map(|_| witness_commitment(kept.iter().map(|tx| tx.wtxid))),
-        transactions: kept,
-        ..*template
-    };
-    Ok((Arc::new(cut), left_out.len()))
+    Ok(left_out)
+}
+
+/// An output that is paid nothing, serialized.
+fn output(script: &ScriptBuf) -> Vec<u8> {
+    serialize(&TxOut {
+        value: Amount::ZERO,
+        script_pubkey: script.clone(),
+    })
 }
 
 /// BIP34's height, the shortest push of the number.

@@ -139,7 +139,7 @@ impl ServerSession {
         let Phase::Serving { asks, .. } = &mut self.phase else {
             return false;
         };
-        let template = fitted.template();
+        let template = fitted.whole();
         let next = Sent {
             prev_hash: template.prev_hash,
             bits: template.bits,
@@ -360,8 +360,7 @@ impl Sent {
 /// A template, in a frame. `future`: it waits for the `SetNewPrevHash` that follows.
 fn new_template(template_id: u64, future_template: bool, fitted: &FittedTemplate) -> Vec<u8> {
     const SHORT: &str = "heights, commitments and paths of blocks are short";
-    let template = fitted.template();
-    let (outputs, coinbase_tx_outputs_count) = fitted.outputs();
+    let template = fitted.whole();
     framed(&NewTemplate {
         template_id,
         future_template,
@@ -369,22 +368,22 @@ fn new_template(template_id: u64, future_template: bool, fitted: &FittedTemplate
         coinbase_tx_version: COINBASE_VERSION,
         coinbase_prefix: Bytes255::new(fitted.coinbase_prefix()).expect(SHORT),
         coinbase_tx_input_sequence: template.coinbase_sequence,
-        coinbase_tx_value_remaining: template.coinbase_value.to_sat(),
-        coinbase_tx_outputs_count,
-        coinbase_tx_outputs: Bytes64K::new(outputs).expect(SHORT),
+        coinbase_tx_value_remaining: fitted.value().to_sat(),
+        coinbase_tx_outputs_count: fitted.commitment().is_some().into(),
+        coinbase_tx_outputs: Bytes64K::new(fitted.outputs()).expect(SHORT),
         coinbase_tx_locktime: template.coinbase_lock_time,
-        merkle_path: Seq255::from_hashes(fitted.prepared().merkle_path()).expect(SHORT),
+        merkle_path: Seq255::from_hashes(fitted.merkle_path()).expect(SHORT),
     })
 }
 
 fn set_new_prev_hash(template_id: u64, fitted: &FittedTemplate, time: UnixTime) -> Vec<u8> {
-    let template = fitted.template();
+    let template = fitted.whole();
     framed(&SetNewPrevHash {
         template_id,
         prev_hash: U256::from_le_bytes(template.prev_hash.to_byte_array()),
         header_timestamp: time.as_secs(),
         nbits: template.bits.to_consensus(),
-        target: U256::from_le_bytes(fitted.prepared().target().to_le_bytes()),
+        target: U256::from_le_bytes(fitted.target().to_le_bytes()),
     })
 }
 
@@ -392,7 +391,7 @@ fn set_new_prev_hash(template_id: u64, fitted: &FittedTemplate, time: UnixTime) 
 fn transactions(template_id: u64, fitted: &FittedTemplate) -> Vec<u8> {
     // What the coinbase's witness is to hold (BIP141).
     let reserved = [0; 32];
-    let transactions = fitted.template().transactions.iter();
+    let transactions = fitted.transactions();
     let list: Result<Vec<_>, _> = transactions.map(|tx| Bytes16M::new(&tx.data)).collect();
     let success = list.ok().and_then(|list| {
         try_framed(&RequestTransactionDataSuccess {

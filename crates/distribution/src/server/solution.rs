@@ -7,7 +7,7 @@ use bitcoin::hashes::Hash as _;
 use bitcoin::hex::DisplayHex as _;
 use bitcoin::{BlockHash, Transaction, VarInt, Witness};
 use headframe_sv2_wire::template_distribution::SubmitSolution;
-use headframe_work::{Header, PreparedTemplate, UnixTime, merkle_root};
+use headframe_work::{Header, UnixTime, merkle_root};
 use thiserror::Error;
 
 use crate::FittedTemplate;
@@ -22,7 +22,7 @@ pub struct Solved {
     /// The coinbase as it stands in the block, with its witness if the block commits to witnesses.
     pub coinbase: Vec<u8>,
     /// Where the other transactions come from.
-    pub prepared: Arc<PreparedTemplate>,
+    pub fitted: Arc<FittedTemplate>,
     /// Whether it builds on the tip before the present one.
     pub is_late: bool,
 }
@@ -46,11 +46,10 @@ impl Solved {
     /// looked at here but whether it is a block.
     pub(super) fn new(
         solution: &SubmitSolution<'_>,
-        fitted: &FittedTemplate,
+        fitted: &Arc<FittedTemplate>,
         is_late: bool,
     ) -> Result<Self, SolutionFlaw> {
-        let prepared = fitted.prepared();
-        let template = prepared.template();
+        let template = fitted.whole();
         let bytes = solution.coinbase_tx.as_bytes();
         let coinbase: Transaction = deserialize(bytes).map_err(|_| SolutionFlaw::Coinbase)?;
         if !coinbase.is_coinbase() {
@@ -60,20 +59,20 @@ impl Solved {
         let header = Header {
             version: solution.version,
             prev_hash: template.prev_hash,
-            merkle_root: merkle_root(leaf, prepared.merkle_path()),
+            merkle_root: merkle_root(leaf, fitted.merkle_path()),
             time: UnixTime::from_secs(solution.header_timestamp),
             bits: template.bits,
             nonce: solution.header_nonce,
         };
         let hash = header.hash();
-        if !prepared.target().is_met_by(&hash) {
+        if !fitted.target().is_met_by(&hash) {
             return Err(SolutionFlaw::Hash(hash));
         }
         Ok(Self {
             template_id: solution.template_id,
             header,
-            coinbase: with_witness(coinbase, template.witness_commitment.is_some()),
-            prepared: Arc::clone(prepared),
+            coinbase: with_witness(coinbase, fitted.commitment().is_some()),
+            fitted: Arc::clone(fitted),
             is_late,
         })
     }
@@ -85,22 +84,25 @@ impl Solved {
 
     /// The block's height.
     pub fn height(&self) -> u32 {
-        self.prepared.template().height
+        self.fitted.whole().height
     }
 
     /// The whole block in hexadecimal, as `submitblock` takes it.
     pub fn to_hex(&self) -> String {
-        let count = VarInt::from(self.prepared.template().transactions.len() + 1);
+        let transactions = || self.fitted.transactions().map(|tx| &tx.data);
+        let count = VarInt::from(transactions().count() + 1);
         let head = [
             &self.header.to_bytes()[..],
             &serialize(&count),
             &self.coinbase,
         ]
         .concat();
-        let transactions = self.prepared.transactions_hex();
-        let mut hex = String::with_capacity(2 * head.len() + transactions.len());
+        let bytes: usize = transactions().map(Vec::len).sum();
+        let mut hex = String::with_capacity(2 * (head.len() + bytes));
         hex.push_str(&head.to_lower_hex_string());
-        hex.push_str(transactions);
+        for data in transactions() {
+            hex.push_str(&data.to_lower_hex_string());
+        }
         hex
     }
 }

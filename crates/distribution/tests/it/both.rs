@@ -262,11 +262,11 @@ fn what_is_no_solution_is_not_sent() {
     let bits = meets(missed, |header| header.version ^= 1);
     assert_eq!(pair.submit(&bits, &coinbase), Err(SubmitError::Version));
     let early = meets(missed, |header| {
-        header.time = UnixTime::from_secs(NOW.as_secs() - 1)
+        header.time = UnixTime::from_secs(NOW.as_secs() - 1);
     });
     assert_eq!(pair.submit(&early, &coinbase), Err(SubmitError::Time));
     let elsewhere = meets(missed, |header| {
-        header.prev_hash = bitcoin::BlockHash::all_zeros()
+        header.prev_hash = bitcoin::BlockHash::all_zeros();
     });
     assert_eq!(
         pair.submit(&elsewhere, &coinbase),
