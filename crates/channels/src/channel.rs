@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bitcoin::BlockHash;
-use headframe_work::{Header, Job, Payout};
+use headframe_work::{Block, Header, Job, Payout};
 
 use crate::jobs::JobTable;
 use crate::seen::Noted;
@@ -247,6 +247,24 @@ impl Channel {
         })
     }
 
+    /// The block that the newest job makes of its own header with the first nonce and extranonce, built
+    /// as a found one is. Its hash meets no target but by chance: for a node that judges blocks without
+    /// proof of work.
+    pub fn unproven_block(&self) -> Option<Block> {
+        let newest = self.jobs.newest()?;
+        let extranonce = vec![0; self.submitted_len()];
+        let share = Share {
+            job_id: newest.id(),
+            version: newest.template().version,
+            time: newest.min_time(),
+            nonce: 0,
+            extranonce: &extranonce,
+        };
+        let header = header(newest, self.prefix, &share);
+        let place = (self.prefix, self.rolled_len);
+        Some(block(newest, place, &share, header))
+    }
+
     /// Judges a share that arrived at `now`.
     ///
     /// The network's target comes before every other rule: a block is a block, be the share late,
@@ -269,8 +287,7 @@ impl Channel {
             if noted == Noted::NoRoom && credit.is_ok() {
                 entry.retire();
             }
-            let extranonce = full_extranonce(self.prefix, self.rolled_len, share.extranonce);
-            let block = entry.job().block(header, &extranonce);
+            let block = block(entry, (self.prefix, self.rolled_len), share, header);
             return ShareVerdict::Block(Box::new(block), credit);
         }
         match judge_hash(entry, self.version_mask, now, share, hash) {
@@ -355,6 +372,17 @@ fn check_policy(
         () if share.time > entry.max_time(now) => Err(RejectReason::TimeTooNew),
         () => Ok(()),
     }
+}
+
+/// The block that `share` is, whose header is `header`.
+fn block(
+    entry: &ChannelJob,
+    (prefix, rolled_len): (ExtranoncePrefix, usize),
+    share: &Share<'_>,
+    header: Header,
+) -> Block {
+    let extranonce = full_extranonce(prefix, rolled_len, share.extranonce);
+    entry.job().block(header, &extranonce)
 }
 
 fn full_extranonce(prefix: ExtranoncePrefix, rolled_len: usize, submitted: &[u8]) -> Vec<u8> {

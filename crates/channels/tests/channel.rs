@@ -136,3 +136,38 @@ fn header_times_follow_the_network_s_clock() {
     assert_eq!(judge(2, 1_200, 900), None);
     assert_eq!(judge(2, 1_201, 900), Some(RejectReason::TimeTooNew));
 }
+
+/// What a node is asked about before there is a block is what it is given when there is one.
+#[test]
+fn an_unproven_block_is_the_found_one_but_for_its_nonce() {
+    for kind in [ChannelKind::Standard, ChannelKind::Extended] {
+        let now = Instant::now();
+        let mut channel = support::ours(kind);
+        assert!(channel.unproven_block().is_none());
+        send(&mut channel, 1, REGTEST, 1, now);
+        send(&mut channel, 1, REGTEST, 2, now);
+        let unproven = channel.unproven_block().expect("there is a job");
+        let extranonce = vec![0; channel.submitted_len()];
+        let found = (0..100).find_map(|nonce| {
+            let share = Share {
+                job_id: JobId::new(2).expect("not 0"),
+                version: 0x2000_0000,
+                time: UnixTime::from_secs(TIME),
+                nonce,
+                extranonce: &extranonce,
+            };
+            match channel.judge(now, &share) {
+                ShareVerdict::Block(block, _) => Some(block),
+                ShareVerdict::Accepted(_) | ShareVerdict::Rejected(_) => None,
+            }
+        });
+        let found = found.expect("every second hash is a block");
+        assert_eq!(unproven.header.nonce, 0);
+        let header = headframe_work::Header {
+            nonce: found.header.nonce,
+            ..unproven.header
+        };
+        assert_eq!(header.to_bytes(), found.header.to_bytes(), "{kind:?}");
+        assert_eq!(unproven.coinbase, found.coinbase, "{kind:?}");
+    }
+}
