@@ -30,6 +30,7 @@ mod control;
 mod history;
 mod miner;
 mod node;
+mod proof;
 mod shares;
 mod snapshot;
 
@@ -43,6 +44,7 @@ pub use miner::{
     SilenceCause, SilenceCode,
 };
 pub use node::{Node, NodeHealth, NodeKind, NodeStanding, NodeState, TemplateSummary};
+pub use proof::{BlockProof, ProofVerdict};
 pub use shares::{
     BestShare, BestShares, HashrateWindows, LedgerSummary, Odds, RejectReason, ShareCounts,
 };

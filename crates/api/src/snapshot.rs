@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Alarm, BestShares, Block, BlockCounts, Connect, HashrateWindows, LedgerSummary, Miner,
-    MinerCounts, Node, NodeHealth, Odds, ShareCounts,
+    Alarm, BestShares, Block, BlockCounts, BlockProof, Connect, HashrateWindows, LedgerSummary,
+    Miner, MinerCounts, Node, NodeHealth, Odds, ShareCounts,
 };
 
 /// The whole pool at one moment: the summary that a page shows first, and the two long lists.
@@ -57,6 +57,8 @@ pub struct Summary {
     /// How each node is, the preferred one first. Empty where there is one.
     #[serde(default)]
     pub nodes: Vec<NodeHealth>,
+    /// What the node says of a block of this pool before one is found; `None` until it has judged one.
+    pub proof: Option<BlockProof>,
     /// Who is paid.
     pub payout: Payout,
     /// What to type into a miner.

@@ -37,6 +37,7 @@ fn every_other_variant_keeps_its_json() {
             "Encryption" => assert_stable::<headframe_api::Encryption>(&json),
             "Silence" => assert_stable::<headframe_api::Silence>(&json),
             "SilenceCode" => assert_stable::<headframe_api::SilenceCode>(&json),
+            "ProofVerdict" => assert_stable::<headframe_api::ProofVerdict>(&json),
             "Severity" => assert_stable::<headframe_api::Severity>(&json),
             other => panic!("the document names an unknown type {other}"),
         }

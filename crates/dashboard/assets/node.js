@@ -1,7 +1,7 @@
 // The node, and what is worth knowing about the pool as a whole.
 
 import { byId, fact, make, setAttribute, setFacts, setText } from "./dom.js";
-import { coins, count, difficulty, duration, exact, percent, nodeName, rate, sentence, visible } from "./format.js";
+import { coins, count, difficulty, duration, exact, percent, nodeName, rate, sentence, shorten, visible } from "./format.js";
 import { reasonsText } from "./miners.js";
 
 const KINDS = {
@@ -17,7 +17,7 @@ export function show(summary) {
   showPool(summary);
 }
 
-function showNode({ node, nodes, odds }) {
+function showNode({ node, nodes, odds, proof }) {
   const [text, tone] = stateOf(node.state);
   setText(byId("node-state"), text);
   setAttribute(byId("node-state"), "data-tone", tone);
@@ -37,6 +37,7 @@ function showNode({ node, nodes, odds }) {
     facts.push(fact("A block pays", `${coins(template.value_sats)}, fees ${coins(template.fees_sats)}`));
     facts.push(fact("Received", when(template.received_at)));
   }
+  if (proof) facts.push(fact("Shown a block", proofParts(proof), proof.node));
   setFacts(byId("node"), facts);
 }
 
@@ -87,6 +88,20 @@ function standingOf({ mined_on: minedOn, standing }) {
     default:
       return [standing, null];
   }
+}
+
+const JUDGES = { embedded: "This chain", template_distribution: "The template provider" };
+
+/** Whether the node was shown a block, and would take it. */
+export const accepts = (proof) => proof?.verdict.kind === "accepted";
+
+function proofParts(proof) {
+  const said = accepts(proof) ? `accepts height ${count(proof.height)}, ` : `refuses height ${count(proof.height)} (${visible(proof.verdict.reason)}), `;
+  return make("span", {}, said, when(proof.checked_at));
+}
+
+export function proofText({ node, proof: { height, payout_address: address, paid_sats: paid } }) {
+  return `${JUDGES[node.kind] ?? "Bitcoin Core"} accepts your block at height ${count(height)}, paying ${shorten(address)} ${coins(paid)}`;
 }
 
 const when = (at) => make("span", { "data-at": at });

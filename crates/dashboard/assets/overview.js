@@ -1,6 +1,7 @@
 // The four answers of the first screen, the set-up panel, and the banner of a found block.
 
 import { byId, copyButton, fact, make, setAttribute, setFacts, setText } from "./dom.js";
+import { accepts, proofText } from "./node.js";
 import { brief, coins, count, difficulty, duration, exact, large, nameOnly, percent, rate, rateParts, sentence, shorten, visible, windowsOf, workerName } from "./format.js";
 
 const NETWORKS = { mainnet: "Mainnet", testnet4: "Testnet4", signet: "Signet", regtest: "Regtest" };
@@ -161,6 +162,9 @@ function showNeeds(summary) {
   setText(byId("calm"), headline);
   setAttribute(byId("calm"), "data-wanted", wanted && "");
   byId("to-connect").hidden = !wanted || alarms.length > 0;
+  const proof = byId("proof");
+  proof.hidden = alarms.length > 0 || !accepts(summary.proof);
+  if (!proof.hidden) setText(proof, `${proofText(summary)}.`, summary.proof.payout_address);
   setText(byId("calm-under"), calm);
   const list = byId("alarms");
   const key = JSON.stringify(alarms);

@@ -12,7 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use headframe_api::{
     BestShare, HashrateWindows, Network, NodeHealth, NodeStanding, NodeState, PoolState,
-    RejectReason, Severity, Snapshot, Summary,
+    ProofVerdict, RejectReason, Severity, Snapshot, Summary,
 };
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, text};
@@ -317,6 +317,7 @@ fn node(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {
     page.known("node_tip_seen_time", help, SECONDS, node.tip_seen_at)?;
     let help = "When the node last answered.";
     page.known("node_last_answer_time", help, SECONDS, node.last_answer_at)?;
+    proof(page, summary)?;
     let Some(template) = &node.template else {
         return Ok(());
     };
@@ -400,6 +401,17 @@ fn nodes(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {
 
 const fn is_well(node: &NodeHealth) -> bool {
     matches!(node.standing, NodeStanding::Well | NodeStanding::Recovering)
+}
+
+fn proof(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {
+    let proof = summary.proof.as_ref();
+    let accepted = proof.map(|proof| u64::from(proof.verdict == ProofVerdict::Accepted));
+    let help =
+        "1 while the node would take a block of this pool, by what it said of one without work.";
+    page.known("block_proof_accepted", help, None, accepted)?;
+    let help = "When the node was last shown a block without work.";
+    let checked = proof.map(|proof| proof.checked_at);
+    page.known("block_proof_time", help, SECONDS, checked)
 }
 
 fn alarms(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {

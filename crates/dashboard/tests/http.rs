@@ -526,6 +526,7 @@ async fn the_metrics_count_what_the_snapshot_counts() {
         "headframe_miners{protocol=\"sv2\",channel=\"standard\"} 1",
         "headframe_blocks{fate=\"accepted\"} 2",
         "headframe_node_height 917999",
+        "headframe_block_proof_accepted 1",
         "headframe_alarms{severity=\"critical\"} 0",
     ] {
         assert!(

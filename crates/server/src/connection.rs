@@ -32,6 +32,7 @@ use crate::ledger::{Entry, LedgerHandle};
 use crate::limits::{Guest, Source, Visit};
 use crate::news::News;
 use crate::panic::{Panicked, unless_panic};
+use crate::proof::{Layouts, ProofDesk};
 use crate::trace::{Tap, Tracer};
 use crate::wire::{End, Wire};
 
@@ -61,6 +62,7 @@ pub(crate) struct PoolLinks {
     pub(crate) arrivals: Arc<Hush>,
     /// Lines of the log about what clients do wrong.
     pub(crate) faults: Arc<Hush>,
+    pub(crate) proofs: ProofDesk,
 }
 
 /// A connection. Thousands of them wait for most of the time, so what is seldom is boxed while it lasts
@@ -73,6 +75,8 @@ pub(crate) struct Connection {
     dues: Dues,
     guest: Guest,
     tap: Tap,
+    /// How the blocks of its channels pay.
+    layouts: Layouts,
     /// The session's timers are not looked at before this time.
     timers_at: Instant,
     /// Its place among the pool's connections, for as long as it is there.
@@ -110,6 +114,7 @@ impl Connection {
             wire,
             pool,
             bell,
+            layouts: Layouts::NONE,
             timers_at: Instant::now(),
             _room: room,
         })
@@ -193,6 +198,9 @@ impl Connection {
             }
             self.take_messages().await?;
             self.settle().await?;
+            if self.pool.proofs.wants(self.layouts) {
+                self.pool.proofs.offer(&self.wire, &mut self.layouts);
+            }
             if self.wire.is_finished() {
                 return Err(End::Finished);
             }
@@ -468,6 +476,7 @@ impl Connection {
     fn join(&mut self, joined: Box<Joined>) {
         self.tap.handle_user(&joined.miner.user);
         self.guest.handle_opened();
+        self.pool.proofs.join(&mut self.layouts, &joined);
         let address = joined.miner.address.to_string();
         let worker = match WorkerId::new(&joined.miner.user, &address) {
             Ok(worker) => worker,

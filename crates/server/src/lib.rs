@@ -27,6 +27,7 @@ mod listener;
 mod news;
 mod panic;
 mod pool;
+mod proof;
 mod provider;
 mod random;
 mod rejection;

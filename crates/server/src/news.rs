@@ -15,6 +15,7 @@ use headframe_transport::Fingerprint;
 use headframe_work::{Rung, UnixTime, Work};
 
 use crate::ledger::LedgerState;
+use crate::proof::Layouts;
 
 /// Names a miner while it is connected: its connection, and its seat in the connection's session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +88,25 @@ pub(crate) enum News {
     Hold(HoldNews),
     /// TLS is answered with this certificate.
     Tls(TlsNews),
+    /// The node has judged a block that has no proof of work yet.
+    Proof(ProofNews),
+}
+
+/// What a node says of a block that was not found yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProofNews {
+    /// How the block pays.
+    pub(crate) layout: Layouts,
+    pub(crate) height: u32,
+    /// What the node is called.
+    pub(crate) node: String,
+    /// The miner's.
+    pub(crate) address: String,
+    /// What that address is paid.
+    pub(crate) paid: Amount,
+    /// The node's reason where it would refuse the block.
+    pub(crate) verdict: Result<(), String>,
+    pub(crate) at: UnixTime,
 }
 
 /// A certificate, as its operator has to know it.

@@ -13,7 +13,7 @@ use headframe_channels::DifficultySettings;
 use headframe_ledger::{Ban, Ledger, LedgerError};
 use headframe_mining::server::{Hub, JobIds, PoolRules};
 use headframe_node::several::{Backups, NodeHealth};
-use headframe_node::{BlockSink, Node, NodeStatus, TemplateSource};
+use headframe_node::{BlockCheck, BlockSink, Node, NodeStatus, TemplateSource};
 use headframe_sv2_noise::StaticIdentity;
 use headframe_transport::{AcceptSettings, Acceptor, CurvePool, TlsIdentity};
 use headframe_work::Network;
@@ -36,13 +36,15 @@ use crate::ledger::LedgerHandle;
 use crate::limits::{Door, Limits};
 use crate::listener::Reception;
 use crate::news::News;
+use crate::proof::Prover;
 use crate::random::random_bytes;
 use crate::settings::{ListenSettings, Settings};
 use crate::tls::Certificates;
 use crate::tls::keeper::TlsKeeper;
 use crate::trace::Tracer;
 use crate::vital::Vital;
-use crate::{blocks, ledger};
+
+use crate::{blocks, ledger, proof};
 
 /// News that wait for the board.
 const NEWS: usize = 8_192;
@@ -141,6 +143,7 @@ impl Pool {
         }));
         let vital = Vital::new(shutdown.clone());
         let snapshots = board.snapshots();
+        let check = node.check;
         let keeping = Keeping {
             data_directory: parts.data_directory,
             network: settings.payouts.network,
@@ -155,6 +158,7 @@ impl Pool {
             sockets,
             templates: node.templates,
             status: node.status,
+            check,
             keys,
             certificates,
             ways,
@@ -180,6 +184,7 @@ impl Pool {
             sockets,
             templates,
             status,
+            check,
             keys,
             certificates,
             ways,
@@ -188,7 +193,7 @@ impl Pool {
         } = opening;
         let job_ids = JobIds::new(u32::from_be_bytes(random_bytes()));
         let hub = Hub::new(job_ids.clone(), u32::from_be_bytes(random_bytes()));
-        let (mut hub, hub_handle) = HubTask::new(hub, templates, status, ways.news.clone());
+        let (mut hub, hub_handle) = HubTask::new(hub, templates, status.clone(), ways.news.clone());
         hub = hub.holding(settings.hold);
         let (service, bells) = (hub.service(), hub.bells());
         let first = hub.first_work(&self.shutdown).await;
@@ -211,6 +216,14 @@ impl Pool {
         self.tasks.spawn(control.serve(data_directory));
         let ringing = Arc::clone(&bells).await_shutdown(self.shutdown.clone());
         self.tasks.spawn(ringing);
+        let (prover, proofs) = Prover::new(proof::Parts {
+            check,
+            network: settings.payouts.network,
+            work: work.clone(),
+            status,
+            news: ways.news.clone(),
+        });
+        self.tasks.spawn(prover.run(self.shutdown.clone()));
         let door = door(&settings, &ways);
         let news = ways.news.clone();
         let reception = Reception {
@@ -227,6 +240,7 @@ impl Pool {
                 service,
                 arrivals: Arc::new(Hush::new(Instant::now())),
                 faults: Arc::new(Hush::new(Instant::now())),
+                proofs,
             },
             room: Arc::new(Semaphore::new(settings.max_connections)),
             door,
@@ -355,6 +369,7 @@ struct Opening {
     sockets: Vec<(TcpSocket, ListenSettings)>,
     templates: Box<dyn TemplateSource>,
     status: watch::Receiver<NodeStatus>,
+    check: Arc<dyn BlockCheck>,
     keys: KeySets,
     certificates: Certificates,
     ways: Ways,

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use headframe_api::Encryption;
-use headframe_channels::{ChannelId, ExtranoncePrefix, Past};
+use headframe_channels::{Channel, ChannelId, ExtranoncePrefix, Past};
 use headframe_mining::server::{
     ParkedSession, PoolRules, PoolWork, Protocol, SessionEvent, SessionId, Sv1Fault, Sv1Session,
     Sv2Fault, Sv2Session,
@@ -145,6 +145,15 @@ impl Wire {
             Self::Sv1(_) => Protocol::Sv1,
             Self::Sv2(_) => Protocol::Sv2,
         }
+    }
+
+    /// The channels of the connection.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = &Channel> {
+        let (one, more) = match self {
+            Self::Sv1(wire) => (wire.1.channel(), None),
+            Self::Sv2(wire) => (None, Some(wire.1.channels())),
+        };
+        one.into_iter().chain(more.into_iter().flatten())
     }
 
     pub(crate) fn encryption(&self) -> Encryption {

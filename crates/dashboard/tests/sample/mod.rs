@@ -150,6 +150,7 @@ fn clear_work(snapshot: &mut Snapshot) {
     summary.uptime_seconds %= 3_600;
     summary.hashes_per_second = HashrateWindows::default();
     summary.miners = MinerCounts::default();
+    summary.proof = None;
     summary.shares = ShareCounts::default();
     summary.best = BestShares::default();
     summary.odds = Odds {
@@ -326,6 +327,12 @@ fn demo(snapshot: &mut Snapshot, now: u64, tick: u64) {
         })
         .collect();
     let height = 118 + tick / 5;
+    if let Some(proof) = &mut snapshot.summary.proof {
+        proof.height = height;
+        proof.payout_address = address.into();
+        proof.paid_sats = 5_000_012_400;
+        proof.node = "the embedded chain".into();
+    }
     snapshot.blocks = (0..12)
         .map(|i| {
             let mut block = block(height - i, now - tick % 5 - i * 5, (i % 3) as usize);

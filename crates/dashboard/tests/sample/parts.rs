@@ -131,6 +131,14 @@ pub(super) fn running(now: u64, tick: u64) -> Snapshot {
             }),
         },
         nodes: Vec::new(),
+        proof: Some(BlockProof {
+            checked_at: now - 93,
+            height: 918_000,
+            payout_address: ADDRESS.into(),
+            paid_sats: 314_604_331,
+            node: "the node at 127.0.0.1:8332".into(),
+            verdict: ProofVerdict::Accepted,
+        }),
         payout: Payout {
             fee_percent: 0.0,
             fee_address: None,

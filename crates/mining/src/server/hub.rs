@@ -106,7 +106,7 @@ impl PoolWork {
     }
 
     /// Whether this is the empty block that a tip is begun with, which the full one follows.
-    pub(crate) fn is_start(&self) -> bool {
+    pub fn is_start(&self) -> bool {
         let start = self.start.as_ref();
         start.is_some_and(|start| Arc::ptr_eq(&start.prepared, &self.prepared))
     }

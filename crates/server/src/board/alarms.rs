@@ -17,6 +17,7 @@ use super::disk::{Disk, Slow};
 use super::miner::HighRejects;
 use super::miners::{Miners, Missing};
 use super::nodes::NodesView;
+use super::proof::Proofs;
 use crate::clock::Utc;
 use crate::limits::Source;
 use crate::news::{CertificateNews, ShareTally, TlsNews};
@@ -83,6 +84,7 @@ pub(super) struct Scene<'a> {
     pub(super) node_advice: Option<&'a str>,
     pub(super) blocks: &'a Blocks,
     pub(super) miners: &'a Miners,
+    pub(super) proofs: &'a Proofs,
     pub(super) example_address: &'a str,
 }
 
@@ -184,6 +186,7 @@ impl Troubles {
     pub(super) fn alarms(&self, scene: &Scene<'_>) -> Vec<Alarm> {
         let causes = [
             block_refused(scene),
+            scene.proofs.alarm(),
             self.no_job(),
             block_pending(scene),
             scene.nodes.alarm(),

@@ -18,6 +18,7 @@ mod node;
 mod nodes;
 mod odds;
 mod past;
+mod proof;
 mod silence;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ use super::node::NodeView;
 use super::nodes::NodesView;
 use super::odds::Stakes;
 use super::past::Past;
+use super::proof::Proofs;
 use super::window::Windows;
 use crate::clock::Started;
 use crate::ledger::LedgerState;
@@ -67,6 +68,7 @@ pub(super) struct Model {
     chart: Chart,
     troubles: Troubles,
     hold: HoldNews,
+    proofs: Proofs,
 }
 
 /// Whether something is to be shown at once.
@@ -107,6 +109,7 @@ impl Model {
             chart: Chart::new(wall, &past.minutes, &past.ten_minutes),
             troubles: Troubles::default(),
             hold: HoldNews::default(),
+            proofs: Proofs::default(),
         }
     }
 
@@ -174,6 +177,7 @@ impl Model {
                 self.hold = hold;
             }
             News::Tls(tls) => self.handle_tls(tls),
+            News::Proof(proof) => is_urgent = self.proofs.handle(proof),
             News::Ledger(state) => {
                 is_urgent = self.troubles.handle_ledger(state.trouble.as_deref(), wall);
                 self.ledger = state;
@@ -201,6 +205,7 @@ impl Model {
     pub(super) fn snapshot(&mut self, now: Instant, wall: UnixTime) -> Snapshot {
         self.sequence += 1;
         self.troubles.advance(now, wall);
+        self.proofs.advance(wall);
         let rates = self.windows.as_ref().map(|windows| windows.rates(now));
         let rates = rates.unwrap_or_default();
         let round = self.round();
@@ -231,6 +236,7 @@ impl Model {
             blocks: block_counts,
             node: self.node.shown(),
             nodes: self.nodes.shown(now, wall),
+            proof: self.proofs.shown(),
             payout: self.facts.payout.clone(),
             connect: self.connect(),
             alarms: self.troubles.alarms(&Scene {
@@ -242,6 +248,7 @@ impl Model {
                 node_advice: self.node.unusable().map(|it| it.next_step.as_str()),
                 blocks: &self.blocks,
                 miners: &self.miners,
+                proofs: &self.proofs,
                 example_address: &self.facts.connect.example_address,
             }),
         };

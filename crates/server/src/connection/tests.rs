@@ -54,6 +54,7 @@ async fn links(news: mpsc::Sender<News>) -> PoolLinks {
         service,
         arrivals: Arc::new(Hush::new(Instant::now())),
         faults: Arc::new(Hush::new(Instant::now())),
+        proofs: ProofDesk::unheard(),
     }
 }
 

@@ -9,10 +9,11 @@ use headframe_ledger::{
     RankedShare, Retention, ShareBatch, Slot, TimeRange, Totals, Upkeep, WorkerId, WorkerRecord,
 };
 use headframe_node::{
-    BlockFate, BlockSink, BoxFuture, NodeError, SubmitAnswer, TemplateSource, TemplateUpdate,
+    BlockCheck, BlockFate, BlockSink, BoxFuture, CheckAnswer, NodeError, SubmitAnswer,
+    TemplateSource, TemplateUpdate,
 };
 use headframe_work::UnixTime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::client::Sv2Client;
 
@@ -296,5 +297,30 @@ impl BlockSink for FakeSink {
     fn stand_by(&mut self) -> Result<(), NodeError> {
         let _ = self.0.send(Call::StandBy);
         Ok(())
+    }
+}
+
+/// A block without proof of work, and where what the node says of it goes. Dropped, it never says
+/// anything.
+pub(crate) type Proposal = (String, oneshot::Sender<Result<CheckAnswer, NodeError>>);
+
+/// A judge of blocks without proof of work, whose answers the test gives.
+pub(crate) struct FakeCheck(mpsc::UnboundedSender<Proposal>);
+
+pub(crate) fn judge() -> (Arc<dyn BlockCheck>, mpsc::UnboundedReceiver<Proposal>) {
+    let (sender, proposals) = mpsc::unbounded_channel();
+    (Arc::new(FakeCheck(sender)), proposals)
+}
+
+impl BlockCheck for FakeCheck {
+    fn check<'a>(&'a self, block_hex: &'a str) -> BoxFuture<'a, Result<CheckAnswer, NodeError>> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let _ = self.0.send((block_hex.to_owned(), answer));
+            match answered.await {
+                Ok(answer) => answer,
+                Err(_) => std::future::pending().await,
+            }
+        })
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use headframe_api::{Connect, NodeKind, Payout, Snapshot};
 use headframe_ledger::{Ledger, MemoryLedger, Retention};
-use headframe_node::BlockSink;
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
 use headframe_node::several::Backups;
+use headframe_node::{BlockCheck, BlockSink};
 use headframe_server::{
     AccessSettings, Board, CertificatePlace, Certificates, Feed, KeyPlace, KeySets, Keys, KeysId,
     ListenSettings, Parts, Password, Pool, Protocols, Settings, StartError, Started, Sv2Rules,
@@ -43,6 +43,7 @@ pub(crate) struct Setup {
     pub(crate) sink: Option<Box<dyn BlockSink>>,
     /// Nodes that blocks go to besides.
     pub(crate) backups: Option<Backups>,
+    pub(crate) check: Option<Arc<dyn BlockCheck>>,
     pub(crate) max_connections: usize,
     /// How long miners are held while the node is away.
     pub(crate) hold: Option<Duration>,
@@ -73,6 +74,7 @@ impl Setup {
             ledger: Box::new(MemoryLedger::new(Retention::default())),
             sink: None,
             backups: None,
+            check: None,
             max_connections: 100,
             hold: None,
             password: None,
@@ -112,6 +114,9 @@ impl Setup {
         let mut node = self.chain.node(REFRESH);
         if let Some(sink) = self.sink {
             node.sink = sink;
+        }
+        if let Some(check) = self.check {
+            node.check = check;
         }
         let (templates, away) = Fickle::boxed(node.templates);
         node.templates = templates;

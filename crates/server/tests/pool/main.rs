@@ -13,5 +13,6 @@ mod harness;
 mod life;
 mod limits;
 mod listeners;
+mod proof;
 mod resume;
 mod shares;

@@ -137,6 +137,11 @@ impl Sv1Session {
         }
     }
 
+    /// The channel that the connection is inside, when it has one.
+    pub fn channel(&self) -> Option<&Channel> {
+        self.seat.as_ref().map(|seat| &seat.channel)
+    }
+
     /// Whether the session needs a prefix from the hub before it takes the next line.
     pub fn wants_prefix(&self) -> bool {
         self.prefix.is_none() && self.desk.wants_prefix()

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headframe_channels::{ChannelId, ExtranoncePrefix, Past};
+use headframe_channels::{Channel, ChannelId, ExtranoncePrefix, Past};
 use headframe_sv2_wire::mining::MiningMessage;
 use headframe_sv2_wire::{DecodeError, Frame, Incoming};
 use headframe_work::Job;
@@ -139,6 +139,11 @@ impl Sv2Session {
             patience: Some(now + SETUP_WITHIN),
             is_finished: false,
         }
+    }
+
+    /// The channels of the connection.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.seats.values().map(|seat| &seat.channel)
     }
 
     /// Whether the session needs a prefix from the hub before it takes the next message.
