@@ -7,6 +7,7 @@
 //!
 //! A harness is not a library for others: what goes wrong is a panic that says what was waited for.
 
+pub mod between;
 pub mod bitcoind;
 pub mod block;
 pub mod http;

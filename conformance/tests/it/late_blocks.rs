@@ -1,0 +1,138 @@
+//! Blocks that come when the pool has gone on: of a job that was replaced, and of a tip that has passed.
+//! Each is for the node to judge.
+
+use std::thread;
+
+use bitcoin::Amount;
+use headframe_conformance::sv1::{Client, Job, Solution};
+use headframe_conformance::wait::{until, until_true};
+use headframe_conformance::wallet::{Coin, Kind};
+use headframe_conformance::{Bitcoind, Chain, FoundBlock, Key, Pool};
+use serde_json::json;
+
+/// A coinbase matures after so many blocks.
+const MATURITY: u32 = 100;
+/// Blocks that are raced against another of the same height.
+const RACES: usize = 8;
+
+/// The next job that builds on the node's tip.
+fn job_on_tip(miner: &mut Client, node: &Bitcoind) -> Job {
+    loop {
+        let job = miner.job();
+        if job.prev_hash.to_string() == node.tip() {
+            return job;
+        }
+    }
+}
+
+/// A pool whose blocks pay several outputs.
+fn pool(node: &Bitcoind) -> Pool {
+    let operator = Key::number(2).address(Kind::P2wpkh, node.chain().network());
+    let settings = [
+        ("PAYOUT_FEE_PERCENT", "2"),
+        ("PAYOUT_FEE_ADDRESS", &operator.to_string()),
+    ];
+    Pool::configured(node, &settings)
+}
+
+fn miner(node: &Bitcoind, pool: &Pool) -> Client {
+    let address = Key::number(1).address(Kind::P2tr, node.chain().network());
+    Client::mining(pool.listen(), &address.to_string())
+}
+
+/// A transaction with a fee comes, and all miners have a job with it, when a block of the job before is
+/// found.
+#[test]
+fn a_block_of_a_job_that_was_replaced_on_the_same_tip_is_accepted() {
+    let Some(node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    let key = Key::number(9);
+    let own = key.address(Kind::P2wpkh, node.chain().network());
+    node.mine(1 + MATURITY, &own);
+    let pool = pool(&node);
+    let mut miner = miner(&node, &pool);
+    let stale = job_on_tip(&mut miner, &node);
+    let coin = Coin::of(&node.block(&node.hash_at(1)).txdata[0], 0);
+    let outputs = coin.shared_among(&[own.script_pubkey()], Amount::from_sat(1_000_000));
+    node.send(&key.spend(&coin, outputs));
+    let fresh = miner.job();
+    assert_eq!(fresh.prev_hash, stale.prev_hash);
+    assert!(!fresh.clean, "what was begun may still be a share");
+
+    let solution = miner.solve(&stale);
+    assert_eq!(miner.submit(&solution)["result"], true);
+    until_true("the block", || node.tip() == solution.hash.to_string());
+    let found = FoundBlock::at(&node, node.height());
+    assert_eq!(found.payouts().len(), 2);
+    assert_eq!(found.fees, Amount::ZERO, "it has no transaction");
+}
+
+/// What is found of a tip that has just passed goes to the node, which has it when the other block turns
+/// out to be none.
+#[test]
+fn a_block_of_the_last_tip_is_there_when_the_other_is_given_up() {
+    let Some(node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    let other = Key::number(9).address(Kind::P2wpkh, node.chain().network());
+    node.mine(1, &other);
+    let pool = pool(&node);
+    let mut miner = miner(&node, &pool);
+    let job = job_on_tip(&mut miner, &node);
+    let solution = miner.solve(&job);
+    node.mine(1, &other);
+    let rival = node.tip();
+    job_on_tip(&mut miner, &node);
+    // The share may be too late. That is for the pool to say, of the block it is not.
+    miner.submit(&solution);
+    takes_over(&node, &solution, &rival);
+    until("the block in the chain, on the dashboard", || {
+        let blocks = pool.api("blocks");
+        let block = blocks["blocks"].as_array()?.first()?.clone();
+        (block["fate"]["kind"] == "accepted").then_some(())
+    });
+}
+
+/// At the last second: the block and another of its height are on their way at once, and either may win.
+/// The node has it whatever comes first.
+#[test]
+fn a_block_that_races_with_a_tip_is_never_lost() {
+    let Some(node) = Bitcoind::start(Chain::Regtest) else {
+        return;
+    };
+    let other = Key::number(9).address(Kind::P2wpkh, node.chain().network());
+    node.mine(1, &other);
+    let pool = pool(&node);
+    let mut miner = miner(&node, &pool);
+    for race in 0..RACES {
+        let job = job_on_tip(&mut miner, &node);
+        let solution = miner.solve_rolled(&job, 0x1fff_e000, 0x0aaa_a000);
+        let height = node.height() + 1;
+        thread::scope(|threads| {
+            threads.spawn(|| node.mine(1, &other));
+            // Which of the two is first differs from race to race.
+            thread::sleep(std::time::Duration::from_millis(race as u64 / 2));
+            miner.submit(&solution);
+        });
+        let hash = solution.hash.to_string();
+        until_true("the block with the node", || {
+            node.try_call("getblockheader", &json!([hash])).is_ok()
+        });
+        let winner = node.hash_at(height);
+        if winner != hash {
+            takes_over(&node, &solution, &winner);
+        }
+    }
+}
+
+/// The node holds the block for valid: it becomes the tip when `rival` may not be.
+fn takes_over(node: &Bitcoind, solution: &Solution, rival: &str) {
+    let hash = solution.hash.to_string();
+    until_true("the block with the node", || {
+        node.try_call("getblockheader", &json!([hash])).is_ok()
+    });
+    assert_ne!(node.tip(), hash);
+    node.call("invalidateblock", json!([rival]));
+    until_true("the block as the tip", || node.tip() == hash);
+}
