@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -163,6 +163,20 @@ impl Pool {
         self.wait_for_listener();
     }
 
+    /// Runs another command of the program on its data directory, with its settings, to the end.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = program_with(self.home.path(), &self.environment);
+        command
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.data_directory());
+        command.output().expect("the program starts")
+    }
+
     /// What it prints.
     pub fn log(&self) -> &Process {
         &self.process
@@ -318,8 +332,14 @@ fn data_directory(home: &Path) -> PathBuf {
 
 /// `headframe pool` with these settings and no others, without flags.
 pub fn command(home: &Path, environment: &[(String, String)]) -> Command {
+    let mut command = program_with(home, environment);
+    command.arg("pool");
+    command
+}
+
+fn program_with(home: &Path, environment: &[(String, String)]) -> Command {
     let mut command = Command::new(program::headframe());
-    command.arg("pool").env_clear().env("HOME", home);
+    command.env_clear().env("HOME", home);
     for (key, value) in environment {
         command.env(format!("HEADFRAME_{key}"), value);
     }

@@ -1,6 +1,7 @@
 //! The built program against a real Bitcoin Core and other people's clients.
 
 mod addresses;
+mod block_list;
 mod blocks;
 mod by_hand;
 mod demo;

@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Keys(Keys),
     /// Serve your node's templates to pools, by Stratum V2's template distribution
     TemplateProvider(TemplateProvider),
+    /// The blocks that the pool found and what became of them; submit one again
+    Blocks(Blocks),
     /// Write down what a worker and the running pool say to each other, for a bug report
     Trace(Trace),
 }
@@ -149,6 +151,34 @@ pub(crate) enum KeysAction {
     Detach {
         /// The file to be made
         file: PathBuf,
+    },
+}
+
+/// Reads the data directory, whether a pool runs with it or not, and changes nothing in it.
+#[derive(Debug, Args)]
+pub(crate) struct Blocks {
+    #[command(subcommand)]
+    pub(crate) action: Option<BlocksAction>,
+    /// List so many, the highest
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) last: usize,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The configuration of the pool
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// The data directory of the pool
+    #[arg(long, value_name = "DIRECTORY", global = true)]
+    pub(crate) data_dir: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BlocksAction {
+    /// Give a block to all nodes of the configuration once more, and tell what each says
+    Submit {
+        /// Its hash, or the end of it, or its height
+        block: String,
     },
 }
 

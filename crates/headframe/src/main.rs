@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a message or a rule of mining.
 
+mod blocks;
 mod cli;
 mod data;
 mod demo;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Some(Command::Swarm(swarm)) => swarm::run(swarm),
         Some(Command::Keys(keys)) => keys::run(keys),
         Some(Command::TemplateProvider(provider)) => template_provider::run(provider),
+        Some(Command::Blocks(blocks)) => blocks::run(blocks),
         Some(Command::Trace(trace)) => trace::run(trace),
         None => {
             say(cli::WELCOME.trim_end());

@@ -70,6 +70,18 @@ pub enum LedgerError {
         /// The newest version that this program knows.
         known: i64,
     },
+    /// An older version of the pool wrote the file, and it is only to be read.
+    #[error(
+        "{path} was written by an older headframe (ledger version {found}, this one reads {known}); start the pool once, which brings it up to date"
+    )]
+    TooOld {
+        /// The ledger file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The version that this program reads.
+        known: i64,
+    },
     /// The file system cannot do what durable commits need.
     #[error(
         "{path} cannot be written durably ({detail}); put the data directory on a local disk, not on a network share"

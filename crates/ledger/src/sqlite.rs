@@ -87,6 +87,25 @@ impl SqliteLedger {
         }
     }
 
+    /// The blocks found last, the latest first, at most `limit`, of the ledger in a directory that another
+    /// process may hold; none where there is no ledger. Nothing is written.
+    ///
+    /// # Errors
+    /// The operator's: as [`open`](Self::open), and [`LedgerError::TooOld`].
+    pub fn blocks_in(directory: &Path, limit: usize) -> Result<Vec<BlockRecord>, LedgerError> {
+        let path = directory.join(FILE_NAME);
+        let read = || {
+            let Some(connection) = open_to_read(&path)? else {
+                return Ok(Vec::new());
+            };
+            match migrations::check_version(&connection)? {
+                true => blocks::latest(&connection, limit),
+                false => Ok(Vec::new()),
+            }
+        };
+        read().map_err(|failure: Failure| failure.at(&path))
+    }
+
     /// Runs `work` in a transaction that takes the write lock at once.
     fn write<T>(
         &mut self,
@@ -201,6 +220,17 @@ fn open_file(path: &Path) -> Result<Connection, Failure> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
+}
+
+/// `None` where there is no file.
+fn open_to_read(path: &Path) -> Result<Option<Connection>, Failure> {
+    if !path.try_exists().map_err(Failure::Open)? {
+        return Ok(None);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(Some(connection))
 }
 
 fn set_up(connection: &Connection) -> Result<(), Failure> {
@@ -361,6 +391,45 @@ mod tests {
         };
         assert!(ledger.record_block(&newer).unwrap());
         assert_eq!(ledger.blocks(1).unwrap()[0].found, newer);
+    }
+
+    #[test]
+    fn blocks_are_read_while_another_process_writes_and_nothing_is_changed() {
+        let place = tempfile::tempdir().unwrap();
+        assert_eq!(SqliteLedger::blocks_in(place.path(), 9).unwrap(), []);
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+        let dir = DataDir::open(place.path()).unwrap();
+        let mut ledger = SqliteLedger::open(&dir, Retention::default()).unwrap();
+        let block = FoundBlock {
+            height: 7,
+            hash: BlockHash::from_byte_array([7; 32]),
+            found_at: UnixTime::from_secs(60),
+            worker: WorkerId::new("user", "address").unwrap(),
+            paid: Amount::from_sat(50),
+            fee: None,
+            bits: None,
+            protocol: None,
+            work_before: None,
+            job: "job".into(),
+        };
+        ledger.record_block(&block).unwrap();
+        // Not yet in the file itself, and the writer has it open.
+        let read = SqliteLedger::blocks_in(place.path(), 9).unwrap();
+        assert_eq!(read, ledger.blocks(9).unwrap());
+        drop(ledger);
+        assert_eq!(SqliteLedger::blocks_in(place.path(), 9).unwrap(), read);
+    }
+
+    #[test]
+    fn a_file_of_an_older_version_is_not_read_past_its_pool() {
+        let place = tempfile::tempdir().unwrap();
+        let old = Connection::open(place.path().join(FILE_NAME)).unwrap();
+        old.execute_batch(include_str!("sqlite/v1.sql")).unwrap();
+        old.execute_batch("PRAGMA application_id = 0x68646672; PRAGMA user_version = 1")
+            .unwrap();
+        drop(old);
+        let refused = SqliteLedger::blocks_in(place.path(), 9).unwrap_err();
+        assert!(matches!(refused, LedgerError::TooOld { found: 1, .. }));
     }
 
     #[test]

@@ -39,7 +39,7 @@ mod trace;
 mod vital;
 mod wire;
 
-pub use blocks::LeftBlocks;
+pub use blocks::{ArchiveError, ArchivedBlock, LeftBlocks, read_archive};
 pub use board::{Board, Feed, Waiting};
 pub use clock::{Started, Utc};
 pub use control::CONTROL_SOCKET;

@@ -20,6 +20,10 @@ pub(super) enum Failure {
         found: i64,
         known: i64,
     },
+    TooOld {
+        found: i64,
+        known: i64,
+    },
     NotDurable(String),
 }
 
@@ -49,6 +53,7 @@ impl Failure {
             Self::Damaged(detail) => LedgerError::Damaged { path, detail },
             Self::Foreign => LedgerError::Foreign { path },
             Self::TooNew { found, known } => LedgerError::TooNew { path, found, known },
+            Self::TooOld { found, known } => LedgerError::TooOld { path, found, known },
             Self::NotDurable(detail) => LedgerError::NotDurable { path, detail },
         }
     }

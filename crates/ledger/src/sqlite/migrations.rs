@@ -34,6 +34,20 @@ pub(super) fn check_identity(connection: &Connection) -> Result<(), Failure> {
     }
 }
 
+/// Makes sure that the file is ours and of this version; false when it is empty, as one is whose pool was
+/// killed at its first start.
+pub(super) fn check_version(connection: &Connection) -> Result<bool, Failure> {
+    check_identity(connection)?;
+    match pragma(connection, "user_version")? {
+        VERSION => Ok(true),
+        0 => Ok(false),
+        found => Err(Failure::TooOld {
+            found,
+            known: VERSION,
+        }),
+    }
+}
+
 /// Brings the file to this version's form, all or nothing.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

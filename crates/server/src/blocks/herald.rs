@@ -29,7 +29,7 @@ const QUEUE: usize = 4_096;
 const MAX_VERDICTS: usize = 1_024;
 /// The log has a line for a block of the pool, and leaves it out for the demonstration, which says
 /// the same once the block is accepted.
-const FOUND: &str = "headframe_server::found";
+pub(crate) const FOUND: &str = "headframe_server::found";
 /// What the ledger and the journal keep of a node that took a block but not on its best chain. The
 /// board knows by it, after a restart, that such a block waits.
 pub(crate) const INCONCLUSIVE: &str = "inconclusive";

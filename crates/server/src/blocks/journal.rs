@@ -45,6 +45,31 @@ impl Journal {
         Ok(Self { directory })
     }
 
+    /// The journal in a data directory that another process may hold, to be read only; there may be none.
+    pub(crate) fn look_at(data_directory: &Path) -> Self {
+        Self {
+            directory: data_directory.join("blocks"),
+        }
+    }
+
+    /// The blocks that are there, in no order, each with what it came to if nodes have had their last word.
+    pub(crate) fn all(&self) -> io::Result<Vec<(u32, BlockHash, Option<String>)>> {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut blocks = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            if let Some((height, hash)) = parse_name(&path) {
+                let answer = fs::read_to_string(path.with_extension("answer")).ok();
+                let first = answer.and_then(|text| text.lines().next().map(str::to_owned));
+                blocks.push((height, hash, first));
+            }
+        }
+        Ok(blocks)
+    }
+
     /// Where a block lies, or would.
     pub(crate) fn path(&self, height: u32, hash: BlockHash) -> PathBuf {
         self.directory.join(format!("{height}-{hash}.hex"))

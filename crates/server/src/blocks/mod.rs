@@ -21,6 +21,7 @@
 //! word on a block goes to the disk when the ledger has the block and the word; until then the block is one that
 //! the next start submits again and enters into the ledger.
 
+mod archive;
 mod courier;
 mod follower;
 mod herald;
@@ -47,7 +48,8 @@ use headframe_work::{Block, Network, UnixTime};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, warn};
 
-pub(crate) use self::herald::INCONCLUSIVE;
+pub use self::archive::{ArchiveError, ArchivedBlock, read_archive};
+pub(crate) use self::herald::{FOUND, INCONCLUSIVE};
 pub(crate) use self::journal::{Journal, by_hand};
 pub use self::left::LeftBlocks;
 pub(crate) use self::recovery::Left;

@@ -80,7 +80,8 @@ fn followed(ledger: &dyn Ledger) -> Vec<Followed> {
     followed.collect()
 }
 
-fn record_of(left: &Unanswered, network: Network) -> Option<FoundBlock> {
+/// What a block says of itself; `None` if it is none, or pays no address of `network`.
+pub(super) fn record_of(left: &Unanswered, network: Network) -> Option<FoundBlock> {
     let block: Block = deserialize_hex(left.hex.trim()).ok()?;
     let (miner, others) = block.txdata.first()?.output.split_first()?;
     let address =

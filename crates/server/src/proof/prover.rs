@@ -16,6 +16,7 @@ use tracing::{debug, error, info};
 use super::desk::Sample;
 use super::pace::Pace;
 use super::{Layouts, ProofDesk};
+use crate::blocks::FOUND;
 use crate::clock::{sleep_until_some, wall_clock};
 use crate::news::{News, ProofNews};
 
@@ -186,7 +187,7 @@ impl Prover {
                 debug!("{node} accepts a block at height {height}, paying {address} {paid}");
             }
             Ok(()) => {
-                info!("{node} accepts a block at height {height}, paying {address} {paid}");
+                info!(target: FOUND, "{node} accepts a block at height {height}, paying {address} {paid}");
             }
             Err(reason) => error!(
                 "{node} would refuse a block at height {height}, paying {address} {paid}: {reason}"

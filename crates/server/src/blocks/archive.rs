@@ -1,0 +1,212 @@
+//! Found blocks as they lie in a data directory that another process may hold: what the ledger knows of
+//! them, and what only the journal has. Nothing is written.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bitcoin::BlockHash;
+use headframe_ledger::{BlockFate, BlockRecord, LedgerError, SqliteLedger, Text};
+use headframe_work::Network;
+
+use super::Journal;
+use super::journal::Unanswered;
+use super::recovery::record_of;
+
+/// A block that the pool found.
+#[derive(Debug, Clone)]
+pub struct ArchivedBlock {
+    /// Its height.
+    pub height: u32,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Who found it, when, and whom it pays. Of a block that the ledger does not have it says what
+    /// stands in the block; `None` where its file holds no block of this network.
+    pub record: Option<BlockRecord>,
+    /// What became of it.
+    pub fate: BlockFate,
+    /// Where it lies, for `submitblock`.
+    pub file: Option<PathBuf>,
+}
+
+impl ArchivedBlock {
+    /// The block in hexadecimal digits; `None` where it has no file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn hex(&self) -> Option<io::Result<String>> {
+        let text = std::fs::read_to_string(self.file.as_ref()?);
+        Some(text.map(|text| text.trim().to_owned()))
+    }
+}
+
+/// Why the blocks of a data directory cannot be told. The operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The journal cannot be read.
+    #[error("cannot read the found blocks in {directory}: {error}")]
+    Journal {
+        /// The data directory.
+        directory: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// The blocks in a data directory, the highest first, at most `limit` of the ledger's. `network` is for the
+/// addresses of blocks that the ledger does not have. Blocks its thread.
+///
+/// # Errors
+///
+/// Ledger or journal cannot be read.
+pub fn read_archive(
+    data_directory: &Path,
+    network: Option<Network>,
+    limit: usize,
+) -> Result<Vec<ArchivedBlock>, ArchiveError> {
+    // The ledger first: what is found meanwhile is in the journal then.
+    let records = SqliteLedger::blocks_in(data_directory, limit)?;
+    let journal = Journal::look_at(data_directory);
+    let files = journal.all().map_err(|error| ArchiveError::Journal {
+        directory: data_directory.to_owned(),
+        error,
+    })?;
+    let files = files.into_iter();
+    let mut files: HashMap<_, _> = files
+        .map(|(height, hash, word)| (hash, (height, word)))
+        .collect();
+    let recorded = records.into_iter().map(|record| {
+        let (height, hash) = (record.found.height, record.found.hash);
+        let has_file = files.remove(&hash).is_some();
+        ArchivedBlock {
+            height,
+            hash,
+            fate: record.fate.clone(),
+            record: Some(record),
+            file: has_file.then(|| journal.path(height, hash)),
+        }
+    });
+    let mut blocks: Vec<_> = recorded.collect();
+    // Of those that the ledger has, beyond the limit, the files are older.
+    if blocks.len() < limit {
+        let strays = files.into_iter();
+        blocks.extend(
+            strays.map(|(hash, (height, word))| stray(&journal, (height, hash), word, network)),
+        );
+    }
+    blocks.sort_by_key(|block| core::cmp::Reverse((block.height, block.found_at(), block.hash)));
+    Ok(blocks)
+}
+
+impl ArchivedBlock {
+    fn found_at(&self) -> u32 {
+        let record = self.record.as_ref();
+        record.map_or(0, |record| record.found.found_at.as_secs())
+    }
+}
+
+/// A block that the ledger does not have: the pool was killed, or its ledger moved away.
+fn stray(
+    journal: &Journal,
+    (height, hash): (u32, BlockHash),
+    word: Option<String>,
+    network: Option<Network>,
+) -> ArchivedBlock {
+    let fate = fate_of(word.as_deref());
+    let hex = journal.read(height, hash).ok();
+    let found = hex.and_then(|hex| record_of(&Unanswered { height, hash, hex }, network?));
+    ArchivedBlock {
+        height,
+        hash,
+        record: found.map(|found| BlockRecord {
+            found,
+            fate: fate.clone(),
+            answers: Vec::new(),
+        }),
+        fate,
+        file: Some(journal.path(height, hash)),
+    }
+}
+
+/// What the journal's word for it means.
+fn fate_of(word: Option<&str>) -> BlockFate {
+    match word {
+        None => BlockFate::Found,
+        Some(word) => match word.strip_prefix("refused: ") {
+            Some(reason) => BlockFate::Refused {
+                reason: Text::clip(reason),
+            },
+            None => BlockFate::Accepted,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitcoin::hashes::Hash as _;
+    use headframe_ledger::{DataDir, FoundBlock, Ledger as _, Retention, WorkerId};
+    use headframe_work::UnixTime;
+
+    fn hash(byte: u8) -> BlockHash {
+        BlockHash::from_byte_array([byte; 32])
+    }
+
+    fn record(height: u32, byte: u8) -> FoundBlock {
+        FoundBlock {
+            height,
+            hash: hash(byte),
+            found_at: UnixTime::from_secs(60),
+            worker: WorkerId::new("user", "address").unwrap(),
+            paid: bitcoin::Amount::from_sat(50),
+            fee: None,
+            bits: None,
+            protocol: None,
+            work_before: None,
+            job: "job".into(),
+        }
+    }
+
+    #[test]
+    fn what_ledger_and_journal_have_is_one_list_though_a_pool_runs() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path();
+        assert!(
+            read_archive(path, Some(Network::Regtest), 9)
+                .unwrap()
+                .is_empty()
+        );
+        let dir = DataDir::open(path).unwrap();
+        let mut ledger = SqliteLedger::open(&dir, Retention::default()).unwrap();
+        let journal = Journal::open(path).unwrap();
+        ledger.record_block(&record(100, 1)).unwrap();
+        ledger.record_block(&record(102, 2)).unwrap();
+        journal.write(102, hash(2), "aa").unwrap();
+        journal.write(101, hash(3), "bb").unwrap();
+        journal.write(103, hash(4), "cc").unwrap();
+        journal.settle(103, hash(4), "refused: high-hash").unwrap();
+        let blocks = read_archive(path, Some(Network::Regtest), 9).unwrap();
+        let shown: Vec<_> = blocks
+            .iter()
+            .map(|block| {
+                (
+                    block.height,
+                    block.fate.code(),
+                    block.hex().map(Result::unwrap),
+                )
+            })
+            .collect();
+        let expected = [
+            (103, "refused", Some("cc".to_owned())),
+            (102, "found", Some("aa".to_owned())),
+            (101, "found", Some("bb".to_owned())),
+            (100, "found", None),
+        ];
+        assert_eq!(shown, expected);
+        assert!(blocks[2].record.is_none(), "its file holds no block");
+    }
+}
