@@ -10,6 +10,7 @@
 mod address;
 mod client;
 mod cookie;
+mod examine;
 mod inquiry;
 mod network;
 mod poll;
@@ -31,6 +32,7 @@ pub(crate) use template::check_challenge;
 
 pub use address::{AddressError, RpcAddress};
 pub use cookie::{Candidate, RpcAuth, cookie_paths, discover};
+pub use examine::{ClockOffset, Examination, Publication, TemplateFacts, examine};
 pub use network::{ask_network, ask_network_with_cookies};
 pub use submit::RpcSink;
 pub use tips::TipWatch;

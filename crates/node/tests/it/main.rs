@@ -7,6 +7,7 @@
 mod battery;
 mod bitcoind;
 mod embedded;
+mod examine;
 #[cfg(feature = "ipc")]
 mod ipc;
 #[cfg(feature = "ipc")]
