@@ -169,7 +169,19 @@ impl Pool {
     ///
     /// When it cannot be started.
     pub fn command(&self, arguments: &[&str]) -> Output {
+        self.command_with(&[], arguments)
+    }
+
+    /// The same with more settings.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn command_with(&self, settings: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = program_with(self.home.path(), &self.environment);
+        for (key, value) in settings {
+            command.env(format!("HEADFRAME_{key}"), value);
+        }
         command
             .args(arguments)
             .arg("--data-dir")

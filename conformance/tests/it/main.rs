@@ -4,6 +4,7 @@ mod addresses;
 mod block_list;
 mod blocks;
 mod by_hand;
+mod check;
 mod demo;
 mod fee;
 mod full_template;

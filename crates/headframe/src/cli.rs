@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Keys(Keys),
     /// Serve your node's templates to pools, by Stratum V2's template distribution
     TemplateProvider(TemplateProvider),
+    /// Look at the configuration and all that it names, and say what is wrong and what to do
+    Check(Check),
     /// The blocks that the pool found and what became of them; submit one again
     Blocks(Blocks),
     /// Write down what a worker and the running pool say to each other, for a bug report
@@ -152,6 +154,20 @@ pub(crate) enum KeysAction {
         /// The file to be made
         file: PathBuf,
     },
+}
+
+/// Changes nothing, and a pool may run meanwhile. Ends with 0 when nothing is wrong, and with 1 when something is.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The configuration of the pool; without it every key has its default
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data directory of the pool
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) data_dir: Option<String>,
 }
 
 /// Reads the data directory, whether a pool runs with it or not, and changes nothing in it.

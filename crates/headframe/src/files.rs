@@ -33,8 +33,13 @@ pub(crate) fn room_for(wanted: usize) -> usize {
     room
 }
 
+/// The most files that this process may have open, if it asks for them.
+pub(crate) fn most_allowed() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
 /// The connections that fit into a limit on open files.
-fn within(wanted: usize, allowed: u64) -> usize {
+pub(crate) fn within(wanted: usize, allowed: u64) -> usize {
     let room = allowed.saturating_sub(RESERVE).max(1);
     usize::try_from(room).map_or(wanted, |room| room.min(wanted))
 }

@@ -3,6 +3,7 @@
 //! Nothing here knows a message or a rule of mining.
 
 mod blocks;
+mod check;
 mod cli;
 mod data;
 mod demo;
@@ -31,7 +32,20 @@ use clap::Parser as _;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            for line in told(&error).lines() {
+                eprintln!("headframe: {line}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Some(Command::Check(check)) => return check::run(&check),
         Some(Command::Demo(demo)) => demo::run(demo),
         Some(Command::Pool(pool)) => pool::run(pool),
         Some(Command::Miner(miner)) => miner::run(miner),
@@ -44,16 +58,8 @@ fn main() -> ExitCode {
             say(cli::WELCOME.trim_end());
             Ok(())
         }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            for line in told(&error).lines() {
-                eprintln!("headframe: {line}");
-            }
-            ExitCode::FAILURE
-        }
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints a result. Whoever has read enough of it (`| head`) may close the pipe.

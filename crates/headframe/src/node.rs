@@ -126,7 +126,7 @@ fn nodes(
 }
 
 /// One node, with its own network where that is not configured.
-async fn find_one(
+pub(crate) async fn find_one(
     node: &NodeAccess,
     network: Option<Network>,
     home: Option<&Path>,

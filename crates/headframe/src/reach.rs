@@ -3,7 +3,8 @@
 
 use std::io;
 #[cfg(feature = "ipc")]
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::path::PathBuf;
 
 use headframe_api::NodeKind;
 #[cfg(feature = "ipc")]
@@ -56,6 +57,25 @@ impl Reach {
             #[cfg(feature = "ipc")]
             Self::Ipc(settings) => settings.place(),
             Self::Provider(settings) => settings.provider.to_string(),
+        }
+    }
+
+    /// Its RPC, where that is used.
+    pub(crate) fn rpc(&self) -> Option<&RpcSettings> {
+        match self {
+            Self::Rpc(settings) => Some(settings),
+            #[cfg(feature = "ipc")]
+            Self::Ipc(settings) => settings.rpc.as_ref(),
+            Self::Provider(settings) => settings.rpc.as_ref(),
+        }
+    }
+
+    /// Where its socket may be, the first that exists is taken; empty where it is not used.
+    pub(crate) fn sockets(&self) -> &[PathBuf] {
+        match self {
+            Self::Rpc(_) | Self::Provider(_) => &[],
+            #[cfg(feature = "ipc")]
+            Self::Ipc(settings) => &settings.sockets,
         }
     }
 
