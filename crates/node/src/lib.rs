@@ -18,16 +18,18 @@ pub mod ipc;
 mod port;
 pub mod rpc;
 pub mod several;
+mod socket;
 #[cfg(feature = "ipc")]
 mod solution;
 mod status;
 pub mod tdp;
 mod window;
+pub mod zmq;
 
 pub use answer::{BlockFate, CheckAnswer, SubmitAnswer};
 pub use error::{ErrorKind, Fault, NodeError};
 pub use port::{
-    BlockCheck, BlockSink, BoxFuture, Cause, Node, TemplateSource, TemplateUpdate,
+    BlockCheck, BlockSink, BoxFuture, Cause, NewTip, Node, TemplateSource, TemplateUpdate,
     TransactionSource,
 };
 pub use status::{Condition, NodeStatus, Tip};

@@ -8,11 +8,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bitcoin::{BlockHash, Txid};
+use bitcoin::{BlockHash, CompactTarget, Txid};
 use headframe_work::{Template, UnixTime};
 use tokio::sync::watch;
 
-use crate::{BlockFate, CheckAnswer, HeaderWindow, NodeError, NodeStatus, SubmitAnswer};
+use crate::{BlockFate, CheckAnswer, HeaderWindow, NodeError, NodeStatus, SubmitAnswer, Tip};
 
 /// A future in a box, so that the asynchronous ports can be trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -45,6 +45,14 @@ pub trait TemplateSource: Send {
     /// an `Ok` means that the node is well again. Until then nothing that was told before may be
     /// mined on with confidence.
     fn next(&mut self) -> BoxFuture<'_, Result<TemplateUpdate, NodeError>>;
+
+    /// The newest tip that the node told of before it had a template on it; `None` where it never does.
+    ///
+    /// The template follows, by [`next`](Self::next). After word of a tip no template on the one before it is
+    /// told, unless the node was asked for it after that: then the word was wrong, and is taken back so.
+    fn new_tips(&self) -> Option<watch::Receiver<Option<NewTip>>> {
+        None
+    }
 }
 
 /// Takes solved blocks. Every call blocks its thread, so it is called from a thread that does
@@ -119,6 +127,22 @@ impl TemplateUpdate {
             .current_time
             .saturating_add(now.saturating_duration_since(self.received))
     }
+}
+
+/// A block that a node has validated and builds on now, of which it told before it had a template.
+///
+/// The block that comes after it differs from the one that was mined on its parent in nothing but what is said
+/// here, its height and its subsidy: a tip of which that is not certain is not told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewTip {
+    /// The block.
+    pub tip: Tip,
+    /// The block that it builds on.
+    pub parent: BlockHash,
+    /// The bits of the block after it.
+    pub bits: CompactTarget,
+    /// The earliest header time of the block after it.
+    pub earliest: UnixTime,
 }
 
 /// Why a template is told.

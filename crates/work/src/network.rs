@@ -47,6 +47,17 @@ impl Network {
         }
     }
 
+    /// Whether the block at `height` has the bits of the one before it, and the version that a node gives it is
+    /// the same: that is so but for the first block of a period, of retargeting or of signalling (BIP9), and
+    /// on testnet4, where the bits depend on the time (BIP94).
+    pub const fn is_like_its_parent(self, height: u32) -> bool {
+        match self {
+            Self::Mainnet | Self::Signet => !height.is_multiple_of(2_016),
+            Self::Regtest => !height.is_multiple_of(144),
+            Self::Testnet4 => false,
+        }
+    }
+
     /// What the miner of the block at `height` may create besides the fees.
     pub fn subsidy(self, height: u32) -> Amount {
         let halvings = height / self.halving_interval();
@@ -91,6 +102,25 @@ mod tests {
         // The third test network is not mined on any more.
         assert_eq!(Network::from_core_name("test"), None);
         assert_eq!(Network::from_core_name(""), None);
+    }
+
+    #[test]
+    fn the_first_block_of_a_period_may_be_unlike_its_parent() {
+        let rows = [
+            (Network::Mainnet, 2_015, true),
+            (Network::Mainnet, 2_016, false),
+            (Network::Mainnet, 2_017, true),
+            (Network::Signet, 4_032, false),
+            (Network::Regtest, 143, true),
+            (Network::Regtest, 144, false),
+            (Network::Regtest, 150, true),
+            (Network::Regtest, 2_016, false),
+            (Network::Testnet4, 2_015, false),
+        ];
+        for (network, height, expected) in rows {
+            let is_like = network.is_like_its_parent(height);
+            assert_eq!(is_like, expected, "{network} {height}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 
 use super::{RpcAddress, RpcAuth};
 use crate::NodeError;
+use crate::socket::keep_alive;
 
 /// The longest answer that is read. A full block's template is about 10 MB.
 const LONGEST_ANSWER: usize = 64 << 20;
@@ -209,6 +210,7 @@ impl RpcClient {
             .map_err(|error| self.unreachable(&error))?;
         stream
             .set_nodelay(true)
+            .and_then(|()| keep_alive(&stream))
             .map_err(|error| self.unreachable(&error))?;
         let (connection, driver) = http1::handshake(TokioIo::new(stream))
             .await

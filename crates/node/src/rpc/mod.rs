@@ -2,18 +2,22 @@
 //!
 //! Four connections to a node, so that nothing waits for anything else: long polls, refreshes,
 //! questions, and blocks. The HTTP client is hyper's, driven by tokio in all four; the sink has a
-//! runtime of its own on its own thread.
+//! runtime of its own on its own thread. Where the node publishes by ZeroMQ, a fifth connection hears of new
+//! blocks before there is a template on them ([`zmq`](crate::zmq)).
 //!
 //! It is not a general RPC client: it makes the calls that a pool needs, and each may be made
 //! twice without harm.
 
 mod address;
+mod ahead;
 mod client;
 mod cookie;
 mod examine;
 mod inquiry;
 mod network;
+mod pace;
 mod poll;
+mod signals;
 mod submit;
 mod template;
 mod tips;
@@ -38,6 +42,7 @@ pub use submit::RpcSink;
 pub use tips::TipWatch;
 
 use crate::Node;
+use crate::zmq::ZmqAddress;
 use client::RpcClient;
 use inquiry::Inquiry;
 
@@ -50,9 +55,12 @@ pub struct RpcSettings {
     pub address: RpcAddress,
     /// How the pool identifies itself.
     pub auth: RpcAuth,
+    /// Where it publishes new blocks; empty: it is not listened to.
+    pub zmq: Vec<ZmqAddress>,
     /// The longest time between two templates.
     pub refresh: Duration,
-    /// The longest wait for an answer that is not a long poll's.
+    /// The longest wait for an answer that is not a long poll's, of a node that is not known to be slow: who
+    /// takes 15 s for a template has a minute.
     pub request_limit: Duration,
     /// The longest wait for an answer to a block; then it is sent again.
     pub submit_limit: Duration,
@@ -67,6 +75,7 @@ impl RpcSettings {
             network,
             address: RpcAddress::local(network),
             auth: RpcAuth::Cookie(cookie_paths(network, home)),
+            zmq: Vec::new(),
             refresh: Duration::from_secs(30),
             request_limit: Duration::from_secs(30),
             submit_limit: Duration::from_secs(30),

@@ -5,7 +5,9 @@
 //! long poll that has missed a block which the refresh saw; its connection is dead.
 //!
 //! What is learnt goes into a slot of which only the newest matters. A refresh that was asked for
-//! before a newer tip arrived is thrown away.
+//! before a newer tip arrived is thrown away. Word of a new block from elsewhere costs nothing but the
+//! long poll's answer, which is on its way then; only one that takes too long is asked for again
+//! ([`super::signals`]).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,9 +23,11 @@ use tokio::time::{sleep, sleep_until};
 
 use super::RpcSettings;
 use super::client::{RpcClient, unintelligible};
+use super::pace::Pace;
+use super::signals::Signals;
 use super::template::{self, Fetched};
 use crate::{
-    BoxFuture, Cause, Condition, HeaderWindow, NodeError, NodeStatus, TemplateSource,
+    BoxFuture, Cause, Condition, HeaderWindow, NewTip, NodeError, NodeStatus, TemplateSource,
     TemplateUpdate, Tip,
 };
 
@@ -37,7 +41,7 @@ const LONG_POLL_LAG: Duration = Duration::from_secs(10);
 /// The shortest time between two refreshes.
 const LEAST_REFRESH: Duration = Duration::from_millis(500);
 
-type News = Result<TemplateUpdate, NodeError>;
+pub(super) type News = Result<TemplateUpdate, NodeError>;
 
 /// Starts to follow a node; the task ends when the source is dropped.
 pub(super) fn start(settings: RpcSettings) -> (RpcTemplates, watch::Receiver<NodeStatus>) {
@@ -46,26 +50,32 @@ pub(super) fn start(settings: RpcSettings) -> (RpcTemplates, watch::Receiver<Nod
     let health = status.subscribe();
     let news = watch::Sender::new(None);
     let receiver = news.subscribe();
+    let signals = Signals::default();
+    let new_tips = (!settings.zmq.is_empty()).then(|| signals.new_tips());
+    let listening = settings.zmq.iter().map(|address| signals.listen(address));
+    let mut tasks: Vec<AbortHandle> = listening.collect();
     let poller = Poller {
         settings,
         status,
         news,
         parent: Mutex::new(None),
+        pace: Pace::default(),
+        signals,
     };
-    let task = tokio::spawn(poller.run()).abort_handle();
-    (
-        RpcTemplates {
-            news: receiver,
-            task,
-        },
-        health,
-    )
+    tasks.push(tokio::spawn(poller.run()).abort_handle());
+    let templates = RpcTemplates {
+        news: receiver,
+        new_tips,
+        tasks,
+    };
+    (templates, health)
 }
 
 /// The template source of one node.
 pub(super) struct RpcTemplates {
     news: watch::Receiver<Option<News>>,
-    task: AbortHandle,
+    new_tips: Option<watch::Receiver<Option<NewTip>>>,
+    tasks: Vec<AbortHandle>,
 }
 
 impl TemplateSource for RpcTemplates {
@@ -82,18 +92,24 @@ impl TemplateSource for RpcTemplates {
             }
         })
     }
+
+    fn new_tips(&self) -> Option<watch::Receiver<Option<NewTip>>> {
+        self.new_tips.clone()
+    }
 }
 
 impl Drop for RpcTemplates {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
-struct Poller {
-    settings: RpcSettings,
+pub(super) struct Poller {
+    pub(super) settings: RpcSettings,
     status: watch::Sender<NodeStatus>,
-    news: watch::Sender<Option<News>>,
+    pub(super) news: watch::Sender<Option<News>>,
+    pub(super) pace: Pace,
+    pub(super) signals: Signals,
     /// The newest template's parent and its header time; on testnet4 only.
     parent: Mutex<Option<(BlockHash, UnixTime)>>,
 }
@@ -139,13 +155,19 @@ impl Poller {
     /// Follows the node until something goes wrong.
     async fn follow(&self) -> NodeError {
         let mut client = self.settings.client();
+        self.signals.expect_nothing();
+        // From before the first template on, so that no block comes between.
+        let announced = self.signals.announced();
         let first = match self.refresh(&mut client).await {
             Ok(first) => first,
             Err(error) => return error,
         };
+        self.signals.set_polled(first.is_some());
         tokio::select! {
             error = self.long_polls(first) => error,
             error = self.refreshes(client) => error,
+            never = self.hear_of_tips(announced) => match never {},
+            never = self.learn_times() => match never {},
         }
     }
 
@@ -154,7 +176,8 @@ impl Poller {
         let mut longpoll_id = first;
         loop {
             let Some(id) = longpoll_id else {
-                // A node without long poll is followed by the timer alone.
+                // A node without long poll is followed by the timer and by signals.
+                self.signals.set_polled(false);
                 return std::future::pending().await;
             };
             let params = self.params(Some(&id));
@@ -179,7 +202,7 @@ impl Poller {
         let mut news = self.news.subscribe();
         let watched = tip_of(&news.borrow());
         let _ = news.wait_for(|news| tip_of(news) != watched).await;
-        sleep(LONG_POLL_LAG.min(self.settings.refresh)).await;
+        sleep(self.pace.rest(LONG_POLL_LAG.min(self.settings.refresh))).await;
     }
 
     async fn refreshes(&self, mut client: RpcClient) -> NodeError {
@@ -191,18 +214,24 @@ impl Poller {
         }
     }
 
-    /// Ends when the newest template is due to be refreshed.
+    /// Ends when the newest template is due to be refreshed, or one on a tip that was told of is overdue.
     async fn until_refresh(&self) {
         let mut news = self.news.subscribe();
+        let mut expected = self.signals.subscribe();
         loop {
-            let wait = match &*news.borrow_and_update() {
-                Some(Ok(update)) => self.refresh_wait(update),
-                Some(Err(_)) | None => self.settings.refresh,
-            };
-            let due = tokio::time::Instant::now() + wait.max(LEAST_REFRESH);
+            let known = tip_of(&news.borrow_and_update());
+            let awaited = expected.borrow_and_update().and_then(|tip| tip.due(known));
+            let due = awaited.unwrap_or_else(|| {
+                let wait = match &*self.news.borrow() {
+                    Some(Ok(update)) => self.refresh_wait(update),
+                    Some(Err(_)) | None => self.settings.refresh,
+                };
+                tokio::time::Instant::now() + wait.max(LEAST_REFRESH)
+            });
             tokio::select! {
                 () = sleep_until(due) => return,
                 Ok(()) = news.changed() => {}
+                Ok(()) = expected.changed() => {}
             }
         }
     }
@@ -215,25 +244,29 @@ impl Poller {
                 .saturating_sub(update.template.current_time.as_secs());
             Duration::from_secs(seconds.into()) + Duration::from_secs(1)
         });
-        bits_last.map_or(self.settings.refresh, |bits| {
-            bits.min(self.settings.refresh)
-        })
+        let usual = self.pace.rest(self.settings.refresh);
+        bits_last.map_or(usual, |bits| bits.min(usual))
     }
 
     /// Looks at the node and fetches a template; gives its long poll id.
     async fn refresh(&self, client: &mut RpcClient) -> Result<Option<String>, NodeError> {
         self.look_at_node(client).await?;
-        let asked = Instant::now();
-        let limit = Some(self.settings.request_limit);
+        let (asked, since) = (Instant::now(), tokio::time::Instant::now());
         let answer = client
-            .call_unread(template::METHOD, [self.params(None)], limit)
+            .call_unread(template::METHOD, [self.params(None)], self.limit())
             .await;
+        self.pace.note(since.elapsed());
         self.take(client, answer, Some(asked)).await
+    }
+
+    /// The longest wait for an answer.
+    pub(super) fn limit(&self) -> Option<Duration> {
+        Some(self.pace.limit(self.settings.request_limit))
     }
 
     /// Refuses a node on the wrong chain or behind its network; notes what it says of itself.
     async fn look_at_node(&self, client: &mut RpcClient) -> Result<(), NodeError> {
-        let limit = Some(self.settings.request_limit);
+        let limit = self.limit();
         let chain: ChainInfo = client.call("getblockchaininfo", [(); 0], limit).await?;
         let verified = chain.verificationprogress.map(|part| part.clamp(0.0, 1.0));
         self.status.send_if_modified(|status| {
@@ -333,9 +366,8 @@ impl Poller {
         if let Some((_, time)) = known.filter(|(parent, _)| *parent == hash) {
             return Ok(time);
         }
-        let limit = Some(self.settings.request_limit);
         let header: HeaderInfo = client
-            .call("getblockheader", [hash.to_string()], limit)
+            .call("getblockheader", [hash.to_string()], self.limit())
             .await?;
         let time = UnixTime::from_secs(header.time);
         *self.parent.lock().unwrap_or_else(PoisonError::into_inner) = Some((hash, time));
@@ -354,6 +386,9 @@ impl Poller {
             height: template.height.saturating_sub(1),
             hash: template.prev_hash,
         };
+        if self.signals.is_overtaken(tip.hash, asked) {
+            return;
+        }
         let template = Arc::new(template);
         let told = self.news.send_if_modified(|news| {
             let before = match news {
@@ -420,7 +455,7 @@ fn is_told_by(before: &NodeError, error: &NodeError) -> bool {
     both_sync || before == error
 }
 
-fn tip_of(news: &Option<News>) -> Option<BlockHash> {
+pub(super) fn tip_of(news: &Option<News>) -> Option<BlockHash> {
     match news {
         Some(Ok(update)) => Some(update.template.prev_hash),
         Some(Err(_)) | None => None,

@@ -6,6 +6,7 @@
 
 mod battery;
 mod bitcoind;
+mod corpus;
 mod embedded;
 mod examine;
 #[cfg(feature = "ipc")]
@@ -13,6 +14,8 @@ mod ipc;
 #[cfg(feature = "ipc")]
 mod ipc_releases;
 mod network;
+mod signals;
+mod slow;
 mod submit;
 mod support;
 mod templates;

@@ -1,7 +1,7 @@
 //! Templates over RPC: what the source tells when the node's tip, templates and moods change.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bitcoin::CompactTarget;
@@ -12,7 +12,7 @@ use headframe_work::{Network, Template, UnixTime};
 use serde_json::{Value, json};
 
 use crate::support::block::{bytes, solved};
-use crate::support::fake_node::{Call, FakeNode, Reply, gbt, healthy};
+use crate::support::fake_node::{Call, FakeNode, Gate, Reply, gbt, healthy};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -126,25 +126,6 @@ async fn each_network_is_asked_with_its_rules() {
         let asked = node.wait_for(|call| call.method == "getblocktemplate");
         assert_eq!(asked.params[0]["rules"], rules, "{network}");
         assert_eq!(answer.unwrap().template.network, network);
-    }
-}
-
-/// A gate that a reply waits at.
-#[derive(Default)]
-struct Gate {
-    open: Mutex<bool>,
-    opened: Condvar,
-}
-
-impl Gate {
-    fn open(&self) {
-        *self.open.lock().unwrap() = true;
-        self.opened.notify_all();
-    }
-
-    fn wait(&self) {
-        let open = self.open.lock().unwrap();
-        drop(self.opened.wait_while(open, |open| !*open).unwrap());
     }
 }
 

@@ -112,6 +112,25 @@ impl Drop for FakeNode {
     }
 }
 
+/// A gate that a reply waits at.
+#[derive(Default)]
+pub(crate) struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+
+    pub(crate) fn wait(&self) {
+        let open = self.open.lock().unwrap();
+        drop(self.opened.wait_while(open, |open| !*open).unwrap());
+    }
+}
+
 impl Shared {
     fn serve(&self, stream: TcpStream, connection: usize) {
         let mut reader = BufReader::new(stream.try_clone().expect("a socket can be cloned"));
@@ -199,9 +218,9 @@ fn write(stream: &mut TcpStream, status: u16, body: &str) -> bool {
         "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
+    // In one piece, which no acknowledgement is waited for between.
     stream
-        .write_all(head.as_bytes())
-        .and_then(|()| stream.write_all(body.as_bytes()))
+        .write_all(&[head.as_bytes(), body.as_bytes()].concat())
         .is_ok()
 }
 

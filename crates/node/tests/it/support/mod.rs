@@ -6,3 +6,4 @@ pub(crate) mod block;
 #[cfg(feature = "ipc")]
 pub(crate) mod fake_ipc;
 pub(crate) mod fake_node;
+pub(crate) mod publisher;
