@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use bitcoin::hashes::Hash;
 use headframe_channels::{ChannelId, DifficultySettings, Past};
 use headframe_mining::server::{
-    Hub, JobIds, NewTemplate, ParkedSession, PoolRules, PoolWork, SessionEvent, SessionId,
-    Sv1Session, Sv2Rules, Sv2Session,
+    AnnouncedTip, Hub, JobIds, NewTemplate, ParkedSession, PoolRules, PoolWork, SessionEvent,
+    SessionId, Sv1Session, Sv2Rules, Sv2Session,
 };
 use headframe_sv2_wire::Frame;
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung, Template};
@@ -224,6 +224,20 @@ impl Pool {
             .handle_template(self.now, new)
             .expect("a good template");
         self.give_work(&work);
+    }
+
+    /// Somebody found a block, and the node tells of it before it has a template.
+    pub fn announced_tip(&mut self) -> AnnouncedTip {
+        let parent = self.chain.template().prev_hash;
+        self.chain.advance();
+        let next = self.node_template().template;
+        AnnouncedTip {
+            hash: next.prev_hash,
+            parent,
+            height: next.height - 1,
+            bits: next.bits,
+            earliest: next.min_time,
+        }
     }
 
     /// The hub numbers its work anew.

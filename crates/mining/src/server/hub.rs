@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bitcoin::BlockHash;
+use bitcoin::{BlockHash, CompactTarget};
 use headframe_channels::{
     DifficultyMemory, ExtranoncePrefix, ExtranonceSpace, JobId, NetworkClock, Past,
 };
@@ -14,6 +14,10 @@ use headframe_work::{PreparedTemplate, Template, TemplateError, UnixTime};
 use super::parking::Parking;
 use super::refresh::{RENUMBER_AFTER, wait_for};
 use super::{JobIds, ParkedSession, SessionId};
+
+/// How far the earliest time of an announced tip's next block may be ahead of the network's clock, in seconds: no
+/// further than nodes let it be.
+const MOST_AHEAD: u32 = 7_200;
 
 /// The one owner of a pool's shared state.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct Hub {
     waiting: Option<NewTemplate>,
     /// What is staged for the block after the present one.
     next: Option<Arc<NextWork>>,
+    /// What was worked on before a tip was begun without a template, while none has come.
+    ahead: Option<Ahead>,
     memory: DifficultyMemory,
     parking: Parking,
 }
@@ -42,6 +48,30 @@ pub struct NewTemplate {
     pub earliest: UnixTime,
     /// The latest, where there is one before the usual two hours into the future.
     pub latest: Option<UnixTime>,
+}
+
+/// A block that the node has validated and builds on, told before it has a template on it. The block after it is
+/// like the one that was worked on in all but this, its height and its subsidy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnnouncedTip {
+    /// The block.
+    pub hash: BlockHash,
+    /// The block that it builds on.
+    pub parent: BlockHash,
+    /// Its height.
+    pub height: u32,
+    /// The bits of the block after it.
+    pub bits: CompactTarget,
+    /// The earliest header time of the block after it.
+    pub earliest: UnixTime,
+}
+
+/// A tip that was begun without a template.
+#[derive(Debug)]
+struct Ahead {
+    since: Instant,
+    /// What was worked on before.
+    before: Arc<PoolWork>,
 }
 
 /// A template made ready for all sessions, under the number of one fan-out event.
@@ -81,6 +111,8 @@ pub(crate) struct TipStart {
     pub(crate) number: JobId,
     /// Its template, on the tip.
     pub(crate) prepared: Arc<PreparedTemplate>,
+    /// Whether no template is known that could follow.
+    pub(crate) is_ahead: bool,
 }
 
 impl TipStart {
@@ -110,6 +142,11 @@ impl PoolWork {
         let start = self.start.as_ref();
         start.is_some_and(|start| Arc::ptr_eq(&start.prepared, &self.prepared))
     }
+
+    /// Whether this is such a block, and the node has no full one yet.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.is_start() && self.start.as_ref().is_some_and(|start| start.is_ahead)
+    }
 }
 
 impl Hub {
@@ -123,6 +160,7 @@ impl Hub {
             since: None,
             waiting: None,
             next: None,
+            ahead: None,
             memory: DifficultyMemory::default(),
             parking: Parking::default(),
         }
@@ -140,6 +178,7 @@ impl Hub {
     /// first template.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match (&self.work, self.since, &self.waiting) {
+            (_, Some(since), Some(_)) if self.ahead.is_some() => Some(since),
             (Some(work), Some(since), Some(new)) => Some(since + wait_for(work, new)),
             (_, Some(since), None) => Some(since + RENUMBER_AFTER),
             (_, _, waiting) => waiting.as_ref().map(|new| new.received),
@@ -169,8 +208,71 @@ impl Hub {
         let start = TipStart {
             number,
             prepared: Arc::clone(&prepared),
+            is_ahead: false,
         };
         Some(self.publish(now, prepared, new, (Some(start), None)))
+    }
+
+    /// The node has told of a tip, and has no template on it yet: what miners can begin with at once. `None` where
+    /// that tip is not the one that was worked for, or the block after it may be unlike to what is staged.
+    /// Until a template comes that block is all there is, at the longest for as long as
+    /// [`Self::take_back`] is put off.
+    pub fn begin_ahead(&mut self, now: Instant, tip: &AnnouncedTip) -> Option<Arc<PoolWork>> {
+        let before = self.work.clone().filter(|work| !work.is_start())?;
+        let (present, next) = (before.prepared.template(), tip.height.checked_add(1)?);
+        let is_next = present.prev_hash == tip.parent
+            && present.height == tip.height
+            && present.bits == tip.bits
+            && present.min_time <= tip.earliest
+            && present.network.is_like_its_parent(next);
+        let staged = self.next.as_ref().filter(|_| is_next)?;
+        let clock = before.clock.at(now);
+        let empty = Template {
+            prev_hash: tip.hash,
+            bits: tip.bits,
+            min_time: tip.earliest,
+            current_time: clock.max(tip.earliest),
+            ..staged.prepared.template().clone()
+        };
+        // A time that the network would not take yet says that the node's clock, or the word of it, is wrong.
+        if empty.height != next || empty.current_time.as_secs() - clock.as_secs() > MOST_AHEAD {
+            return None;
+        }
+        let new = NewTemplate {
+            template: Arc::new(empty),
+            received: now,
+            earliest: tip.earliest,
+            latest: None,
+        };
+        let prepared = Arc::new(PreparedTemplate::new(Arc::clone(&new.template)).ok()?);
+        let start = TipStart {
+            number: staged.number,
+            prepared: Arc::clone(&prepared),
+            is_ahead: true,
+        };
+        let work = self.publish(now, prepared, &new, (Some(start), None));
+        let since = now;
+        self.ahead = Some(Ahead { since, before });
+        Some(work)
+    }
+
+    /// Since when a tip is worked on of which no template has come.
+    pub fn ahead_since(&self) -> Option<Instant> {
+        self.ahead.as_ref().map(|ahead| ahead.since)
+    }
+
+    /// No template has come on a tip that was begun without: what was worked on before is again, under another
+    /// number.
+    pub fn take_back(&mut self, now: Instant) -> Option<Arc<PoolWork>> {
+        let Ahead { before, .. } = self.ahead.take()?;
+        self.space.handle_new_tip();
+        let again = PoolWork {
+            job_id: self.job_ids.next(),
+            start: None,
+            ..PoolWork::clone(&before)
+        };
+        self.since = Some(now);
+        Some(Arc::clone(self.work.insert(Arc::new(again))))
     }
 
     /// A template is to be worked on.
@@ -184,6 +286,7 @@ impl Hub {
         new: NewTemplate,
     ) -> Result<Arc<PoolWork>, TemplateError> {
         let prepared = PreparedTemplate::new(Arc::clone(&new.template))?;
+        self.ahead = None;
         self.stage(prepared.template());
         // What a tip was begun with is for its bits alone.
         let is_same = |start: &TipStart| start.template().same_tip_and_bits(&new.template);

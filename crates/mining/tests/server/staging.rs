@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headframe_mining::server::{NewTemplate, PoolWork};
+use headframe_mining::server::{AnnouncedTip, NewTemplate, PoolWork};
 use headframe_testkit::{Chain, Pool, PoolSettings, RootSource};
 use headframe_work::Network;
 
@@ -356,4 +356,229 @@ fn what_a_tip_was_begun_with_is_let_go() {
         pool.new_tip();
     }
     assert_eq!(held.strong_count(), 0);
+}
+
+fn template(pool: &mut Pool) -> Arc<PoolWork> {
+    let new = pool.node_template();
+    pool.hub
+        .handle_template(pool.now, new)
+        .expect("a good template")
+}
+
+/// A tip that the node tells of is begun with what was sent ahead, while its template is made; the full job follows.
+#[test]
+fn an_announced_tip_is_begun_before_there_is_a_template() {
+    let mut pool = pool();
+    let (link, standard) = with_channel(&mut pool, false, 1);
+    let (other, extended) = with_channel(&mut pool, true, 1);
+    pool.advance(SECOND);
+    let before = [link, other].map(|link| seen(&pool, link));
+    let tip = pool.announced_tip();
+    let start = pool
+        .hub
+        .begin_ahead(pool.now, &tip)
+        .expect("it is the next");
+    pool.give_work(&start);
+    let told = |id| vec![format!("SetNewPrevHash {id}")];
+    assert_eq!(since(&pool, link, before[0]), told(standard));
+    assert_eq!(since(&pool, other, before[1]), told(extended));
+    let job = pool.sv2[other].miner.channels[&extended].job();
+    assert_eq!(
+        job.prev_hash,
+        bitcoin::hashes::Hash::to_byte_array(tip.hash)
+    );
+    assert!(job.time >= tip.earliest.as_secs());
+    assert_eq!(pool.hub.ahead_since(), Some(pool.now));
+    pool.advance(15 * SECOND);
+    let work = template(&mut pool);
+    pool.give_work(&work);
+    assert_eq!(pool.hub.ahead_since(), None);
+    assert_eq!(since(&pool, link, before[0]).len(), 2);
+    assert_eq!(
+        since(&pool, other, before[1])[1..],
+        [format!("NewExtendedMiningJob {extended}")]
+    );
+}
+
+/// Stratum V1 has nothing that could be sent ahead, and gets the same block at once: the miner drops what it has,
+/// and goes on with the full job where it is.
+#[test]
+fn an_announced_tip_is_an_empty_job_for_stratum_v1() {
+    let mut pool = Pool::new(&PoolSettings::default());
+    let (link, _) = with_sv1(&mut pool, 1);
+    pool.advance(SECOND);
+    let tip = pool.announced_tip();
+    let start = pool
+        .hub
+        .begin_ahead(pool.now, &tip)
+        .expect("it is the next");
+    pool.give_work(&start);
+    let branches = |pool: &Pool| match &pool.sv1[link].miner.job().root {
+        RootSource::Coinbase { path, .. } => path.len(),
+        RootSource::Given(_) => panic!("Stratum V1 jobs have a coinbase"),
+    };
+    let prev_hash = bitcoin::hashes::Hash::to_byte_array(tip.hash);
+    assert_eq!(pool.sv1[link].miner.job().prev_hash, prev_hash);
+    // Clean: it stands alone. The next one stands beside it.
+    assert_eq!((branches(&pool), pool.sv1[link].miner.jobs.len()), (0, 1));
+    let work = template(&mut pool);
+    pool.give_work(&work);
+    assert!(branches(&pool) > 0);
+    assert_eq!(pool.sv1[link].miner.jobs.len(), 2);
+}
+
+/// A channel that was opened a moment ago holds nothing yet, and has no time to lose either.
+#[test]
+fn who_holds_nothing_staged_is_sent_the_empty_job_of_an_announced_tip() {
+    let mut pool = pool();
+    let (link, id) = with_channel(&mut pool, true, 1);
+    let before = seen(&pool, link);
+    let tip = pool.announced_tip();
+    let start = pool
+        .hub
+        .begin_ahead(pool.now, &tip)
+        .expect("it is the next");
+    pool.give_work(&start);
+    let expected = [
+        format!("NewExtendedMiningJob(future) {id}"),
+        format!("SetNewPrevHash {id}"),
+    ];
+    assert_eq!(since(&pool, link, before), expected);
+}
+
+/// It pays the subsidy of its height, and the scripted node finds nothing wrong with it.
+#[test]
+fn a_block_on_an_announced_tip_is_a_block() {
+    for height in [148, 149, 150, 151, 2_013, 2_017] {
+        let mut pool = pool();
+        pool.chain.height = height;
+        pool.new_tip();
+        let (link, id) = with_channel(&mut pool, true, 1);
+        pool.advance(SECOND);
+        let tip = pool.announced_tip();
+        let start = pool
+            .hub
+            .begin_ahead(pool.now, &tip)
+            .expect("it is the next");
+        pool.give_work(&start);
+        let nonce = block(&pool, link, id, 7);
+        pool.sv2[link].miner.submit(id, &nonce);
+        pool.advance(SECOND);
+        let blocks = pool.sv2[link].blocks();
+        assert_eq!(blocks.len(), 1, "{height}");
+        assert_eq!(blocks[0].header.prev_blockhash, tip.hash);
+        assert!(blocks[0].check_witness_commitment() && blocks[0].check_merkle_root());
+        let value = blocks[0].txdata[0].output[0].value;
+        assert_eq!(value, Network::Regtest.subsidy(tip.height + 1), "{height}");
+    }
+}
+
+/// Where the block after it may be unlike to what is staged, an announced tip waits for its template.
+#[test]
+fn a_tip_of_which_too_little_is_known_is_not_begun() {
+    type Change = fn(&mut AnnouncedTip);
+    let changes: [Change; 7] = [
+        |tip| tip.parent = tip.hash,
+        |tip| tip.height += 1,
+        |tip| tip.height -= 3,
+        |tip| tip.height = u32::MAX,
+        |tip| tip.bits = bitcoin::CompactTarget::from_consensus(0x1d00_ffff),
+        |tip| tip.earliest = headframe_work::UnixTime::from_secs(1),
+        |tip| tip.earliest = tip.earliest.saturating_add(5 * 3_600 * SECOND),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let mut pool = pool();
+        with_channel(&mut pool, true, 1);
+        let mut tip = pool.announced_tip();
+        change(&mut tip);
+        assert!(
+            pool.hub.begin_ahead(pool.now, &tip).is_none(),
+            "change {number}"
+        );
+    }
+    // The first block of a period, whose version may be another: on regtest one in 144.
+    for (height, is_begun) in [
+        (142, true),
+        (143, false),
+        (144, true),
+        (2_014, true),
+        (2_015, false),
+    ] {
+        let mut pool = pool();
+        pool.chain.height = height - 1;
+        pool.new_tip();
+        let tip = pool.announced_tip();
+        assert_eq!(tip.height, height);
+        let begun = pool.hub.begin_ahead(pool.now, &tip);
+        assert_eq!(begun.is_some(), is_begun, "{height}");
+    }
+}
+
+/// A block on the third block below, as when a reorganisation has come: no template that is known is like its next.
+#[test]
+fn a_reorganisation_is_not_begun_ahead() {
+    let mut pool = pool();
+    for _ in 0..3 {
+        pool.new_tip();
+    }
+    let mut tip = pool.announced_tip();
+    tip.parent = bitcoin::hashes::Hash::from_byte_array([9; 32]);
+    assert!(pool.hub.begin_ahead(pool.now, &tip).is_none());
+}
+
+/// Nor is a second block while no template has come for the first: empty blocks are not built on each other.
+#[test]
+fn a_tip_after_one_without_a_template_waits() {
+    let mut pool = pool();
+    let tip = pool.announced_tip();
+    assert!(pool.hub.begin_ahead(pool.now, &tip).is_some());
+    assert!(pool.hub.begin_ahead(pool.now, &tip).is_none(), "once");
+    let tip = pool.announced_tip();
+    assert!(pool.hub.begin_ahead(pool.now, &tip).is_none());
+}
+
+/// A template on it is worked on at once, however long it took; without one everybody is told to go back.
+#[test]
+fn an_announced_tip_is_taken_back_when_no_template_bears_it_out() {
+    let mut pool = pool();
+    let (link, id) = with_channel(&mut pool, true, 1);
+    let (sv1, _) = with_sv1(&mut pool, 1);
+    pool.advance(SECOND);
+    let old = pool.hub.work().unwrap().tip();
+    assert!(
+        pool.hub.take_back(pool.now).is_none(),
+        "there is nothing to take back"
+    );
+    let tip = pool.announced_tip();
+    let start = pool
+        .hub
+        .begin_ahead(pool.now, &tip)
+        .expect("it is the next");
+    pool.give_work(&start);
+    pool.advance(50 * SECOND);
+    let again = pool.hub.refresh(pool.now).expect("there is work");
+    pool.give_work(&again);
+    let new = pool.node_template();
+    pool.hub.offer(new);
+    assert!(pool.hub.poll_timeout() <= Some(pool.now));
+    pool.hub.take_offered();
+    let before = seen(&pool, link);
+    let back = pool.hub.take_back(pool.now).expect("it was ahead");
+    assert_eq!((back.tip(), pool.hub.ahead_since()), (old, None));
+    pool.give_work(&back);
+    let bytes = |hash: bitcoin::BlockHash| bitcoin::hashes::Hash::to_byte_array(hash);
+    assert_eq!(
+        pool.sv2[link].miner.channels[&id].job().prev_hash,
+        bytes(old)
+    );
+    assert_eq!(pool.sv1[sv1].miner.job().prev_hash, bytes(old));
+    assert_eq!(since(&pool, link, before).len(), 2);
+    // The template comes after all.
+    let work = template(&mut pool);
+    pool.give_work(&work);
+    assert_eq!(
+        pool.sv2[link].miner.channels[&id].job().prev_hash,
+        bytes(tip.hash)
+    );
+    assert_eq!(pool.sv1[sv1].miner.job().prev_hash, bytes(tip.hash));
 }

@@ -37,6 +37,10 @@ impl Sv2Session {
         self.old_jobs = Vec::new();
         let job_id = self.desk.work.job_id;
         for audience in self.jobs.next(&self.groups, self.is_single()) {
+            // Who has begun with the job sent ahead has all that there is.
+            if self.desk.work.is_ahead() && self.know_tip(&audience) {
+                continue;
+            }
             for audience in self.without(audience, job_id) {
                 self.send_job(now, &audience, job_id);
             }

@@ -204,8 +204,8 @@ impl Sv2Session {
             self.begin_tip(now);
         }
         self.jobs = Round::NONE;
-        // Who does not hold what a tip is begun with waits for the full job, which follows.
-        if !work.is_start() {
+        // Who does not hold what a tip is begun with waits for the full job, if that follows at once.
+        if !work.is_start() || work.is_ahead() {
             self.jobs.plan(now);
             self.plan_staging(now);
             if self.seats.len() <= FEW_CHANNELS {
