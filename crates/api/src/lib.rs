@@ -48,7 +48,9 @@ pub use proof::{BlockProof, ProofVerdict};
 pub use shares::{
     BestShare, BestShares, HashrateWindows, LedgerSummary, Odds, RejectReason, ShareCounts,
 };
-pub use snapshot::{Network, Payout, PoolState, SetupStep, Snapshot, Software, Summary};
+pub use snapshot::{
+    EmptyBlocks, Network, Payout, PoolState, SetupStep, Snapshot, Software, Summary,
+};
 
 /// The version in the path of the JSON API: `/api/v1/`.
 pub const API_VERSION: u32 = 1;

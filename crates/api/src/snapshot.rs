@@ -52,6 +52,9 @@ pub struct Summary {
     pub odds: Odds,
     /// How many blocks there were, by fate.
     pub blocks: BlockCounts,
+    /// Tips on which miners were given a block without transactions, because there was no template yet.
+    #[serde(default)]
+    pub empty_blocks: EmptyBlocks,
     /// The node that gives templates and takes blocks.
     pub node: Node,
     /// How each node is, the preferred one first. Empty where there is one.
@@ -65,6 +68,15 @@ pub struct Summary {
     pub connect: Connect,
     /// What needs the operator, the most urgent first. Empty when all is well.
     pub alarms: Vec<Alarm>,
+}
+
+/// What was risked to begin on a new tip at once: a block that pays no fees. Since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct EmptyBlocks {
+    /// Tips that were begun so.
+    pub tips_begun: u64,
+    /// How long it was, in all, until there were templates on them.
+    pub seconds: f64,
 }
 
 /// The program that answers.

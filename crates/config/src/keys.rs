@@ -79,6 +79,7 @@ keys! {
         max_connections: Number = "10000", "miners beyond it are turned away";
         unlimited_from: List = r#"["private"]"#, "addresses that no limits apply to";
         proxy_protocol_from: List = "[]", "proxies; each connection of theirs needs a PROXY header";
+        empty_block_seconds: Number = "30", "on a new tip without a template, at most; 0: never";
         tag: Text = r#""headframe""#, "in the coinbase, at most 32 printable ASCII characters";
     }
     node {
@@ -89,6 +90,7 @@ keys! {
         password: Secret = r#""""#, "or in HEADFRAME_NODE_PASSWORD";
         ipc: Text = r#""""#, "socket of bitcoin-node's mining interface, or \"auto\"";
         template_provider: Text = r#""""#, "host:port/KEY of a Template Provider";
+        zmq: List = "[]", "tcp://host:port of its zmqpubrawblock, for new blocks at once";
         hold_seconds: Number = "300", "that miners are kept while it cannot be used; 0: for ever";
     }
     payout {
@@ -129,6 +131,7 @@ keys! {
         password: Secret = r#""""#, "its password";
         ipc: Text = r#""""#, "socket of bitcoin-node's mining interface, or \"auto\"";
         template_provider: Text = r#""""#, "host:port/KEY of a Template Provider";
+        zmq: List = "[]", "tcp://host:port of its zmqpubrawblock, for new blocks at once";
     }
 }
 

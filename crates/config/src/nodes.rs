@@ -8,7 +8,7 @@ use crate::keys::BACKUP_NODE;
 use crate::read::Reader;
 use crate::source::TableFields;
 use crate::value::{
-    hold, network, node_address, node_socket, optional_text, path, template_provider,
+    hold, network, node_address, node_socket, optional_text, path, template_provider, zmq_addresses,
 };
 use crate::{NodeAccess, NodeAuth, NodeConfig, Secret};
 
@@ -70,10 +70,12 @@ impl Reader<'_> {
         let password = self.of_node(table, "password", optional_text);
         let socket = self.of_node(table, "ipc", |field| node_socket(field, home));
         let provider = self.of_node(table, "template_provider", template_provider);
+        let zmq = self.of_node(table, "zmq", zmq_addresses);
         let auth = self.node_auth(table, cookie?, user?, password?);
         Some(NodeAccess {
             address: address?,
             auth: auth?,
+            zmq: zmq?,
             socket: socket?,
             template_provider: provider?,
         })

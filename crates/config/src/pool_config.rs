@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use headframe_node::tdp::ProviderAddress;
+use headframe_node::zmq::ZmqAddress;
 use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{BasisPoints, Fee, Network, PayoutPolicy, PoolTag, Rung};
 
@@ -26,6 +27,9 @@ pub struct PoolConfig {
     pub unlimited_from: AddressSet,
     /// The pool's name in the coinbase.
     pub tag: PoolTag,
+    /// How long miners may work on a block without transactions on a tip that has no template yet; zero: not
+    /// at all.
+    pub empty_blocks: Duration,
     /// The Bitcoin nodes.
     pub node: NodeConfig,
     /// Who is paid besides the miner.
@@ -100,6 +104,8 @@ pub struct NodeAccess {
     pub address: Option<NodeAddress>,
     /// How the pool identifies itself.
     pub auth: NodeAuth,
+    /// Where it publishes new blocks by ZeroMQ; empty: it is not listened to.
+    pub zmq: Vec<ZmqAddress>,
     /// The socket of its mining interface; `None`: not used.
     pub socket: Option<NodeSocket>,
     /// Where templates come from and blocks go to, in place of socket and RPC; `None`: not used. Blocks go by

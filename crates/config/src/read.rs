@@ -9,8 +9,8 @@ use crate::error::{ConfigError, ConfigErrors};
 use crate::field::Field;
 use crate::source::Fields;
 use crate::value::{
-    address_set, bound, connections, host, host_list, log_level, optional_socket, path,
-    pay_address, percent, pool_tag, rung, shares_per_minute,
+    address_set, bound, connections, empty_blocks, host, host_list, log_level, optional_socket,
+    path, pay_address, percent, pool_tag, rung, shares_per_minute,
 };
 use crate::{
     DifficultyConfig, FeeConfig, HttpConfig, ListenerConfig, PayAddress, PayoutConfig, PoolConfig,
@@ -46,6 +46,7 @@ impl Reader<'_> {
         let max_connections = self.read("pool", "max_connections", connections);
         let unlimited_from = self.read("pool", "unlimited_from", address_set);
         let tag = self.read("pool", "tag", pool_tag);
+        let empty_blocks = self.read("pool", "empty_block_seconds", empty_blocks);
         let node = self.node();
         let payout = self.payout(node.as_ref().and_then(|node| node.network));
         let difficulty = self.difficulty();
@@ -60,6 +61,7 @@ impl Reader<'_> {
             public_host: public_host?,
             max_connections: max_connections?,
             unlimited_from: unlimited_from?,
+            empty_blocks: empty_blocks?,
             tag: tag?,
             node: node?,
             payout: payout?,

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use headframe_node::zmq::{ZmqAddress, ZmqAddressError};
 use headframe_transport::{AddressSet, Protocols};
 use headframe_work::{BasisPoints, Difficulty, Network, PoolTag, Rung};
 
@@ -128,6 +129,28 @@ pub(crate) fn hold(field: &Field) -> Read<Option<Duration>> {
         Ok(seconds @ 10..=86_400) => Ok(Some(Duration::from_secs(seconds))),
         _ => Err(field.refuse("write a whole number of seconds from 10 to 86400, or 0 for no end")),
     }
+}
+
+/// Seconds; 0 is never. More than ten minutes would be no bound: another block is there by then.
+pub(crate) fn empty_blocks(field: &Field) -> Read<Duration> {
+    match field.number()?.parse() {
+        Ok(seconds @ 0..=600) => Ok(Duration::from_secs(seconds)),
+        _ => Err(field.refuse("write a whole number of seconds from 0 to 600; 0 for never")),
+    }
+}
+
+/// Where a node publishes. A node has a port for each topic if it wants to, and no more topics than these.
+pub(crate) fn zmq_addresses(field: &Field) -> Read<Vec<ZmqAddress>> {
+    const MOST: usize = 4;
+    let addresses = field.list()?;
+    if addresses.len() > MOST {
+        return Err(field.refuse(format!("write {MOST} addresses at most")));
+    }
+    let address = |text: &String| {
+        text.parse()
+            .map_err(|error: ZmqAddressError| field.refuse(error.to_string()))
+    };
+    addresses.iter().map(address).collect()
 }
 
 pub(crate) fn secret(field: &Field) -> Read<Option<Secret>> {

@@ -913,6 +913,7 @@ fn backup_nodes_come_after_the_preferred_one_in_their_order() {
             port,
         }),
         auth,
+        zmq: Vec::new(),
         socket: None,
         template_provider: None,
     };
@@ -992,4 +993,41 @@ fn a_wrong_backup_node_is_named_with_its_line_and_what_would_be_right() {
     }
     let eight = "[[backup_node]]\nurl = \"node\"\n".repeat(8);
     assert!(errors(&eight).contains("a pool has 8 nodes at most"));
+}
+
+#[test]
+fn a_node_s_publishers_are_listened_to_where_they_are_named() {
+    let zmq = |text: &str| {
+        let node = config(&format!("[node]\nzmq = {text}")).node;
+        node.preferred
+            .zmq
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(zmq("[]"), [""; 0]);
+    let both = ["tcp://127.0.0.1:28332", "tcp://[::1]:28333"];
+    assert_eq!(zmq(&format!("{both:?}")), both);
+    for wrong in [
+        r#"["127.0.0.1:28332"]"#,
+        r#"["tcp://*:28332"]"#,
+        r#""tcp://a:1""#,
+        "[1]",
+    ] {
+        let error = errors(&format!("[node]\nzmq = {wrong}"));
+        assert!(error.contains("`node.zmq"), "{error}");
+    }
+    let many = vec!["tcp://a:1"; 5];
+    assert!(errors(&format!("[node]\nzmq = {many:?}")).contains("4 addresses at most"));
+}
+
+#[test]
+fn empty_blocks_are_mined_for_a_time_or_never() {
+    let empty = |text: &str| config(&format!("[pool]\nempty_block_seconds = {text}")).empty_blocks;
+    assert_eq!(empty("0"), Duration::ZERO);
+    assert_eq!(empty("600"), Duration::from_secs(600));
+    for wrong in ["601", "-1", "1.5", "\"never\""] {
+        let error = errors(&format!("[pool]\nempty_block_seconds = {wrong}"));
+        assert!(error.contains("`pool.empty_block_seconds"), "{error}");
+    }
 }

@@ -249,6 +249,7 @@ fn settings(listen: SocketAddr, certificate: CertificateId) -> Settings {
         tag: PoolTag::new("headframe demo").expect("the tag is short and printable"),
         sv2: Sv2Rules::default(),
         hold: None,
+        empty_blocks: Duration::ZERO,
         access: AccessSettings::default(),
     }
 }

@@ -139,7 +139,9 @@ pub(crate) async fn find_one(
         return by_socket(node, socket, network, home);
     }
     if !node.has_rpc() {
-        return local(network, home).await.map(Reach::Rpc);
+        let found = local(network, home).await?;
+        let zmq = node.zmq.clone();
+        return Ok(Reach::Rpc(RpcSettings { zmq, ..found }));
     }
     let settings = configured(node, network.unwrap_or(Network::Mainnet), home)?;
     let settings = match network {
@@ -208,7 +210,10 @@ fn configured(
     network: Network,
     home: Option<&Path>,
 ) -> Result<RpcSettings, Missing> {
-    let mut settings = RpcSettings::local(network, home);
+    let mut settings = RpcSettings {
+        zmq: node.zmq.clone(),
+        ..RpcSettings::local(network, home)
+    };
     if let Some(NodeAddress { host, port }) = &node.address {
         let host = match host.contains(':') {
             true => format!("[{host}]"),
@@ -250,6 +255,7 @@ async fn ask(
     Ok(RpcSettings {
         address: settings.address,
         auth,
+        zmq: settings.zmq,
         ..RpcSettings::local(network, home)
     })
 }
@@ -386,6 +392,7 @@ mod tests {
                 port,
             }),
             auth: NodeAuth::FindCookie,
+            zmq: Vec::new(),
             socket: None,
             template_provider: None,
         }
@@ -414,6 +421,7 @@ mod tests {
             preferred: NodeAccess {
                 address: None,
                 auth: NodeAuth::FindCookie,
+                zmq: Vec::new(),
                 socket: None,
                 template_provider: None,
             },
@@ -439,6 +447,7 @@ mod tests {
             network,
             hold: None,
             preferred: NodeAccess {
+                zmq: Vec::new(),
                 template_provider: Some(provider.clone()),
                 address: address.and_then(|host| access(host, None).address),
                 auth: NodeAuth::FindCookie,

@@ -232,6 +232,7 @@ fn settings(config: &PoolConfig, listen: Vec<ListenSettings>, payouts: PayoutPol
             worker_names_required: config.sv2.require_worker_names,
         },
         hold: config.node.hold,
+        empty_blocks: config.empty_blocks,
         access: AccessSettings {
             unlimited: config.unlimited_from.clone(),
             // Each listener has its own.

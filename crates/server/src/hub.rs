@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 
 use bitcoin::Amount;
 use headframe_channels::{ExtranoncePrefix, Past};
-use headframe_mining::server::{Hub, NewTemplate, ParkedSession, PoolWork, SessionId};
-use headframe_node::{NodeError, NodeStatus, TemplateSource, TemplateUpdate};
+use headframe_mining::server::{
+    AnnouncedTip, Hub, NewTemplate, ParkedSession, PoolWork, SessionId,
+};
+use headframe_node::{NewTip, NodeError, NodeStatus, TemplateSource, TemplateUpdate};
 use headframe_work::Difficulty;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{self, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::ahead::Ahead;
 use crate::bell::{Bells, Call};
 use crate::clock::{sleep_until_some, wall_clock};
 use crate::hold::{Hold, Service};
@@ -116,6 +119,7 @@ pub(crate) struct HubTask {
     ask_at: Instant,
     is_node_well: bool,
     hold: Hold,
+    ahead: Ahead,
     service: watch::Sender<Service>,
     bells: Arc<Bells>,
 }
@@ -128,6 +132,7 @@ impl HubTask {
         news: mpsc::Sender<News>,
     ) -> (Self, HubHandle) {
         let (sender, requests) = mpsc::channel(QUEUE);
+        let ahead = Ahead::of(&*source);
         let task = Self {
             hub,
             source,
@@ -137,6 +142,7 @@ impl HubTask {
             ask_at: Instant::now(),
             is_node_well: true,
             hold: Hold::new(None),
+            ahead,
             service: watch::Sender::new(Service::Usual),
             bells: Arc::default(),
         };
@@ -149,6 +155,12 @@ impl HubTask {
             hold: Hold::new(limit),
             ..self
         }
+    }
+
+    /// Begins on tips that have no template yet, for so long at the most; zero: never.
+    pub(crate) fn beginning_ahead(mut self, limit: Duration) -> Self {
+        self.ahead.set_limit(limit);
+        self
     }
 
     /// What becomes of miners while the node is away.
@@ -188,15 +200,18 @@ impl HubTask {
         shutdown: CancellationToken,
     ) {
         loop {
+            let ahead_ends = self.ahead.ends(&self.hub);
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
                 // Before all else: a tip that was just heard of is due at once.
+                tip = self.ahead.next() => self.begin_ahead(tip, &work),
                 () = sleep_until_some(self.hub.poll_timeout()) => self.renew(&work).await,
                 () = sleep_until_some(self.hold.poll_timeout()) => {
                     self.hold.handle_timeout(now());
                     self.serve();
                 }
+                () = sleep_until_some(ahead_ends) => self.take_back(&work),
                 update = next_after(self.ask_at, &mut *self.source) => {
                     if let Some(new) = self.accept(update) {
                         self.hub.offer(new);
@@ -252,9 +267,53 @@ impl HubTask {
         self.bells.ring(Call::Work);
     }
 
+    /// Publishes the empty block on a tip that has no template yet.
+    fn begin_ahead(&mut self, tip: NewTip, work: &watch::Sender<Arc<PoolWork>>) {
+        let announced = AnnouncedTip {
+            hash: tip.tip.hash,
+            parent: tip.parent,
+            height: tip.tip.height,
+            bits: tip.bits,
+            earliest: tip.earliest,
+        };
+        if let Some(start) = self.hub.begin_ahead(now(), &announced) {
+            self.show(work, start);
+            self.ahead.count();
+            info!(
+                "mining on block {}: {}, which has no template yet",
+                tip.tip.height, tip.tip.hash
+            );
+        }
+    }
+
+    /// No template has come on a tip for too long.
+    fn take_back(&mut self, work: &watch::Sender<Arc<PoolWork>>) {
+        let since = self.hub.ahead_since();
+        if let Some(back) = self.hub.take_back(now()) {
+            self.show(work, back);
+            self.tell_empty(since);
+            warn!(
+                "the node told of a block and gave no template on it: miners go back to what they had before"
+            );
+            // As if it had said so itself: its next template ends this.
+            self.is_node_well = false;
+            self.hold.handle_failure(now());
+            self.tell_hold();
+        }
+    }
+
+    /// What was begun `since` then is over.
+    fn tell_empty(&mut self, since: Option<Instant>) {
+        if let Some(since) = since {
+            let news = self.ahead.spend(now().saturating_duration_since(since));
+            self.tell(News::Empty(news));
+        }
+    }
+
     /// Publishes what miners hold for a new tip, and then the template.
     async fn publish(&mut self, new: NewTemplate, work: &watch::Sender<Arc<PoolWork>>) {
         let old_tip = self.hub.work().map(|work| work.tip());
+        let ahead = self.hub.ahead_since();
         if let Some(start) = self.hub.begin_tip(now(), &new) {
             self.show(work, start);
             self.until_told().await;
@@ -262,6 +321,7 @@ impl HubTask {
         if let Some(newer) = self.prepare(new) {
             // Miners first.
             self.show(work, Arc::clone(&newer));
+            self.tell_empty(ahead);
             self.tell_work(&newer, old_tip != Some(newer.tip()));
         }
     }
@@ -399,5 +459,7 @@ async fn next_after(
     source.next().await
 }
 
+#[cfg(test)]
+mod announced;
 #[cfg(test)]
 mod tests;

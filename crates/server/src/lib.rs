@@ -9,6 +9,7 @@
 //! * what addresses may take of the pool is behind one lock, which no share waits for;
 //! * the board task owns what the dashboard shows.
 
+mod ahead;
 mod alarm;
 mod bell;
 mod blocks;

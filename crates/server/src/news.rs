@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bitcoin::{Amount, BlockHash};
 use headframe_api::Encryption;
@@ -80,6 +81,8 @@ pub(crate) enum News {
     Nodes(Vec<NodeHealth>),
     /// The pool works on another template.
     Work(WorkNews),
+    /// What was risked to begin on tips at once.
+    Empty(EmptyNews),
     /// How the ledger is doing.
     Ledger(LedgerState),
     /// A set of keys has this certificate now.
@@ -129,6 +132,13 @@ pub(crate) struct HoldNews {
     pub(crate) release_at: Option<UnixTime>,
     /// Whether they were.
     pub(crate) is_released: bool,
+}
+
+/// Blocks without transactions that were mined on until there were templates, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct EmptyNews {
+    pub(crate) tips: u64,
+    pub(crate) spent: Duration,
 }
 
 /// A certificate for TLS, as its operator has to know it.

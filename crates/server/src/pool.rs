@@ -194,7 +194,9 @@ impl Pool {
         let job_ids = JobIds::new(u32::from_be_bytes(random_bytes()));
         let hub = Hub::new(job_ids.clone(), u32::from_be_bytes(random_bytes()));
         let (mut hub, hub_handle) = HubTask::new(hub, templates, status.clone(), ways.news.clone());
-        hub = hub.holding(settings.hold);
+        hub = hub
+            .holding(settings.hold)
+            .beginning_ahead(settings.empty_blocks);
         let (service, bells) = (hub.service(), hub.bells());
         let first = hub.first_work(&self.shutdown).await;
         let first = first.ok_or(StartError::Stopped)?;

@@ -27,6 +27,9 @@ pub struct Settings {
     /// How long miners are held while the node cannot be used, before they are released to whatever other
     /// pool they have; `None`: for ever.
     pub hold: Option<Duration>,
+    /// How long miners work on a block without transactions, where the node has told of a new tip and has no
+    /// template on it yet; zero: they wait for the template.
+    pub empty_blocks: Duration,
     /// Whose connections are limited, and whose address is believed.
     pub access: AccessSettings,
 }

@@ -94,6 +94,7 @@ impl TestPool {
                 tag: PoolTag::new("test").unwrap(),
                 sv2: Sv2Rules::default(),
                 hold: None,
+                empty_blocks: Duration::ZERO,
                 access: AccessSettings::default(),
             },
             shutdown: shutdown.clone(),

@@ -16,7 +16,9 @@ use tracing::{info, warn};
 use super::chooser::{Chooser, Known, Standing, State};
 use super::health::NodeHealth;
 use super::pulse;
-use crate::{BoxFuture, Cause, Condition, NodeError, NodeStatus, TemplateSource, TemplateUpdate};
+use crate::{
+    BoxFuture, Cause, Condition, NewTip, NodeError, NodeStatus, TemplateSource, TemplateUpdate,
+};
 
 /// A source that failed is not asked again before this time, whatever it is.
 const REST: Duration = Duration::from_millis(250);
@@ -47,6 +49,8 @@ pub(super) struct Started {
 /// The templates of the node that is mined on.
 pub(super) struct SeveralTemplates {
     news: watch::Receiver<Option<News>>,
+    /// Of the node that is mined on; `None` where no node tells of tips before its templates.
+    new_tips: Option<watch::Receiver<Option<NewTip>>>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -64,6 +68,10 @@ impl TemplateSource for SeveralTemplates {
             }
         })
     }
+
+    fn new_tips(&self) -> Option<watch::Receiver<Option<NewTip>>> {
+        self.new_tips.clone()
+    }
 }
 
 impl Drop for SeveralTemplates {
@@ -77,6 +85,8 @@ impl Drop for SeveralTemplates {
 /// What was heard of a node.
 enum Heard {
     Templates(News),
+    /// A tip on which it has no template yet.
+    Tip(NewTip),
     /// Its status or its answers to who asks whether it is there.
     Signs,
 }
@@ -100,6 +110,7 @@ struct Hearing {
     nodes: Vec<Seen>,
     chooser: Chooser,
     news: watch::Sender<Option<News>>,
+    new_tips: watch::Sender<Option<NewTip>>,
     status: watch::Sender<NodeStatus>,
     mined_on: watch::Sender<usize>,
     health: watch::Sender<Vec<NodeHealth>>,
@@ -113,6 +124,7 @@ struct Hearing {
 pub(super) fn start(candidates: Vec<Candidate>) -> Started {
     let (sender, heard) = queue::channel(QUEUE);
     let (mut nodes, mut tasks) = (Vec::new(), Vec::new());
+    let mut tells_of_tips = false;
     for (place, candidate) in candidates.into_iter().enumerate() {
         let (templates, seen) = candidate.split();
         let signs = watch_signs(
@@ -121,6 +133,10 @@ pub(super) fn start(candidates: Vec<Candidate>) -> Started {
             seen.missed.clone(),
             sender.clone(),
         );
+        if let Some(tips) = templates.new_tips() {
+            tells_of_tips = true;
+            tasks.push(tokio::spawn(hear_tips(place, tips, sender.clone())).abort_handle());
+        }
         tasks.push(tokio::spawn(hear(place, templates, sender.clone())).abort_handle());
         tasks.push(tokio::spawn(signs).abort_handle());
         nodes.push(seen);
@@ -130,6 +146,7 @@ pub(super) fn start(candidates: Vec<Candidate>) -> Started {
         chooser: Chooser::new(nodes.len()),
         nodes,
         news: watch::Sender::new(None),
+        new_tips: watch::Sender::new(None),
         status: watch::Sender::new(first),
         mined_on: watch::Sender::new(0),
         health: watch::Sender::new(Vec::new()),
@@ -138,12 +155,17 @@ pub(super) fn start(candidates: Vec<Candidate>) -> Started {
     };
     hearing.show(now());
     let news = hearing.news.subscribe();
+    let new_tips = tells_of_tips.then(|| hearing.new_tips.subscribe());
     let status = hearing.status.subscribe();
     let mined_on = hearing.mined_on.subscribe();
     let health = hearing.health.subscribe();
     tasks.push(tokio::spawn(hearing.run(heard)).abort_handle());
     Started {
-        templates: SeveralTemplates { news, tasks },
+        templates: SeveralTemplates {
+            news,
+            new_tips,
+            tasks,
+        },
         status,
         mined_on,
         health,
@@ -164,6 +186,22 @@ async fn hear(
         }
         if has_failed {
             tokio::time::sleep(REST).await;
+        }
+    }
+}
+
+/// Hands on what one node tells of tips.
+async fn hear_tips(
+    place: usize,
+    mut tips: watch::Receiver<Option<NewTip>>,
+    heard: queue::Sender<(usize, Heard)>,
+) {
+    while tips.changed().await.is_ok() {
+        let tip = *tips.borrow_and_update();
+        if let Some(tip) = tip
+            && heard.send((place, Heard::Tip(tip))).await.is_err()
+        {
+            return;
         }
     }
 }
@@ -245,6 +283,12 @@ impl Hearing {
             return;
         };
         let is_template = match heard {
+            // Those of another node say nothing of what is mined on.
+            Heard::Tip(tip) if self.current == Some(place) => {
+                self.new_tips.send_replace(Some(tip));
+                return;
+            }
+            Heard::Tip(_) => return,
             Heard::Templates(Ok(update)) => {
                 let hash = update.template.prev_hash;
                 if node.tip_seen.is_none_or(|(known, _)| known != hash) {

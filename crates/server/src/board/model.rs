@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use headframe_api::{
-    BestShares, Connect, Encryption, History, LedgerSummary, NodeKind, Payout, PoolState, Snapshot,
-    Software, Summary,
+    BestShares, Connect, EmptyBlocks, Encryption, History, LedgerSummary, NodeKind, Payout,
+    PoolState, Snapshot, Software, Summary,
 };
 use headframe_ledger::WorkerId;
 use headframe_mining::server::Joined;
@@ -28,7 +28,7 @@ use super::proof::Proofs;
 use super::window::Windows;
 use crate::clock::Started;
 use crate::ledger::LedgerState;
-use crate::news::{HoldNews, MinerKey, News, ShareTally, TlsNews};
+use crate::news::{EmptyNews, HoldNews, MinerKey, News, ShareTally, TlsNews};
 
 /// What the board is told at the start and shows unchanged.
 #[derive(Debug)]
@@ -69,6 +69,7 @@ pub(super) struct Model {
     troubles: Troubles,
     hold: HoldNews,
     proofs: Proofs,
+    empty: EmptyNews,
 }
 
 /// Whether something is to be shown at once.
@@ -110,6 +111,7 @@ impl Model {
             troubles: Troubles::default(),
             hold: HoldNews::default(),
             proofs: Proofs::default(),
+            empty: EmptyNews::default(),
         }
     }
 
@@ -176,6 +178,7 @@ impl Model {
                 is_urgent = self.hold != hold;
                 self.hold = hold;
             }
+            News::Empty(empty) => self.empty = empty,
             News::Tls(tls) => self.handle_tls(tls),
             News::Proof(proof) => is_urgent = self.proofs.handle(proof),
             News::Ledger(state) => {
@@ -234,6 +237,10 @@ impl Model {
             best: self.best(),
             odds: stakes.odds(),
             blocks: block_counts,
+            empty_blocks: EmptyBlocks {
+                tips_begun: self.empty.tips,
+                seconds: self.empty.spent.as_secs_f64(),
+            },
             node: self.node.shown(),
             nodes: self.nodes.shown(now, wall),
             proof: self.proofs.shown(),

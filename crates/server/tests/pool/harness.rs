@@ -262,6 +262,7 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
         tag: PoolTag::new("test").unwrap(),
         sv2: Sv2Rules::default(),
         hold: None,
+        empty_blocks: Duration::from_secs(30),
         access,
     }
 }

@@ -1,0 +1,166 @@
+//! Tips that the node tells of before it has templates on them, on a clock that the test holds.
+
+use headframe_channels::DifficultySettings;
+use headframe_node::{BoxFuture, Cause, HeaderWindow, Tip};
+use headframe_testkit::{Chain, EASY_BITS};
+use headframe_work::Network;
+use tokio::time::timeout;
+
+use super::*;
+use crate::news::EmptyNews;
+use crate::silent::rules;
+
+/// A node that tells of tips before its templates.
+struct Announcing(
+    mpsc::Receiver<Result<TemplateUpdate, NodeError>>,
+    watch::Receiver<Option<NewTip>>,
+);
+
+impl TemplateSource for Announcing {
+    fn next(&mut self) -> BoxFuture<'_, Result<TemplateUpdate, NodeError>> {
+        Box::pin(async { self.0.recv().await.expect("the test is not over") })
+    }
+
+    fn new_tips(&self) -> Option<watch::Receiver<Option<NewTip>>> {
+        Some(self.1.clone())
+    }
+}
+
+/// A pool on such a node, and what the node says.
+struct Announced {
+    chain: Chain,
+    tips: watch::Sender<Option<NewTip>>,
+    node: mpsc::Sender<Result<TemplateUpdate, NodeError>>,
+    work: watch::Receiver<Arc<PoolWork>>,
+    board: mpsc::Receiver<News>,
+    _status: watch::Sender<NodeStatus>,
+}
+
+impl Announced {
+    async fn begun(limit: Duration) -> Self {
+        let (told, status) =
+            watch::channel(NodeStatus::starting("told".to_owned(), Network::Regtest));
+        let (news, board) = mpsc::channel(64);
+        let (node, said) = mpsc::channel(1);
+        let (tips, announced) = watch::channel(None);
+        let source = Box::new(Announcing(said, announced));
+        let hub = Hub::new(rules(DifficultySettings::default()).job_ids, 0);
+        let (task, _requests) = HubTask::new(hub, source, status, news);
+        let mut task = task.beginning_ahead(limit);
+        let mut chain = Chain::new(1, EASY_BITS, 1);
+        node.send(Ok(update_on(&mut chain))).await.unwrap();
+        let shutdown = CancellationToken::new();
+        let first = task.first_work(&shutdown).await.unwrap();
+        let (sender, work) = watch::channel(first);
+        tokio::spawn(task.run(sender, shutdown));
+        Self {
+            chain,
+            tips,
+            node,
+            work,
+            board,
+            _status: told,
+        }
+    }
+
+    /// The node tells of a block.
+    fn announce(&mut self) -> NewTip {
+        let parent = self.chain.shared_template().prev_hash;
+        self.chain.advance();
+        let next = self.chain.shared_template();
+        let tip = NewTip {
+            tip: Tip {
+                height: next.height - 1,
+                hash: next.prev_hash,
+            },
+            parent,
+            bits: next.bits,
+            earliest: next.min_time,
+        };
+        self.tips.send_replace(Some(tip));
+        tip
+    }
+
+    async fn next_work(&mut self) -> Arc<PoolWork> {
+        self.work.changed().await.unwrap();
+        self.work.borrow_and_update().clone()
+    }
+
+    async fn risked(&mut self) -> EmptyNews {
+        loop {
+            if let News::Empty(risked) = self.board.recv().await.unwrap() {
+                return risked;
+            }
+        }
+    }
+}
+
+fn update_on(chain: &mut Chain) -> TemplateUpdate {
+    let template = chain.shared_template();
+    TemplateUpdate {
+        cause: Cause::NewTip,
+        received: now(),
+        window: HeaderWindow::unbounded(&template),
+        template,
+    }
+}
+
+/// However long the node needs: what is begun with is a block on its tip, and what it cost is counted.
+#[tokio::test(start_paused = true)]
+async fn an_announced_tip_is_worked_on_until_its_template_is_there() {
+    let mut pool = Announced::begun(Duration::from_secs(30)).await;
+    for round in 1..=2 {
+        let tip = pool.announce();
+        let start = pool.next_work().await;
+        assert_eq!(start.tip(), tip.tip.hash);
+        assert!(start.prepared.template().transactions.is_empty());
+        sleep(Duration::from_secs(20)).await;
+        pool.node
+            .send(Ok(update_on(&mut pool.chain)))
+            .await
+            .unwrap();
+        let full = pool.next_work().await;
+        assert_eq!(full.tip(), tip.tip.hash);
+        assert!(!full.prepared.template().transactions.is_empty());
+        let risked = pool.risked().await;
+        assert_eq!((risked.tips, risked.spent.as_secs()), (round, 20 * round));
+    }
+}
+
+/// Nobody mines an empty block for longer than the operator says: the work before it comes again, as after a node
+/// that is away, and the template whenever it comes.
+#[tokio::test(start_paused = true)]
+async fn an_announced_tip_that_gets_no_template_is_left_after_the_set_time() {
+    let mut pool = Announced::begun(Duration::from_secs(30)).await;
+    let tip = pool.announce();
+    assert_eq!(pool.next_work().await.tip(), tip.tip.hash);
+    let begun = now();
+    assert_eq!(pool.next_work().await.tip(), tip.parent);
+    assert_eq!((now() - begun).as_secs(), 30);
+    assert_eq!(pool.risked().await.spent.as_secs(), 30);
+    let hold = loop {
+        if let News::Hold(hold) = pool.board.recv().await.unwrap() {
+            break hold;
+        }
+    };
+    assert!(!hold.is_released);
+    pool.node
+        .send(Ok(update_on(&mut pool.chain)))
+        .await
+        .unwrap();
+    // Begun as always, and then in full.
+    assert_eq!(pool.next_work().await.tip(), tip.tip.hash);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_allows_no_empty_blocks_waits_for_the_template() {
+    let mut pool = Announced::begun(Duration::ZERO).await;
+    pool.announce();
+    let early = timeout(Duration::from_secs(20), pool.work.changed()).await;
+    assert!(early.is_err());
+    pool.node
+        .send(Ok(update_on(&mut pool.chain)))
+        .await
+        .unwrap();
+    pool.next_work().await;
+}
