@@ -18,6 +18,7 @@ pub mod pool;
 pub mod process;
 pub mod program;
 pub mod provider;
+pub mod publisher;
 pub mod sri;
 pub mod sv1;
 pub mod sv1_api;

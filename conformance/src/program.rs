@@ -2,8 +2,8 @@
 //!
 //! `HEADFRAME` is the built pool, by default the workspace's release build and then its debug build.
 //! `BITCOIND` is Bitcoin Core, and `BITCOIN_NODE` the one of its programs that serves the mining interface. `SRI_PEERS` is a directory with programs of the Stratum V2 Reference
-//! Implementation. `NODE_MODULES` is a directory with a Stratum V1 client from npm. Without
-//! the last four the tests that need them say so and pass.
+//! Implementation. `NODE_MODULES` is a directory with a Stratum V1 client from npm. `ZMQ_PYTHON` is a Python with
+//! `pyzmq`. Without the last five the tests that need them say so and pass.
 
 use std::env;
 use std::io::{self, Write as _};
@@ -79,6 +79,17 @@ pub fn node_modules() -> Option<PathBuf> {
                 "NODE_MODULES is not set; it names the directory that \
                  `npm install --ignore-scripts stratum-client@1.1.0` makes",
             );
+            None
+        }
+    }
+}
+
+/// A Python that has `pyzmq`, and so libzmq; says that a test is skipped where there is none.
+pub fn zmq_python() -> Option<PathBuf> {
+    match env::var_os("ZMQ_PYTHON") {
+        Some(given) => Some(existing(given.into(), "ZMQ_PYTHON")),
+        None => {
+            skip("ZMQ_PYTHON is not set; it names a python with `pip install pyzmq==27.3.0`");
             None
         }
     }

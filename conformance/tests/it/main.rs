@@ -11,6 +11,7 @@ mod full_template;
 mod hostile;
 mod ipc;
 mod late_blocks;
+mod new_blocks;
 mod node_down;
 mod node_unfit;
 mod peers;
