@@ -189,7 +189,7 @@ impl Poller {
                     continue;
                 }
             };
-            longpoll_id = match self.take(&mut client, answer, None).await {
+            longpoll_id = match self.take(&mut client, answer).await {
                 Ok(next) => next,
                 Err(error) => return error,
             };
@@ -250,13 +250,42 @@ impl Poller {
 
     /// Looks at the node and fetches a template; gives its long poll id.
     async fn refresh(&self, client: &mut RpcClient) -> Result<Option<String>, NodeError> {
-        self.look_at_node(client).await?;
+        let tip = self.look_at_node(client).await?;
         let (asked, since) = (Instant::now(), tokio::time::Instant::now());
         let answer = client
             .call_unread(template::METHOD, [self.params(None)], self.limit())
             .await;
         self.pace.note(since.elapsed());
-        self.take(client, answer, Some(asked)).await
+        let received = Instant::now();
+        let fetched = self.read(answer?).await?;
+        self.check_tip(client, tip, &fetched.template).await?;
+        self.give(client, fetched, received, Some(asked)).await
+    }
+
+    /// Refuses a template that does not build on what the node says is its tip: one that a proxy has kept, or of
+    /// a node that is broken.
+    async fn check_tip(
+        &self,
+        client: &mut RpcClient,
+        tip: Tip,
+        template: &Template,
+    ) -> Result<(), NodeError> {
+        let (field, reason) = if template.prev_hash == tip.hash {
+            if Some(template.height) == tip.height.checked_add(1) {
+                return Ok(());
+            }
+            ("height", format!("the tip's is {}", tip.height))
+        } else {
+            const METHOD: &str = "getbestblockhash";
+            let best: String = client.call(METHOD, [(); 0], self.limit()).await?;
+            // Otherwise a block has come between.
+            if best != tip.hash.to_string() {
+                return Ok(());
+            }
+            ("previousblockhash", format!("the node's tip is {best}"))
+        };
+        let field = field.to_owned();
+        Err(NodeError::Template { field, reason })
     }
 
     /// The longest wait for an answer.
@@ -265,7 +294,7 @@ impl Poller {
     }
 
     /// Refuses a node on the wrong chain or behind its network; notes what it says of itself.
-    async fn look_at_node(&self, client: &mut RpcClient) -> Result<(), NodeError> {
+    async fn look_at_node(&self, client: &mut RpcClient) -> Result<Tip, NodeError> {
         let limit = self.limit();
         let chain: ChainInfo = client.call("getblockchaininfo", [(); 0], limit).await?;
         let verified = chain.verificationprogress.map(|part| part.clamp(0.0, 1.0));
@@ -281,17 +310,18 @@ impl Poller {
             .map_err(|error| unintelligible("getblockchaininfo", error))?;
         // Health is told even by a node that does not let us ask for its peers.
         let network: Option<NetworkInfo> = client.call("getnetworkinfo", [(); 0], limit).await.ok();
+        let tip = Tip {
+            height: chain.blocks,
+            hash,
+        };
         self.status.send_modify(|status| {
-            status.tip = Some(Tip {
-                height: chain.blocks,
-                hash,
-            });
+            status.tip = Some(tip);
             if let Some(network) = network {
                 status.version = Some(network.subversion);
                 status.peers = Some(network.connections);
             }
         });
-        Ok(())
+        Ok(tip)
     }
 
     fn check_chain(&self, chain: &ChainInfo) -> Result<(), NodeError> {
@@ -319,15 +349,25 @@ impl Poller {
         }
     }
 
-    /// Reads an answer and tells its template; gives its long poll id.
+    /// Reads a long poll's answer and tells its template; gives its long poll id.
     async fn take(
         &self,
         client: &mut RpcClient,
         answer: Result<Bytes, NodeError>,
-        asked: Option<Instant>,
     ) -> Result<Option<String>, NodeError> {
         let received = Instant::now();
         let fetched = self.read(answer?).await?;
+        self.give(client, fetched, received, None).await
+    }
+
+    /// Tells a template that was read; gives its long poll id.
+    async fn give(
+        &self,
+        client: &mut RpcClient,
+        fetched: Fetched,
+        received: Instant,
+        asked: Option<Instant>,
+    ) -> Result<Option<String>, NodeError> {
         let window = self.window(client, &fetched.template).await?;
         self.tell(fetched.template, window, received, asked);
         Ok(fetched.longpoll_id)

@@ -362,10 +362,11 @@ async fn how_far_a_syncing_node_is_shows_in_its_status_and_is_told_once() {
 async fn a_new_chain_of_our_own_is_not_syncing() {
     let template = template();
     let node = FakeNode::start(move |call| match healthy(call, Network::Regtest) {
-        Some(mut info) => {
+        Some(mut info) if call.method == "getblockchaininfo" => {
             info["initialblockdownload"] = true.into();
             Reply::Result(info)
         }
+        Some(result) => Reply::Result(result),
         None if is_long_poll(call) => Reply::Hang,
         None => Reply::Result(gbt(&template, "one")),
     });
@@ -613,5 +614,103 @@ async fn a_template_that_contradicts_itself_is_refused_by_field() {
             NodeError::Template { field: named, .. } => assert_eq!(named, field),
             other => panic!("{field}: {other}"),
         }
+    }
+}
+
+/// A template on another block than the node's tip, or of another height, is none; that a block came between is no
+/// fault.
+#[tokio::test]
+async fn a_template_that_does_not_build_on_the_tip_is_refused() {
+    let template = template();
+    let tip = template.prev_hash.to_string();
+    let elsewhere = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206";
+    let height = template.height - 1;
+    let rows: [(&str, u32, &str, Option<&str>); 4] = [
+        (&tip, height, &tip, None),
+        (&tip, height + 1, &tip, Some("height")),
+        (elsewhere, height, elsewhere, Some("previousblockhash")),
+        (elsewhere, height, &tip, None),
+    ];
+    for (before, blocks, after, field) in rows {
+        let (before, after) = (before.to_owned(), after.to_owned());
+        let template = template.clone();
+        let node = FakeNode::start(move |call| match healthy(call, Network::Regtest) {
+            Some(mut info) if call.method == "getblockchaininfo" => {
+                info["bestblockhash"] = before.clone().into();
+                info["blocks"] = blocks.into();
+                Reply::Result(info)
+            }
+            Some(_) if call.method == "getbestblockhash" => Reply::Result(after.clone().into()),
+            Some(result) => Reply::Result(result),
+            None if is_long_poll(call) => Reply::Hang,
+            None => Reply::Result(gbt(&template, "one")),
+        });
+        let named = match first(node.settings(Network::Regtest)).await {
+            Err(NodeError::Template { field, .. }) => Some(field),
+            Err(other) => panic!("{other}"),
+            Ok(_) => None,
+        };
+        assert_eq!(named.as_deref(), field);
+    }
+}
+
+/// Whatever stands where a template should, and whatever comes of the questions before it: an error that is told,
+/// and after it a template as if nothing had been.
+#[tokio::test(flavor = "multi_thread")]
+async fn absurd_answers_are_told_and_got_over() {
+    let deep = format!(
+        "{{\"result\":{}{}}}",
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    let good = gbt(&template(), "one");
+    let with = |name: &str, value: &str| {
+        let text = good.to_string();
+        let old = format!("\"{name}\":{}", good[name]);
+        assert!(text.contains(&old), "{old}");
+        let text = text.replace(&old, &format!("\"{name}\":{value}"));
+        format!("{{\"result\":{text},\"error\":null,\"id\":0}}")
+    };
+    let bodies = [
+        String::new(),
+        "[]".to_owned(),
+        "null".to_owned(),
+        "\"\"".to_owned(),
+        r#"{"result":7,"error":null,"id":0}"#.to_owned(),
+        r#"{"result":null,"error":"no","id":0}"#.to_owned(),
+        r#"{"result":{},"error":null,"id":"x"}"#.to_owned(),
+        deep,
+        with("height", "1e400"),
+        with("height", "99999999999999999999999999"),
+        with("height", "4294967295"),
+        with("curtime", "-1"),
+        with("curtime", "1.5"),
+        with("mintime", "[[]]"),
+        with("coinbasevalue", "18446744073709551616"),
+        with("transactions", "{}"),
+        with("transactions", "[null]"),
+        with("transactions", "[{\"data\":\"\"}]"),
+        with("bits", "\"\\u0000\""),
+        with("rules", "\"segwit\""),
+        with("longpollid", "{}"),
+        with("version", "536870912.0"),
+    ];
+    for body in bodies {
+        let asked = AtomicUsize::new(0);
+        let (good, shown) = (good.clone(), body.get(..120).unwrap_or(&body).to_owned());
+        let node = FakeNode::start(move |call| match healthy(call, Network::Regtest) {
+            Some(result) => Reply::Result(result),
+            None if is_long_poll(call) => Reply::Hang,
+            None if asked.fetch_add(1, Ordering::SeqCst) == 0 => Reply::Http(200, body.clone()),
+            None => Reply::Result(good.clone()),
+        });
+        let mut ports = connect(node.settings(Network::Regtest)).unwrap();
+        let error = ports.templates.next().await.expect_err(&shown);
+        assert!(error.to_string().len() < 1_000, "{error}");
+        assert_eq!(
+            ports.templates.next().await.unwrap().cause,
+            Cause::NewTip,
+            "{shown}"
+        );
     }
 }
