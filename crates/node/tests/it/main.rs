@@ -9,6 +9,7 @@ mod bitcoind;
 mod corpus;
 mod embedded;
 mod examine;
+mod faults;
 #[cfg(feature = "ipc")]
 mod ipc;
 #[cfg(feature = "ipc")]

@@ -8,7 +8,6 @@ use std::process::{Child, Command, Stdio};
 use base64::Engine;
 use headframe_node::rpc::{RpcAddress, RpcAuth, RpcSettings};
 use headframe_work::Network;
-#[cfg(feature = "ipc")]
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -98,7 +97,6 @@ impl Bitcoind {
     }
 
     /// Sends the process a signal: `STOP` freezes it, `CONT` lets it go on.
-    #[cfg(feature = "ipc")]
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
@@ -119,8 +117,27 @@ impl Bitcoind {
         self.process.wait().unwrap();
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) {
+        self.process.wait().unwrap();
+    }
+
     pub(crate) fn start_again(&mut self) {
         self.process = spawn(&self.binary, &self.arguments);
+    }
+
+    /// Starts it again with one more argument.
+    pub(crate) fn start_again_with(&mut self, argument: &str) {
+        self.arguments.push(argument.to_owned());
+        self.start_again();
+        self.arguments.pop();
+    }
+
+    /// Has it mine blocks, and gives the hash of the last.
+    pub(crate) fn mine(&self, blocks: u32) -> String {
+        let hashes = self.call("generatetodescriptor", &json!([blocks, "raw(51)"]));
+        let last = hashes.as_array().and_then(|hashes| hashes.last());
+        last.unwrap().as_str().unwrap().to_owned()
     }
 
     /// Makes a call by other means than the crate's.
