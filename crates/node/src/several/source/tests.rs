@@ -268,3 +268,54 @@ async fn work_that_only_the_lost_node_knew_is_kept_for_a_while() {
     advance(CATCH_UP).await;
     assert_eq!(started.tip().await, Some((hash(1), Cause::NewTip)));
 }
+
+/// A tip that a node tells of before its template is one for who mines on that node, and for nobody else.
+#[tokio::test(start_paused = true)]
+async fn only_the_node_that_is_mined_on_tells_of_tips_ahead() {
+    struct Telling(Told, watch::Receiver<Option<NewTip>>);
+    impl TemplateSource for Telling {
+        fn next(&mut self) -> BoxFuture<'_, News> {
+            self.0.next()
+        }
+
+        fn new_tips(&self) -> Option<watch::Receiver<Option<NewTip>>> {
+            Some(self.1.clone())
+        }
+    }
+    let ahead = |tip: u8| NewTip {
+        tip: Tip {
+            height: 8,
+            hash: hash(tip),
+        },
+        parent: hash(1),
+        bits: CompactTarget::from_consensus(0x1d00_ffff),
+        earliest: UnixTime::from_secs(1_000),
+    };
+    let mut nodes = Vec::new();
+    let mut candidates = Vec::new();
+    for name in ["first", "second"] {
+        let (news, told) = queue::channel(8);
+        let (tips, announced) = watch::channel(None);
+        let (mut fake, candidate) = Fake::new(name);
+        fake.news = news;
+        let templates = Box::new(Telling(Told(told), announced));
+        candidates.push(Candidate {
+            templates,
+            ..candidate
+        });
+        nodes.push((fake, tips));
+    }
+    let mut started = start(candidates);
+    let mut told = started.templates.new_tips().expect("both tell of tips");
+    for (fake, _) in &nodes {
+        fake.gives(7, 1, 1_000).await;
+    }
+    assert!(started.tip().await.is_some());
+    nodes[1].1.send_replace(Some(ahead(3)));
+    assert!(timeout(SECOND, told.changed()).await.is_err());
+    nodes[0].1.send_replace(Some(ahead(2)));
+    told.changed().await.unwrap();
+    assert_eq!(*told.borrow_and_update(), Some(ahead(2)));
+    let (_, _, plain) = two();
+    assert!(plain.templates.new_tips().is_none());
+}
