@@ -176,7 +176,8 @@ impl Asker {
             .await?;
         let took = asked.elapsed();
         let network = self.network;
-        let read = tokio::task::spawn_blocking(move || template::read(&answer, network)).await;
+        let read =
+            tokio::task::spawn_blocking(move || template::read(&answer, network, None)).await;
         let read = read.unwrap_or_else(|error| Err(unintelligible(template::METHOD, error)));
         let template = read?.template;
         Ok(TemplateFacts {

@@ -376,7 +376,8 @@ impl Poller {
     /// Reads a template, which takes a while for ten megabytes, beside the tasks.
     async fn read(&self, body: Bytes) -> Result<Fetched, NodeError> {
         let network = self.settings.network;
-        tokio::task::spawn_blocking(move || template::read(&body, network))
+        let before = self.present();
+        tokio::task::spawn_blocking(move || template::read(&body, network, before.as_deref()))
             .await
             .unwrap_or_else(|error| Err(unintelligible(template::METHOD, error)))
     }

@@ -194,7 +194,7 @@ impl Poller {
     }
 
     /// What is mined on.
-    fn present(&self) -> Option<Arc<Template>> {
+    pub(super) fn present(&self) -> Option<Arc<Template>> {
         match &*self.news.borrow() {
             Some(Ok(update)) => Some(Arc::clone(&update.template)),
             Some(Err(_)) | None => None,

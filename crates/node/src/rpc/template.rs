@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::hex::FromHex;
-use bitcoin::{Amount, CompactTarget, ScriptBuf, Target, Transaction};
+use bitcoin::{Amount, CompactTarget, ScriptBuf, Target, Transaction, Wtxid};
 use headframe_work::{
     BlockLimits, Network, Template, TemplateTransaction, UnixTime, witness_commitment,
 };
@@ -44,8 +44,12 @@ pub(super) const fn rules(network: Network) -> &'static [&'static str] {
     }
 }
 
-/// Reads a reply to `getblocktemplate`.
-pub(super) fn read(body: &[u8], network: Network) -> Result<Fetched, NodeError> {
+/// Reads a reply to `getblocktemplate`. What it shares with the template `before` is known to be right.
+pub(super) fn read(
+    body: &[u8],
+    network: Network,
+    before: Option<&Template>,
+) -> Result<Fetched, NodeError> {
     let result = raw_result(METHOD, body)?;
     let fields: Fields<'_> =
         serde_json::from_str(result).map_err(|error| unintelligible(METHOD, error))?;
@@ -55,7 +59,7 @@ pub(super) fn read(body: &[u8], network: Network) -> Result<Fetched, NodeError> 
         size: fields.limit("sizelimit", BlockLimits::default().size)?,
         sigops: fields.limit("sigoplimit", BlockLimits::default().sigops)?,
     };
-    let transactions = read_transactions(&fields, limits)?;
+    let transactions = read_transactions(&fields, limits, before)?;
     let height = fields.required("height")?;
     if height == 0 {
         return Err(wrong("height", "the genesis block is not mined"));
@@ -239,12 +243,17 @@ fn read_commitment(
 fn read_transactions(
     fields: &Fields<'_>,
     limits: BlockLimits,
+    before: Option<&Template>,
 ) -> Result<Vec<TemplateTransaction>, NodeError> {
+    let before = before.into_iter().flat_map(|before| &before.transactions);
+    let known: Known<'_> = before.map(|known| (known.wtxid, known)).collect();
     let raw: Vec<Fields<'_>> = fields.required("transactions")?;
     let transactions = raw
         .iter()
         .enumerate()
-        .map(|(index, fields)| read_transaction(fields).map_err(|error| within(index, error)))
+        .map(|(index, fields)| {
+            read_transaction(fields, &known).map_err(|error| within(index, error))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let sum = |part: fn(&TemplateTransaction) -> u64| transactions.iter().map(part).sum::<u64>();
     let rows = [
@@ -274,12 +283,14 @@ fn within(index: usize, error: NodeError) -> NodeError {
     }
 }
 
-fn read_transaction(fields: &Fields<'_>) -> Result<TemplateTransaction, NodeError> {
+/// Transactions whose ids and weights were made from their data, by the id over all of it.
+type Known<'a> = HashMap<Wtxid, &'a TemplateTransaction>;
+
+fn read_transaction(
+    fields: &Fields<'_>,
+    known: &Known<'_>,
+) -> Result<TemplateTransaction, NodeError> {
     let data = fields.bytes("data")?;
-    let transaction: Transaction = deserialize(&data).map_err(|error| wrong("data", error))?;
-    if transaction.is_coinbase() {
-        return Err(wrong("data", "it is a coinbase"));
-    }
     let read = TemplateTransaction {
         txid: fields.parsed("txid")?,
         wtxid: fields.parsed("hash")?,
@@ -288,6 +299,22 @@ fn read_transaction(fields: &Fields<'_>) -> Result<TemplateTransaction, NodeErro
         weight: fields.required("weight")?,
         data,
     };
+    // Most of a template was in the one before. Then its ids need no hashing.
+    let is_known = known.get(&read.wtxid).is_some_and(|known| {
+        known.txid == read.txid && known.weight == read.weight && known.data == read.data
+    });
+    if !is_known {
+        check_transaction(&read)?;
+    }
+    Ok(read)
+}
+
+/// Makes ids and weight of a transaction from its data, and compares.
+fn check_transaction(read: &TemplateTransaction) -> Result<(), NodeError> {
+    let transaction: Transaction = deserialize(&read.data).map_err(|error| wrong("data", error))?;
+    if transaction.is_coinbase() {
+        return Err(wrong("data", "it is a coinbase"));
+    }
     if read.txid != transaction.compute_txid() {
         return Err(wrong("txid", "it is not that of data"));
     }
@@ -297,7 +324,7 @@ fn read_transaction(fields: &Fields<'_>) -> Result<TemplateTransaction, NodeErro
     if u64::from(read.weight) != transaction.weight().to_wu() {
         return Err(wrong("weight", "it is not that of data"));
     }
-    Ok(read)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -310,7 +337,7 @@ mod tests {
 
     fn read_result(result: &str, network: Network) -> Result<Fetched, NodeError> {
         let body = format!(r#"{{"result":{result},"error":null,"id":0}}"#);
-        read(body.as_bytes(), network)
+        read(body.as_bytes(), network, None)
     }
 
     #[test]
@@ -373,11 +400,39 @@ mod tests {
     fn an_error_of_the_node_is_no_template() {
         let body = br#"{"result":null,"error":{"code":-28,"message":"Loading"},"id":0}"#;
         assert_eq!(
-            read(body, Network::Regtest).unwrap_err(),
+            read(body, Network::Regtest, None).unwrap_err(),
             NodeError::WarmingUp("Loading".to_owned())
         );
-        assert!(read(b"{}", Network::Regtest).is_err());
-        assert!(read(b"", Network::Regtest).is_err());
-        assert!(read(b"\xff", Network::Regtest).is_err());
+        assert!(read(b"{}", Network::Regtest, None).is_err());
+        assert!(read(b"", Network::Regtest, None).is_err());
+        assert!(read(b"\xff", Network::Regtest, None).is_err());
+    }
+
+    /// What is known of a transaction is known of its very bytes: a digit that changed is seen as without it.
+    #[test]
+    fn what_was_in_the_template_before_is_taken_over_and_held_to_its_bytes() {
+        let first = read_result(FROM_CORE, Network::Regtest).unwrap().template;
+        let again = |answer: &str| {
+            let body = format!(r#"{{"result":{answer},"error":null,"id":0}}"#);
+            read(body.as_bytes(), Network::Regtest, Some(&first)).map(|fetched| fetched.template)
+        };
+        assert_eq!(again(FROM_CORE).as_ref(), Ok(&first));
+        for (name, skip) in [("data", 12), ("txid", 4), ("hash", 4), ("weight", 0)] {
+            let field = format!("\"{name}\": ");
+            let place = FROM_CORE.find(&field).unwrap() + field.len() + 1 + skip;
+            let mut changed = FROM_CORE.to_owned();
+            let other = if &changed[place..=place] == "7" {
+                "3"
+            } else {
+                "7"
+            };
+            changed.replace_range(place..=place, other);
+            let error = again(&changed).unwrap_err();
+            assert_eq!(
+                error,
+                read_result(&changed, Network::Regtest).unwrap_err(),
+                "{name}"
+            );
+        }
     }
 }
