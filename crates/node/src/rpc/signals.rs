@@ -173,7 +173,7 @@ impl Poller {
             let tip = match self.read_ahead(&present, &block) {
                 Some(tip) => Some(tip),
                 None => tokio::select! {
-                    tip = self.ask_ahead(&mut client, &present, block.hash()) => tip,
+                    tip = self.ask_ahead(&mut client, &present, &block) => tip,
                     () = self.until_other(block) => None,
                 },
             };
@@ -238,12 +238,13 @@ impl Poller {
         new_tip(present, &times, head)
     }
 
-    /// What the node says of a block of which only the hash is known.
+    /// What the node says of a block of which only the hash is known, or of the blocks before one that it does not
+    /// find.
     async fn ask_ahead(
         &self,
         client: &mut RpcClient,
         present: &Template,
-        hash: BlockHash,
+        block: &Announced,
     ) -> Option<NewTip> {
         if !present
             .network
@@ -251,7 +252,16 @@ impl Poller {
         {
             return None;
         }
-        let header = self.header(client, hash).await.ok()?;
+        let hash = block.hash();
+        let header = match (self.header(client, hash).await, block) {
+            (Ok(header), _) => header,
+            (Err(_), Announced::Hash(_)) => return None,
+            (Err(_), Announced::Block(_)) => {
+                let times = self.ask_times(client, present.prev_hash).await.ok()?;
+                self.signals.set_times(times);
+                return self.read_ahead(present, block);
+            }
+        };
         let bits = u32::from_str_radix(&header.bits, 16).ok()?;
         let tip = NewTip {
             tip: Tip {

@@ -210,6 +210,20 @@ async fn a_hash_is_a_tip_once_the_node_has_said_what_it_is() {
     assert_eq!(scene.tip().await, scene.expected_tip(&block));
 }
 
+/// A block that comes before the times of those before it are known, and that the node does not find.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raw_block_that_comes_early_is_a_tip_by_those_before_it() {
+    let mut scene = Scene::at(115).await;
+    let block = solved(&scene.chain.template_at(NOW));
+    scene.publisher.publish_block(&block);
+    let tip = scene.tip().await;
+    assert_eq!(
+        scene.chain.submit_at(&bytes(&block), NOW),
+        SubmitAnswer::Accepted
+    );
+    assert_eq!(tip, scene.expected_tip(&block));
+}
+
 /// Long poll and signal tell of the same block, and the node makes one template for both.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_is_heard_of_in_all_ways_costs_one_template() {
