@@ -142,6 +142,7 @@ fn settings(is_limited: bool, is_hard: bool) -> Settings {
         tag: PoolTag::new("bench").expect("short and printable"),
         sv2: Sv2Rules::default(),
         hold: None,
+        empty_blocks: Duration::from_secs(30),
         access: AccessSettings {
             unlimited: match is_limited {
                 true => AddressSet::NONE,

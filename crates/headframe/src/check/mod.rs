@@ -93,6 +93,8 @@ struct Asked {
     answer: Answer,
     /// Where its socket is, where that is used.
     socket: Option<PathBuf>,
+    /// Where it is to publish new blocks, by the configuration.
+    published: Vec<String>,
 }
 
 enum Answer {
@@ -138,6 +140,7 @@ async fn ask(place: usize, found: Result<Reach, Missing>) -> Asked {
                 network: None,
                 answer: Answer::Missing(missing),
                 socket: None,
+                published: Vec::new(),
             };
         }
     };
@@ -148,6 +151,8 @@ async fn ask(place: usize, found: Result<Reach, Missing>) -> Asked {
             Err(error) => Answer::Away(error),
         },
     };
+    let published = reach.rpc().map_or(&[][..], |rpc| &rpc.zmq);
+    let published = published.iter().map(ToString::to_string).collect();
     let sockets = reach.sockets();
     let socket = sockets.iter().find(|path| path.exists());
     Asked {
@@ -156,6 +161,7 @@ async fn ask(place: usize, found: Result<Reach, Missing>) -> Asked {
         network: (!matches!(answer, Answer::Away(_))).then(|| reach.network()),
         answer,
         socket: socket.or_else(|| sockets.first()).cloned(),
+        published,
     }
 }
 
@@ -188,7 +194,7 @@ fn tell_nodes(
                     network: asked.network,
                     payouts,
                     tag: &config.tag,
-                    published: &[],
+                    published: &asked.published,
                     others,
                 };
                 node::examined(&mut to, facts, &needs);
