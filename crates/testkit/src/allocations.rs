@@ -18,8 +18,9 @@ pub struct CountingAllocator;
 
 /// Live allocations of each size; the last is of all larger ones.
 static LIVE: [AtomicI64; SIZES + 1] = [const { AtomicI64::new(0) }; SIZES + 1];
-/// Bytes that are live.
+/// Bytes that are live, and the most that were since the last look.
 static BYTES: AtomicI64 = AtomicI64::new(0);
+static MOST: AtomicI64 = AtomicI64::new(0);
 
 static IS_COUNTING: AtomicBool = AtomicBool::new(false);
 
@@ -28,7 +29,9 @@ fn count(size: usize, sign: i64) {
         return;
     }
     LIVE[size.min(SIZES)].fetch_add(sign, Ordering::Relaxed);
-    BYTES.fetch_add(sign * size as i64, Ordering::Relaxed);
+    let change = sign * size as i64;
+    let live = BYTES.fetch_add(change, Ordering::Relaxed) + change;
+    MOST.fetch_max(live, Ordering::Relaxed);
 }
 
 // SAFETY: every call goes to the system allocator with its arguments unchanged; counting touches static
@@ -65,6 +68,11 @@ impl CountingAllocator {
     /// Bytes that are allocated and not freed.
     pub fn live_bytes(&self) -> i64 {
         BYTES.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes that were allocated at a time since this was last asked.
+    pub fn take_most_bytes(&self) -> i64 {
+        MOST.swap(self.live_bytes(), Ordering::Relaxed)
     }
 
     /// Each size, in bytes, with how many allocations of it are live; the last is of all larger ones.

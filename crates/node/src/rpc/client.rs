@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, Response, StatusCode};
@@ -255,20 +255,28 @@ impl RpcClient {
         response: Response<Incoming>,
     ) -> Result<Answer, NodeError> {
         let status = response.status();
-        let body = Limited::new(response.into_body(), LONGEST_ANSWER)
-            .collect()
-            .await;
-        match body {
-            Ok(body) => Ok(Answer {
-                status,
-                body: body.to_bytes(),
-            }),
-            Err(error) if error.is::<LengthLimitError>() => Err(unintelligible(
-                method,
-                format_args!("longer than {} MiB", LONGEST_ANSWER >> 20),
-            )),
-            Err(error) => Err(self.broken(method, &*error)),
+        let mut rest = Limited::new(response.into_body(), LONGEST_ANSWER);
+        // In one piece from the first byte on: pieces that are joined at the end are there twice.
+        let announced = rest.size_hint().exact().unwrap_or(0);
+        let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+        let mut body = Vec::with_capacity(announced.min(LONGEST_ANSWER));
+        while let Some(frame) = rest.frame().await {
+            let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+                true => unintelligible(
+                    method,
+                    format_args!("longer than {} MiB", LONGEST_ANSWER >> 20),
+                ),
+                false => self.broken(method, &*error),
+            })?;
+            // Trailers say nothing.
+            if let Ok(data) = frame.into_data() {
+                body.extend_from_slice(&data);
+            }
         }
+        Ok(Answer {
+            status,
+            body: body.into(),
+        })
     }
 
     fn judge_status(&self, method: &'static str, answer: Answer) -> Result<Bytes, NodeError> {
