@@ -43,7 +43,7 @@ const TIMER_REST: Duration = Duration::from_millis(1);
 /// How often a connection reads once more when the pool stops, as long as there is something.
 const LAST_READS: u32 = 64;
 
-/// What a connection has of the rest of the pool.
+/// What the connections of a listener have of the rest of the pool.
 #[derive(Debug, Clone)]
 pub(crate) struct PoolLinks {
     /// Those of the listener by which it came.
@@ -70,7 +70,7 @@ pub(crate) struct PoolLinks {
 pub(crate) struct Connection {
     peer: SocketAddr,
     wire: Wire,
-    pool: PoolLinks,
+    pool: Arc<PoolLinks>,
     bell: HungBell,
     dues: Dues,
     guest: Guest,
@@ -97,7 +97,7 @@ impl Connection {
         peer: SocketAddr,
         visit: Visit,
         wire: Wire,
-        pool: PoolLinks,
+        pool: Arc<PoolLinks>,
         room: OwnedSemaphorePermit,
     ) -> Box<Self> {
         let bell = pool.bells.hang(id);

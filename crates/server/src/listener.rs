@@ -29,7 +29,7 @@ const REOPEN_REST: Duration = Duration::from_secs(1);
 /// What all listeners share.
 #[derive(Debug, Clone)]
 pub(crate) struct Reception {
-    pub(crate) pool: PoolLinks,
+    pub(crate) pool: Arc<PoolLinks>,
     /// A permit per connection.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) door: Arc<Door>,

@@ -229,7 +229,7 @@ impl Pool {
         let door = door(&settings, &ways);
         let news = ways.news.clone();
         let reception = Reception {
-            pool: PoolLinks {
+            pool: Arc::new(PoolLinks {
                 rules: Arc::new(rules(&settings, job_ids)),
                 hub: hub_handle,
                 work,
@@ -243,7 +243,7 @@ impl Pool {
                 arrivals: Arc::new(Hush::new(Instant::now())),
                 faults: Arc::new(Hush::new(Instant::now())),
                 proofs,
-            },
+            }),
             room: Arc::new(Semaphore::new(settings.max_connections)),
             door,
             proxies: Arc::new(settings.access.proxies.clone()),
@@ -309,11 +309,12 @@ impl Pool {
             if let Some(proxies) = settings.proxies {
                 reception.proxies = Arc::new(proxies);
             }
-            reception.pool.rules = Arc::new(PoolRules {
+            let links = Arc::make_mut(&mut reception.pool);
+            links.rules = Arc::new(PoolRules {
                 difficulty: settings.difficulty,
                 password: settings.password,
                 ignores_suggestions: settings.ignores_suggestions,
-                ..PoolRules::clone(&reception.pool.rules)
+                ..PoolRules::clone(&links.rules)
             });
             let address = listener.local_addr().unwrap_or(settings.address);
             self.addresses.push(address);

@@ -85,7 +85,9 @@ impl Client {
             stream: stream(socket.unwrap()),
             miner,
             chance: Chance::new(1),
-            serving: tokio::spawn(Connection::new(1, peer, visit, wire, pool, room).run()),
+            serving: tokio::spawn(
+                Connection::new(1, peer, visit, wire, Arc::new(pool), room).run(),
+            ),
         }
     }
 
@@ -243,7 +245,7 @@ async fn who_comes_in_usual_times_is_told_nothing_of_others() {
         let wire = Wire::sv1(near, rules, work);
         let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let visit = Visit::unlimited(Instant::now());
-        let connection = Connection::new(1, peer, visit, wire, pool.clone(), room);
+        let connection = Connection::new(1, peer, visit, wire, Arc::new(pool.clone()), room);
         let serving = tokio::spawn(connection.run());
         let mut said = Vec::new();
         for id in ["\"b\"", "\"c\""] {
