@@ -86,7 +86,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Args)]
 pub(crate) struct TemplateProvider {
-    /// The pool's configuration, of which [node] counts; without it every key has its default
+    /// The pool's configuration, of which the node's tables count; without it every key has its default
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Where pools connect; may be given several times

@@ -186,9 +186,10 @@ async fn whoever_sent_too_much_is_read_again() {
     let limits = Limits::new(100, &[], (Instant::now(), wall_clock()));
     let door = Arc::new(Door::new(access, limits));
     let (news, _board) = mpsc::channel(16);
-    let mut pool = links(news).await;
-    let (_still, work) = watch::channel(Arc::clone(&pool.work.borrow()));
-    pool.work = work;
+    let pool = PoolLinks {
+        bells: Arc::default(),
+        ..links(news).await
+    };
     let visit = door.arrive([127, 0, 0, 1].into()).unwrap();
     let mut client = Client::visit(pool, visit).await;
     for sent in (TOGETHER..=UPDATES).step_by(TOGETHER) {
