@@ -168,9 +168,12 @@ impl Hub {
 
     /// The node has another template. It is to be worked on at [`Self::poll_timeout`]; one that comes
     /// before takes its place, so that it is the newest that is worked on, and a node that pushes
-    /// templates without end makes no more jobs than another.
+    /// templates without end makes no more jobs than another. One that a tip has overtaken which was begun
+    /// without a template takes nobody back.
     pub fn offer(&mut self, new: NewTemplate) {
-        self.waiting = Some(new);
+        if !self.is_overtaken(&new) {
+            self.waiting = Some(new);
+        }
     }
 
     /// When there is to be other work: [`Self::take_offered`], or [`Self::refresh`] where nothing
@@ -253,6 +256,7 @@ impl Hub {
         let work = self.publish(now, prepared, &new, (Some(start), None));
         let since = now;
         self.ahead = Some(Ahead { since, before });
+        self.waiting = self.waiting.take().filter(|new| !self.is_overtaken(new));
         Some(work)
     }
 
@@ -367,6 +371,13 @@ impl Hub {
     /// How many prefixes are out, or rest until the next tip.
     pub fn prefixes_in_use(&self) -> usize {
         self.space.in_use()
+    }
+
+    /// Whether a template is for the tip before one that was begun without, and from before its announcement.
+    fn is_overtaken(&self, new: &NewTemplate) -> bool {
+        self.ahead.as_ref().is_some_and(|ahead| {
+            new.template.prev_hash == ahead.before.tip() && new.received <= ahead.since
+        })
     }
 
     fn expire_parked(&mut self, now: Instant) {

@@ -537,6 +537,47 @@ fn a_tip_after_one_without_a_template_waits() {
     assert!(pool.hub.begin_ahead(pool.now, &tip).is_none());
 }
 
+/// What the node gave for the tip before, and had to wait for its turn or was late, takes nobody back to that tip. One
+/// that came after the word of the new tip does: the node knows.
+#[test]
+fn a_template_from_before_the_announcement_takes_nobody_back() {
+    for is_late in [false, true] {
+        let mut pool = pool();
+        pool.advance(SECOND);
+        let old = pool.node_template();
+        if !is_late {
+            pool.hub.offer(old.clone());
+            assert!(pool.hub.poll_timeout() > Some(pool.now), "it waits");
+        }
+        let tip = pool.announced_tip();
+        pool.advance(SECOND);
+        let begun = pool.hub.begin_ahead(pool.now, &tip);
+        assert!(begun.is_some(), "it is the next");
+        if is_late {
+            pool.hub.offer(old.clone());
+        }
+        assert!(pool.hub.take_offered().is_none(), "late: {is_late}");
+        pool.advance(SECOND);
+        let received = pool.now;
+        pool.hub.offer(NewTemplate { received, ..old });
+        assert!(pool.hub.poll_timeout() <= Some(pool.now));
+        assert!(pool.hub.take_offered().is_some());
+    }
+}
+
+/// The template on the tip may be there already when its announcement comes.
+#[test]
+fn a_template_on_the_announced_tip_is_kept() {
+    let mut pool = pool();
+    pool.advance(SECOND);
+    let tip = pool.announced_tip();
+    let new = pool.node_template();
+    pool.hub.offer(new);
+    assert!(pool.hub.begin_ahead(pool.now, &tip).is_some());
+    assert!(pool.hub.poll_timeout() <= Some(pool.now));
+    assert!(pool.hub.take_offered().is_some());
+}
+
 /// A template on it is worked on at once, however long it took; without one everybody is told to go back.
 #[test]
 fn an_announced_tip_is_taken_back_when_no_template_bears_it_out() {
