@@ -1,7 +1,7 @@
 //! Blocks, back to the provider as solutions, and to the node's RPC where there is one.
 
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use bitcoin::consensus::encode::{VarInt, deserialize_partial};
@@ -53,28 +53,27 @@ impl TdpSink {
         }
     }
 
-    /// Has the solution sent.
-    fn hand_in(&self, header: Header, coinbase: Vec<u8>) -> Result<(), SubmitError> {
+    /// Gives the solution to the connection's task, which says whether it was sent.
+    fn hand_in(&self, header: Header, coinbase: Vec<u8>) -> Receiver<Result<(), SubmitError>> {
         let (sent, was_sent) = sync_channel(1);
         let handed_in = HandedIn {
             header,
             coinbase,
             sent,
         };
-        self.solutions
-            .try_send(handed_in)
-            .map_err(|_| SubmitError::NotOpen)?;
-        match was_sent.recv_timeout(SENT_WITHIN) {
-            Ok(result) => result,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                Err(SubmitError::NotOpen)
-            }
-        }
+        // One that is not taken is dropped, and with it who would say that it was sent.
+        let _ = self.solutions.try_send(handed_in);
+        was_sent
     }
 
     /// What the provider makes of a solution, as far as it can be known.
-    fn answer(&self, hash: BlockHash, sent: Result<(), SubmitError>) -> SubmitAnswer {
-        match sent {
+    fn answer(
+        &self,
+        hash: BlockHash,
+        was_sent: &Receiver<Result<(), SubmitError>>,
+    ) -> SubmitAnswer {
+        let sent = was_sent.recv_timeout(SENT_WITHIN);
+        match sent.unwrap_or(Err(SubmitError::NotOpen)) {
             Ok(()) if self.tips.wait_for(hash, NAMED_WITHIN) => SubmitAnswer::Accepted,
             Ok(()) => SubmitAnswer::Inconclusive,
             Err(_) if self.tips.fate(hash) != BlockFate::Unknown => SubmitAnswer::AlreadyKnown,
@@ -97,13 +96,14 @@ impl BlockSink for TdpSink {
             return SubmitAnswer::Refused("it is no block".to_owned());
         };
         let hash = header.hash();
-        let sent = self.hand_in(header, coinbase);
+        let was_sent = self.hand_in(header, coinbase);
         let Some(rpc) = &mut self.rpc else {
-            return self.answer(hash, sent);
+            return self.answer(hash, &was_sent);
         };
+        // A provider that is being connected to holds up no block for the node.
         match rpc.submit(block_hex) {
             // The provider may know, where the node does not answer.
-            SubmitAnswer::Retry(reason) => match self.answer(hash, sent) {
+            SubmitAnswer::Retry(reason) => match self.answer(hash, &was_sent) {
                 SubmitAnswer::Accepted => SubmitAnswer::Accepted,
                 SubmitAnswer::AlreadyKnown => SubmitAnswer::AlreadyKnown,
                 SubmitAnswer::Inconclusive | SubmitAnswer::Refused(_) | SubmitAnswer::Retry(_) => {
@@ -224,7 +224,8 @@ mod tests {
         let connection = std::thread::spawn(move || {
             let mut count = 0;
             while let Some(block) = handed_in.blocking_recv() {
-                block.sent.send(sent.clone()).unwrap();
+                // Where the node has said enough nobody waits for it.
+                let _ = block.sent.send(sent.clone());
                 count += 1;
             }
             count
@@ -262,6 +263,49 @@ mod tests {
             drop(sink);
             assert_eq!(connection.join().unwrap(), 1, "the solution was sent");
         }
+    }
+
+    /// A node that says when it is asked, and then hangs.
+    struct Asked(std::sync::mpsc::Sender<()>);
+
+    impl BlockSink for Asked {
+        fn submit(&mut self, _: &str) -> SubmitAnswer {
+            self.0.send(()).unwrap();
+            SubmitAnswer::Retry("it hangs".to_owned())
+        }
+
+        fn fate(&mut self, _: BlockHash) -> Result<BlockFate, NodeError> {
+            Err(NodeError::Busy)
+        }
+
+        fn stand_by(&mut self) -> Result<(), NodeError> {
+            Ok(())
+        }
+    }
+
+    /// A provider that is being connected to says nothing of a solution for many seconds.
+    #[test]
+    fn the_node_has_the_block_before_the_provider_says_anything() {
+        let block = genesis_block(bitcoin::Network::Regtest);
+        let (solutions, mut handed_in) = mpsc::channel::<HandedIn>(1);
+        let status = NodeStatus::starting(String::new(), headframe_work::Network::Regtest);
+        let tips = Arc::new(Tips::default());
+        tips.name(Tip {
+            height: 1,
+            hash: block.block_hash(),
+        });
+        let (asked, was_asked) = std::sync::mpsc::channel();
+        let status = watch::channel(status).1;
+        let mut sink = TdpSink::new(solutions, tips, status, Some(Box::new(Asked(asked))));
+        let connection = std::thread::spawn(move || {
+            let block = handed_in.blocking_recv().unwrap();
+            was_asked.recv().unwrap();
+            // Who waited for this before asking the node has given up.
+            let _ = block.sent.send(Ok(()));
+        });
+        let answer = sink.submit(&serialize_hex(&block));
+        assert_eq!(answer, SubmitAnswer::Accepted);
+        connection.join().unwrap();
     }
 
     /// What was not sent is tried again where that can help, and not where the block is nothing for the provider.
