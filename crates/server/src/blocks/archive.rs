@@ -57,8 +57,9 @@ pub enum ArchiveError {
     },
 }
 
-/// The blocks in a data directory, the highest first, at most `limit` of the ledger's. `network` is for the
-/// addresses of blocks that the ledger does not have. Blocks its thread.
+/// The blocks in a data directory, the highest first, at most `limit` of the ledger's, and those that it does not
+/// have: all, or where it has so many, those above the lowest of them. `network` is for the addresses of blocks
+/// that the ledger does not have. Blocks its thread.
 ///
 /// # Errors
 ///
@@ -91,13 +92,14 @@ pub fn read_archive(
         }
     });
     let mut blocks: Vec<_> = recorded.collect();
-    // Of those that the ledger has, beyond the limit, the files are older.
-    if blocks.len() < limit {
-        let strays = files.into_iter();
-        blocks.extend(
-            strays.map(|(hash, (height, word))| stray(&journal, (height, hash), word, network)),
-        );
-    }
+    // Where the ledger has more than it was asked for, files of lower blocks may be theirs.
+    let lowest = blocks.iter().map(|block| block.height).min();
+    let lowest = lowest.filter(|_| blocks.len() >= limit);
+    let strays = files.into_iter();
+    let strays = strays.filter(|(_, (height, _))| lowest.is_none_or(|lowest| *height > lowest));
+    blocks.extend(
+        strays.map(|(hash, (height, word))| stray(&journal, (height, hash), word, network)),
+    );
     blocks.sort_by_key(|block| core::cmp::Reverse((block.height, block.found_at(), block.hash)));
     Ok(blocks)
 }
@@ -208,5 +210,23 @@ mod tests {
         ];
         assert_eq!(shown, expected);
         assert!(blocks[2].record.is_none(), "its file holds no block");
+    }
+
+    /// The pool was killed before the ledger had it: of all blocks the one that somebody has to look after.
+    #[test]
+    fn a_new_block_that_the_ledger_does_not_have_is_told_however_few_are_asked_for() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path();
+        let dir = DataDir::open(path).unwrap();
+        let mut ledger = SqliteLedger::open(&dir, Retention::default()).unwrap();
+        let journal = Journal::open(path).unwrap();
+        for (height, byte) in [(100, 1), (101, 2), (102, 3)] {
+            ledger.record_block(&record(height, byte)).unwrap();
+            journal.write(height, hash(byte), "aa").unwrap();
+        }
+        journal.write(103, hash(4), "bb").unwrap();
+        let blocks = read_archive(path, Some(Network::Regtest), 2).unwrap();
+        let heights: Vec<_> = blocks.iter().map(|block| block.height).collect();
+        assert_eq!(heights, [103, 102, 101]);
     }
 }
