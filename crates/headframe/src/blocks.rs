@@ -234,9 +234,14 @@ fn sinks(loaded: &Loaded, runtime: &tokio::runtime::Runtime) -> anyhow::Result<S
 /// Gives the block to all nodes at once; a node that hangs holds up no other.
 fn give(sinks: Sinks, hex: &str) -> Vec<(String, SubmitAnswer)> {
     thread::scope(|scope| {
-        let given = sinks
-            .into_iter()
-            .map(|(name, mut sink)| (name, scope.spawn(move || sink.submit(hex))));
+        let given = sinks.into_iter().map(|(name, mut sink)| {
+            let submit = move || {
+                // One that is reached by its socket is being connected to. Whether it is there shows in its answer.
+                let _ = sink.stand_by();
+                sink.submit(hex)
+            };
+            (name, scope.spawn(submit))
+        });
         let given: Vec<_> = given.collect();
         let failed = || SubmitAnswer::Retry("the submission failed in this program".to_owned());
         let answers = given.into_iter();
@@ -287,6 +292,7 @@ mod tests {
     use bitcoin::hashes::Hash as _;
     use bitcoin::{Amount, BlockHash};
     use headframe_ledger::{BlockRecord, FoundBlock, WorkerId};
+    use headframe_node::NodeError;
     use headframe_work::UnixTime;
 
     fn block(height: u32, byte: u8) -> ArchivedBlock {
@@ -336,6 +342,34 @@ mod tests {
         assert_eq!(json["confirmations"], 7);
         assert_eq!(json["paid_sats"], 309_375_000);
         assert_eq!(json["answers"][0]["answer"], "accepted");
+    }
+
+    /// A node that is connected to while somebody stands by, as by its socket.
+    struct Connecting(bool);
+
+    impl BlockSink for Connecting {
+        fn submit(&mut self, _: &str) -> SubmitAnswer {
+            match self.0 {
+                true => SubmitAnswer::Accepted,
+                false => SubmitAnswer::Retry("there is no connection".to_owned()),
+            }
+        }
+
+        fn fate(&mut self, _: BlockHash) -> Result<headframe_node::BlockFate, NodeError> {
+            Err(NodeError::Busy)
+        }
+
+        fn stand_by(&mut self) -> Result<(), NodeError> {
+            self.0 = true;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_node_is_connected_to_before_it_is_given_the_block() {
+        let sinks: Sinks = vec![("node".to_owned(), Box::new(Connecting(false)))];
+        let answers = give(sinks, "00");
+        assert_eq!(answers, [("node".to_owned(), SubmitAnswer::Accepted)]);
     }
 
     #[test]
