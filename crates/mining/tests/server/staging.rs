@@ -623,3 +623,42 @@ fn an_announced_tip_is_taken_back_when_no_template_bears_it_out() {
     );
     assert_eq!(pool.sv1[sv1].miner.job().prev_hash, bytes(tip.hash));
 }
+
+/// What was sent ahead was used up by the announcement: it is sent again under another id, and used again.
+#[test]
+fn a_tip_that_was_taken_back_is_begun_again_with_its_template() {
+    for wait in [0, 2] {
+        let mut pool = pool();
+        let (link, id) = with_channel(&mut pool, true, 1);
+        let (other, standard) = with_channel(&mut pool, false, 1);
+        let (sv1, _) = with_sv1(&mut pool, 1);
+        pool.advance(SECOND);
+        let tip = pool.announced_tip();
+        let start = pool
+            .hub
+            .begin_ahead(pool.now, &tip)
+            .expect("it is the next");
+        pool.give_work(&start);
+        pool.advance(30 * SECOND);
+        let back = pool.hub.take_back(pool.now).expect("it was ahead");
+        pool.give_work(&back);
+        pool.advance(wait * SECOND);
+        let new = pool.node_template();
+        let start = pool.hub.begin_tip(pool.now, &new).expect("it is staged");
+        pool.give_work(&start);
+        let work = pool.hub.handle_template(pool.now, new).expect("good");
+        pool.give_work(&work);
+        pool.advance(SECOND);
+        let hash: [u8; 32] = bitcoin::hashes::Hash::to_byte_array(tip.hash);
+        assert_eq!(pool.sv1[sv1].miner.job().prev_hash, hash);
+        for (link, id) in [(link, id), (other, standard)] {
+            assert_eq!(pool.sv2[link].miner.channels[&id].job().prev_hash, hash);
+            let nonce = block(&pool, link, id, 7);
+            pool.sv2[link].miner.submit(id, &nonce);
+            pool.advance(SECOND);
+            let blocks = pool.sv2[link].blocks();
+            assert_eq!(blocks.len(), 1, "{wait}");
+            assert_eq!(blocks[0].header.prev_blockhash, tip.hash);
+        }
+    }
+}
