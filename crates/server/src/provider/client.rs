@@ -1,8 +1,9 @@
 //! One client's task: its socket, its session, and the node's templates.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use headframe_distribution::FitError;
@@ -11,7 +12,7 @@ use headframe_sv2_wire::Frame;
 use headframe_transport::{Filled, FrameStream, SHUTDOWN_DEADLINE, TransportError};
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -26,7 +27,8 @@ pub const ANSWER_READ_WITHIN: Duration = Duration::from_secs(60);
 /// How long clients are kept while the node gives no templates. Then they are let go, so that they look for
 /// another provider, or hold their miners.
 pub const NODE_GRACE: Duration = Duration::from_secs(30);
-/// A frame that is longer is written before the next is made.
+/// A frame that is longer is written before the next is made. The client is heard meanwhile: it may have found a
+/// block.
 const LONG_FRAME: usize = 64 * 1024;
 
 /// What each client's task is joined to.
@@ -47,6 +49,8 @@ pub(super) struct Client {
     stream: FrameStream,
     session: ServerSession,
     links: Links,
+    /// Until when a long frame has to be written, while one is.
+    long_until: Option<Instant>,
     is_finished: bool,
 }
 
@@ -79,6 +83,7 @@ impl Client {
             stream,
             session: ServerSession::new(Instant::now(), first_id()),
             links,
+            long_until: None,
             is_finished: false,
         }
     }
@@ -107,22 +112,28 @@ impl Client {
     /// Says what there is to say, and waits for the next thing to happen.
     async fn step(&mut self) -> Result<(), Parting> {
         self.heed_events().await?;
-        self.transmit().await?;
+        self.transmit()?;
         if self.is_finished {
             return Err(Parting::Finished("it was told so"));
         }
         let due = self.session.poll_timeout();
         let away = self.links.templates.borrow().away_since;
+        let is_writing = self.long_until.is_some();
         tokio::select! {
             biased;
             () = self.links.shutdown.cancelled() => Err(Parting::Shutdown),
-            changed = self.links.templates.changed() => match changed {
+            changed = self.links.templates.changed(), if !is_writing => match changed {
                 Ok(()) => self.offer().await,
                 Err(_) => Err(Parting::Shutdown),
             },
-            filled = self.stream.fill() => match filled? {
-                Filled::Bytes => self.take_frames().await,
-                Filled::Closed => Err(Parting::Left),
+            () = until(self.long_until) => Err(Parting::Slow),
+            stirred = stir(&mut self.stream, is_writing) => match stirred? {
+                Some(Filled::Bytes) => self.take_frames().await,
+                Some(Filled::Closed) => Err(Parting::Left),
+                None => {
+                    self.long_until = None;
+                    self.offer().await
+                }
             },
             () = until(due) => Ok(self.session.handle_timeout(Instant::now())?),
             () = until(away.map(|since| since + NODE_GRACE)) => Err(Parting::NoNode),
@@ -147,6 +158,8 @@ impl Client {
                     self.name = format!("{} ({words})", self.peer).into();
                     info!("{} takes templates", self.name);
                 }
+                // It is offered a template when what is being written is.
+                ServerEvent::Constraints(_) if self.long_until.is_some() => {}
                 ServerEvent::Constraints(_) => self.offer().await?,
                 ServerEvent::Solved(solved) => {
                     let client = Arc::clone(&self.name);
@@ -192,16 +205,30 @@ impl Client {
         }
     }
 
-    async fn transmit(&mut self) -> Result<(), Parting> {
-        while let Some(frame) = self.session.poll_transmit() {
+    fn transmit(&mut self) -> Result<(), Parting> {
+        while self.long_until.is_none()
+            && let Some(frame) = self.session.poll_transmit()
+        {
             self.stream.queue_frame(&frame)?;
             if frame.len() > LONG_FRAME {
-                let flushed = timeout(ANSWER_READ_WITHIN, self.stream.flush());
-                flushed.await.map_err(|_| Parting::Slow)??;
+                self.long_until = Some(Instant::now() + ANSWER_READ_WITHIN);
             }
         }
         Ok(())
     }
+}
+
+/// Reads once, and writes what is queued meanwhile. `None`: while `is_writing`, all of it is written.
+async fn stir(
+    stream: &mut FrameStream,
+    is_writing: bool,
+) -> Result<Option<Filled>, TransportError> {
+    poll_fn(|context| match stream.poll_fill(context) {
+        Poll::Ready(filled) => Poll::Ready(filled.map(Some)),
+        Poll::Pending if is_writing && !stream.wants_flush() => Poll::Ready(Ok(None)),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// Where a connection's template ids begin: far from where another's do, so that what was given over an

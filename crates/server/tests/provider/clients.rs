@@ -2,18 +2,25 @@
 
 use std::net::SocketAddr;
 
-use headframe_node::{BoxFuture, NodeError, TemplateSource, TemplateUpdate};
+use bitcoin::hashes::Hash as _;
+use headframe_node::embedded::EmbeddedChain;
+use headframe_node::{
+    BlockFate, BlockSink, BoxFuture, Cause, HeaderWindow, NodeError, SubmitAnswer, TemplateSource,
+    TemplateUpdate,
+};
 use headframe_server::{MAX_CLIENTS, MAX_CLIENTS_OF_ADDRESS};
-use headframe_sv2_wire::Message as _;
 use headframe_sv2_wire::template_distribution::{
     NewTemplate, RequestTransactionData, RequestTransactionDataSuccess, SetNewPrevHash,
+    SubmitSolution,
 };
+use headframe_sv2_wire::{Bytes64K, Message as _};
 use headframe_transport::AddressSet;
+use headframe_work::TemplateTransaction;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::harness::{House, LIMIT, Setup, advance};
+use crate::harness::{House, LIMIT, Setup, advance, mine};
 use crate::script::{Wire, constraints, frame, setup};
 
 async fn served(house: &House, size: u32) -> Wire {
@@ -216,5 +223,94 @@ async fn a_client_that_comes_while_the_node_is_away_has_the_last_template() {
     setup.templates = Some(Box::new(Fails(Some(update), false)));
     let house = setup.start();
     let mut client = served(&house, 153).await;
+    template(&mut client).await;
+}
+
+/// A node that gives one template and says no more.
+struct Once(Option<TemplateUpdate>);
+
+impl TemplateSource for Once {
+    fn next(&mut self) -> BoxFuture<'_, Result<TemplateUpdate, NodeError>> {
+        Box::pin(async move {
+            match self.0.take() {
+                Some(update) => Ok(update),
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// A node that tells which blocks it is given.
+struct Given(std::sync::mpsc::Sender<String>);
+
+impl BlockSink for Given {
+    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
+        // Nobody may want to know any more.
+        let _ = self.0.send(block_hex.to_owned());
+        SubmitAnswer::Accepted
+    }
+
+    fn fate(&mut self, _: bitcoin::BlockHash) -> Result<BlockFate, NodeError> {
+        Ok(BlockFate::Unknown)
+    }
+
+    fn stand_by(&mut self) -> Result<(), NodeError> {
+        Ok(())
+    }
+}
+
+/// A template whose one transaction fills the block.
+fn full(chain: &EmbeddedChain) -> TemplateUpdate {
+    let mut template = chain.template();
+    let len = 3_900_000_u32;
+    template.transactions = vec![TemplateTransaction {
+        data: vec![7; len as usize],
+        txid: bitcoin::Txid::all_zeros(),
+        wtxid: bitcoin::Wtxid::all_zeros(),
+        fee: bitcoin::Amount::ZERO,
+        sigops: 0,
+        weight: len,
+    }];
+    TemplateUpdate {
+        cause: Cause::NewTip,
+        received: std::time::Instant::now(),
+        window: HeaderWindow::unbounded(&template),
+        template: template.into(),
+    }
+}
+
+/// On a slow line the transactions of a template take a minute, and a block does not wait for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_solution_is_heard_while_transactions_are_on_their_way() {
+    let mut setup = Setup::usual();
+    let update = full(&setup.chain);
+    let block = mine(&update.template, 1);
+    let (given, taken) = std::sync::mpsc::channel();
+    setup.sink = Some(Box::new(Given(given)));
+    setup.templates = Some(Box::new(Once(Some(update))));
+    let house = setup.start();
+    let mut client = served(&house, 153).await;
+    let template_id = template(&mut client).await;
+    for _ in 0..12 {
+        client.queue(&frame(&RequestTransactionData { template_id }));
+    }
+    client.flush().await;
+    // More than a connection takes is on its way then, and the client reads no more.
+    client.hear_type(0x74).await.unwrap();
+    let solution = frame(&SubmitSolution {
+        template_id,
+        version: block.header.version,
+        header_timestamp: block.header.time.as_secs(),
+        header_nonce: block.header.nonce,
+        coinbase_tx: Bytes64K::new(&block.coinbase).unwrap(),
+    });
+    client.say(&solution).await;
+    let taken = tokio::task::spawn_blocking(move || taken.recv_timeout(LIMIT / 2));
+    assert_eq!(taken.await.unwrap().unwrap(), block.to_hex());
+    // Whoever begins to read again is served.
+    for _ in 0..11 {
+        client.hear_type(0x74).await.unwrap();
+    }
+    client.say(&constraints(7)).await;
     template(&mut client).await;
 }
