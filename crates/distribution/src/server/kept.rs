@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::FittedTemplate;
 
-/// Templates of the present tip that are kept: twenty minutes of them where fees rise all the time. Those
-/// that were made of one and the same template of the node share its transactions.
+/// Templates of the present tip that are kept: where fees rise all the time, five minutes of them from a node that
+/// gives one every ten seconds. Those that were made of one and the same template of the node share its transactions.
 pub const KEPT_OF_TIP: usize = 32;
 /// Templates of the tip before that are kept, for solutions that cross the new tip on their way.
 pub const KEPT_OF_LAST_TIP: usize = 8;
