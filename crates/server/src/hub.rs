@@ -314,8 +314,12 @@ impl HubTask {
     async fn publish(&mut self, new: NewTemplate, work: &watch::Sender<Arc<PoolWork>>) {
         let old_tip = self.hub.work().map(|work| work.tip());
         let ahead = self.hub.ahead_since();
-        if let Some(start) = self.hub.begin_tip(now(), &new) {
+        let start = self.hub.begin_tip(now(), &new);
+        let is_begun = start.is_some() || ahead.is_some();
+        if let Some(start) = start {
             self.show(work, start);
+        }
+        if is_begun {
             self.until_told().await;
         }
         if let Some(newer) = self.prepare(new) {

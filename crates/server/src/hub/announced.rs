@@ -33,6 +33,7 @@ struct Announced {
     node: mpsc::Sender<Result<TemplateUpdate, NodeError>>,
     work: watch::Receiver<Arc<PoolWork>>,
     board: mpsc::Receiver<News>,
+    bells: Arc<Bells>,
     _status: watch::Sender<NodeStatus>,
 }
 
@@ -47,6 +48,7 @@ impl Announced {
         let hub = Hub::new(rules(DifficultySettings::default()).job_ids, 0);
         let (task, _requests) = HubTask::new(hub, source, status, news);
         let mut task = task.beginning_ahead(limit);
+        let bells = task.bells();
         let mut chain = Chain::new(1, EASY_BITS, 1);
         node.send(Ok(update_on(&mut chain))).await.unwrap();
         let shutdown = CancellationToken::new();
@@ -59,6 +61,7 @@ impl Announced {
             node,
             work,
             board,
+            bells,
             _status: told,
         }
     }
@@ -163,4 +166,24 @@ async fn who_allows_no_empty_blocks_waits_for_the_template() {
         .await
         .unwrap();
     pool.next_work().await;
+}
+
+/// The template may come before all have been told the tip: its jobs wait as those of any tip do.
+#[tokio::test(start_paused = true)]
+async fn an_announced_tip_reaches_every_connection_before_the_job_of_any() {
+    let mut pool = Announced::begun(Duration::from_secs(30)).await;
+    let slow = pool.bells.hang(1);
+    let hears = || slow.poll_call(std::task::Waker::noop()).is_ready();
+    assert!(hears());
+    pool.announce();
+    assert!(pool.next_work().await.is_start());
+    pool.node
+        .send(Ok(update_on(&mut pool.chain)))
+        .await
+        .unwrap();
+    let early = timeout(TOLD_WITHIN / 2, pool.work.changed()).await;
+    assert!(early.is_err());
+    assert!(hears());
+    let full = timeout(TOLD_WITHIN / 4, pool.next_work()).await.unwrap();
+    assert!(!full.is_start());
 }
