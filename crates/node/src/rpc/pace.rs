@@ -17,26 +17,49 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The time that a node's templates took lately.
 #[derive(Debug, Default)]
-pub(super) struct Pace(AtomicU64);
+pub(super) struct Pace {
+    answered: Lately,
+    /// The same with those that were waited for in vain.
+    waited: Lately,
+}
 
-impl Pace {
-    /// A template took so long, or was not there after so long.
-    pub(super) fn note(&self, took: Duration) {
+/// In milliseconds. Slowness is believed at once, and forgotten by a quarter with each template.
+#[derive(Debug, Default)]
+struct Lately(AtomicU64);
+
+impl Lately {
+    fn note(&self, took: Duration) {
         let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let lately = self.0.load(Ordering::Relaxed);
-        // Slowness is believed at once, and forgotten by a quarter with each template.
         let eased = lately - lately.saturating_sub(took) / 4;
         self.0.store(took.max(eased), Ordering::Relaxed);
     }
 
+    fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Pace {
+    /// A template took so long.
+    pub(super) fn note(&self, took: Duration) {
+        self.answered.note(took);
+        self.waited.note(took);
+    }
+
+    /// A template was not there after so long.
+    pub(super) fn note_missed(&self, waited: Duration) {
+        self.waited.note(waited);
+    }
+
     /// What a template takes.
     fn lately(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
+        self.answered.get()
     }
 
     /// How long a call may take that `usual` would do for on a node of which nothing is known.
     pub(super) fn limit(&self, usual: Duration) -> Duration {
-        let lately = self.lately().saturating_mul(PATIENCE);
+        let lately = self.waited.get().saturating_mul(PATIENCE);
         lately.min(LONGEST_LIMIT).max(usual)
     }
 
@@ -81,8 +104,26 @@ mod tests {
         let pace = Pace::default();
         for limit in [30, 120, 300, 300] {
             assert_eq!(pace.limit(30 * SECOND), limit * SECOND);
-            pace.note(pace.limit(30 * SECOND));
+            pace.note_missed(pace.limit(30 * SECOND));
         }
+    }
+
+    /// One that was frozen for ten minutes is as fast as before when it goes on: the timer and a dead long poll are not
+    /// to wait for it as for a slow one.
+    #[test]
+    fn what_was_not_answered_says_nothing_of_how_long_a_template_takes() {
+        let pace = Pace::default();
+        pace.note(SECOND / 4);
+        for _ in 0..4 {
+            pace.note_missed(pace.limit(30 * SECOND));
+        }
+        assert_eq!(pace.limit(30 * SECOND), 300 * SECOND);
+        assert_eq!(pace.rest(30 * SECOND), 30 * SECOND);
+        assert_eq!(pace.grace(), SECOND * 3 / 2);
+        for _ in 0..20 {
+            pace.note(SECOND / 4);
+        }
+        assert_eq!(pace.limit(30 * SECOND), 30 * SECOND);
     }
 
     #[test]

@@ -255,7 +255,10 @@ impl Poller {
         let answer = client
             .call_unread(template::METHOD, [self.params(None)], self.limit())
             .await;
-        self.pace.note(since.elapsed());
+        match &answer {
+            Ok(_) => self.pace.note(since.elapsed()),
+            Err(_) => self.pace.note_missed(since.elapsed()),
+        }
         let received = Instant::now();
         let fetched = self.read(answer?).await?;
         self.check_tip(client, tip, &fetched.template).await?;
