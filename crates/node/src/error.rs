@@ -79,7 +79,7 @@ pub enum NodeError {
         method: &'static str,
     },
     /// The node is on another chain.
-    #[error("the node is on chain {found}, the pool is configured for {}", .expected.core_name())]
+    #[error("the node is on chain {found}, the pool is configured for {expected}")]
     WrongNetwork {
         /// The pool's network.
         expected: headframe_work::Network,
