@@ -215,7 +215,7 @@ fn publications(to: &mut Subject<'_>, published: Option<&[Publication]>, configu
             (None, Some(_)) => to.wrong(
                 "zmq",
                 format!("it publishes no blocks at {place}"),
-                format!("set zmqpubhashblock={place} in bitcoin.conf and restart the node"),
+                format!("set zmqpubrawblock={place} in bitcoin.conf and restart the node"),
             ),
             (None, None) => to.wrong(
                 "zmq",
