@@ -2,7 +2,7 @@
 
 use headframe_conformance::bitcoind::free_address;
 use headframe_conformance::wallet::Kind;
-use headframe_conformance::{Bitcoind, Chain, Key, Pool};
+use headframe_conformance::{Bitcoind, Chain, Key, Pool, Provider};
 use serde_json::Value;
 
 /// What it finds, and whether its exit status says that nothing is wrong.
@@ -100,6 +100,43 @@ fn what_is_wrong_with_a_node_is_told_with_its_reason() {
     let (found, is_well) = check(&pool, &[]);
     assert!(!is_well);
     assert_eq!(levels(&found, "node"), ["wrong"]);
+}
+
+/// The provider that is configured sends templates, and one of another key is not believed.
+#[test]
+fn a_template_provider_is_asked_for_a_template() {
+    let Some(node) = node() else {
+        return;
+    };
+    let provider = Provider::on(&node);
+    let pool = Pool::on(&node);
+    let found = |place: &str| {
+        let settings = [("NODE_TEMPLATE_PROVIDER", place)];
+        let output = pool.command_with(&settings, &["check", "--json"]);
+        let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        levels(&found, "pushed")
+    };
+    assert_eq!(found(provider.place()), ["ok"]);
+    let other = format!("{}/{}", provider.address(), pool.authority_key());
+    assert_eq!(found(&other), ["wrong"]);
+}
+
+/// A node's mining interface is asked for a template too, and told of what nobody listens to.
+#[test]
+fn a_node_by_ipc_is_asked_for_a_template() {
+    let Some(node) = Bitcoind::start_with_ipc(Chain::Regtest) else {
+        return;
+    };
+    node.mine(
+        1,
+        &Key::number(9).address(Kind::P2wpkh, node.chain().network()),
+    );
+    let pool = Pool::on(&node);
+    let settings = [("NODE_ZMQ", "tcp://127.0.0.1:28332")];
+    let output = pool.command_with(&settings, &["check", "--json"]);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(levels(&found, "pushed"), ["ok"]);
+    assert_eq!(levels(&found, "zmq"), ["note"]);
 }
 
 /// A port that somebody else has, an address of another network, a key that does not exist.

@@ -9,20 +9,24 @@ mod place;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use headframe_config::{CertificateConfig, KeysName, Loaded, PoolConfig, WrongNetwork};
+use headframe_api::NodeKind;
+use headframe_config::{CertificateConfig, KeysName, Loaded, NodeAccess, PoolConfig, WrongNetwork};
 use headframe_node::NodeError;
 use headframe_node::rpc::{Examination, examine};
 use headframe_server::KeyPlace;
-use headframe_work::{Network, PayoutPolicy, UnixTime};
+use headframe_work::{Network, PayoutPolicy, Reserve, UnixTime};
 
 use self::finding::Findings;
 use self::node::Needs;
 use crate::node::Missing;
 use crate::reach::Reach;
 use crate::{cli, data, files, say};
+
+/// A node that needs longer for its first template is not waited for: a person waits.
+const FIRST_TEMPLATE: Duration = Duration::from_secs(15);
 
 /// Ends with 0 when nothing is wrong, and with 1 when something is.
 pub(crate) fn run(command: &cli::Check) -> anyhow::Result<ExitCode> {
@@ -93,8 +97,17 @@ struct Asked {
     answer: Answer,
     /// Where its socket is, where that is used.
     socket: Option<PathBuf>,
+    /// What came by its socket or its Template Provider, where one is used.
+    pushed: Option<Result<Pushed, NodeError>>,
     /// Where it is to publish new blocks, by the configuration.
     published: Vec<String>,
+}
+
+/// The first template that was pushed.
+pub(crate) struct Pushed {
+    pub(crate) height: u32,
+    pub(crate) transactions: usize,
+    pub(crate) took: Duration,
 }
 
 enum Answer {
@@ -121,14 +134,14 @@ async fn ask_all(config: &PoolConfig) -> Vec<Asked> {
     let mut network = config.node.network;
     for (place, access) in config.node.all().enumerate() {
         let found = crate::node::find_one(access, network, home.as_deref()).await;
-        let node = ask(place, found).await;
+        let node = ask(place, access, found).await;
         network = network.or(node.network);
         asked.push(node);
     }
     asked
 }
 
-async fn ask(place: usize, found: Result<Reach, Missing>) -> Asked {
+async fn ask(place: usize, access: &NodeAccess, found: Result<Reach, Missing>) -> Asked {
     let reach = match found {
         Ok(reach) => reach,
         Err(missing) => {
@@ -140,6 +153,7 @@ async fn ask(place: usize, found: Result<Reach, Missing>) -> Asked {
                 network: None,
                 answer: Answer::Missing(missing),
                 socket: None,
+                pushed: None,
                 published: Vec::new(),
             };
         }
@@ -151,18 +165,46 @@ async fn ask(place: usize, found: Result<Reach, Missing>) -> Asked {
             Err(error) => Answer::Away(error),
         },
     };
-    let published = reach.rpc().map_or(&[][..], |rpc| &rpc.zmq);
-    let published = published.iter().map(ToString::to_string).collect();
+    let published = access.zmq.iter().map(ToString::to_string).collect();
     let sockets = reach.sockets();
     let socket = sockets.iter().find(|path| path.exists());
     Asked {
-        name: format!("node {}", reach.place()),
+        name: reach
+            .name()
+            .trim_start_matches("the ")
+            .replacen(" at ", " ", 1),
+        pushed: match reach.kind() {
+            NodeKind::Rpc | NodeKind::Embedded => None,
+            NodeKind::Ipc if socket.is_none() => None,
+            NodeKind::Ipc | NodeKind::TemplateDistribution => Some(pushed(&reach).await),
+        },
         // One that is on another network says so as an error.
         network: (!matches!(answer, Answer::Away(_))).then(|| reach.network()),
         answer,
         socket: socket.or_else(|| sockets.first()).cloned(),
         published,
     }
+}
+
+/// The first template by the way that the pool would take.
+async fn pushed(reach: &Reach) -> Result<Pushed, NodeError> {
+    let begun = Instant::now();
+    let unconnected = |error: std::io::Error| NodeError::Unreachable {
+        address: reach.place(),
+        reason: error.to_string(),
+    };
+    let connected = reach.clone().connect(Reserve::for_outputs(3));
+    let mut node = connected.map_err(unconnected)?;
+    let first = tokio::time::timeout(FIRST_TEMPLATE, node.templates.next()).await;
+    let update = first.map_err(|_| NodeError::TimedOut {
+        method: "the first question for a template",
+        limit: FIRST_TEMPLATE,
+    })??;
+    Ok(Pushed {
+        height: update.template.height,
+        transactions: update.template.transactions.len(),
+        took: begun.elapsed(),
+    })
 }
 
 fn tell_nodes(
@@ -194,19 +236,24 @@ fn tell_nodes(
                     network: asked.network,
                     payouts,
                     tag: &config.tag,
-                    published: &asked.published,
+                    published: match asked.pushed {
+                        None => &asked.published,
+                        Some(_) => &[],
+                    },
                     others,
                 };
                 node::examined(&mut to, facts, &needs);
             }
-            Answer::Unasked => to.note(
-                "rpc",
-                "its RPC is not configured, and it cannot be asked for more",
-                "set its url too: blocks go by RPC as well then",
-            ),
+            Answer::Unasked => {}
         }
         if let Some(path) = &asked.socket {
             node::socket(&mut to, path);
+        }
+        if let Some(pushed) = &asked.pushed {
+            node::pushed(&mut to, pushed, &asked.published);
+        }
+        if matches!(asked.answer, Answer::Unasked) {
+            node::unasked(&mut to);
         }
     }
 }

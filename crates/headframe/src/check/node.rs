@@ -11,6 +11,7 @@ use headframe_work::{
     Template, UniqueBytes,
 };
 
+use super::Pushed;
 use super::finding::Subject;
 
 /// A clock that is off by less is as good as any.
@@ -231,6 +232,42 @@ fn publications(to: &mut Subject<'_>, published: Option<&[Publication]>, configu
 fn is_same_place(published: &str, configured: &str) -> bool {
     let port = |place: &str| place.rsplit_once(':').map(|(_, port)| port.to_owned());
     published == configured || (port(published).is_some() && port(published) == port(configured))
+}
+
+/// What came by its socket or its Template Provider.
+pub(crate) fn pushed(
+    to: &mut Subject<'_>,
+    pushed: &Result<Pushed, NodeError>,
+    configured: &[String],
+) {
+    match pushed {
+        Ok(first) => to.ok(
+            "pushed",
+            format!(
+                "it sends templates: block {}, {} transactions, in {:.3} s",
+                first.height,
+                first.transactions,
+                first.took.as_secs_f64()
+            ),
+        ),
+        Err(error) => to.wrong("pushed", error.to_string(), error.advice()),
+    }
+    for place in configured {
+        to.note(
+            "zmq",
+            format!("{place} is not listened to, since this node sends its templates by itself"),
+            "remove the key zmq",
+        );
+    }
+}
+
+/// A node that is reached without its RPC.
+pub(crate) fn unasked(to: &mut Subject<'_>) {
+    to.note(
+        "rpc",
+        "its RPC is not configured, so that its version, clock and peers are not looked at",
+        "set its url too: blocks go by RPC as well then",
+    );
 }
 
 /// The socket of a node's mining interface, as far as it is seen without asking the node.

@@ -414,6 +414,28 @@ fn node_of_regtest() -> SocketAddr {
 }
 
 #[test]
+fn the_check_finds_that_nobody_sends_templates() {
+    let home = home();
+    let file = home.path().join("pool.toml");
+    let provider = free_address();
+    let text =
+        format!("[node]\nnetwork = \"regtest\"\ntemplate_provider = \"{provider}/insecure\"\n");
+    fs::write(&file, text).expect("a file");
+    let output = run(
+        home.path(),
+        &["check", "-c", file.to_str().expect("text"), "--json"],
+    );
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let findings = found["findings"].as_array().expect("a list");
+    let pushed = findings.iter().find(|it| it["code"] == "pushed");
+    let pushed = pushed.expect("it is told");
+    assert_eq!(pushed["about"], format!("template provider {provider}"));
+    assert_eq!(pushed["level"], "wrong");
+    assert!(pushed["next_step"].is_string());
+}
+
+#[test]
 fn who_has_to_correct_the_configuration_is_told_to_restart() {
     let home = home();
     let file = home.path().join("pool.toml");

@@ -258,6 +258,20 @@ fn what_is_configured_has_to_be_published_with_blocks() {
 }
 
 #[test]
+fn a_node_that_sends_templates_by_itself_is_not_listened_to() {
+    let mut findings = Findings::default();
+    let first = Pushed {
+        height: 111,
+        transactions: 3,
+        took: Duration::from_millis(20),
+    };
+    let configured = ["tcp://127.0.0.1:28332".to_owned()];
+    pushed(&mut findings.about("node"), &Ok(first), &configured);
+    assert_eq!(findings.only("pushed").level, Level::Ok);
+    assert_eq!(findings.only("zmq").level, Level::Note);
+}
+
+#[test]
 fn a_socket_is_there_is_one_and_answers() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("node.sock");
