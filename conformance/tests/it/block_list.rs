@@ -65,9 +65,19 @@ fn blocks_are_listed_and_submitted_again_while_the_pool_runs() {
 /// The pool was killed before any node had the block.
 #[test]
 fn a_block_that_nobody_has_is_submitted_by_hand_without_a_pool() {
-    let Some(mut node) = Bitcoind::start(Chain::Regtest) else {
-        return;
-    };
+    if let Some(node) = Bitcoind::start(Chain::Regtest) {
+        is_submitted_by_hand(node);
+    }
+}
+
+#[test]
+fn a_block_that_nobody_has_is_submitted_by_hand_by_ipc() {
+    if let Some(node) = Bitcoind::start_with_ipc(Chain::Regtest) {
+        is_submitted_by_hand(node);
+    }
+}
+
+fn is_submitted_by_hand(mut node: Bitcoind) {
     let network = node.chain().network();
     node.mine(1, &Key::number(2).address(Kind::P2wpkh, network));
     let mut pool = Pool::on(&node);

@@ -5,15 +5,23 @@
 
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use headframe_config::Loaded;
 use headframe_ledger::{BlockFate, MAX_BLOCKS, NodeAnswer};
-use headframe_node::{BlockSink, SubmitAnswer};
+use headframe_node::SubmitAnswer;
 use headframe_server::{ArchivedBlock, Utc, read_archive};
 use serde::Serialize;
+use tokio::runtime::{Handle, Runtime};
 
+use crate::reach::Way;
 use crate::{cli, data, node, say};
+
+/// A way that has to be connected first is waited for so long: a person waits, and may try again.
+const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+/// Blocks of one name that are listed, so that a person can choose.
+const CHOICES: usize = 5;
 
 pub(crate) fn run(command: cli::Blocks) -> anyhow::Result<()> {
     let data_dir = data::data_dir_flag(command.data_dir.as_ref());
@@ -177,9 +185,8 @@ fn submit(loaded: &Loaded, name: &str, is_json: bool) -> anyhow::Result<()> {
     })?;
     let hex = hex.with_context(|| format!("cannot read the file of block {}", block.height))?;
     // What some ways to a node are made of runs there until all have answered.
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let sinks = sinks(loaded, &runtime)?;
-    let answers = give(sinks, &hex);
+    let runtime = Runtime::new().context("cannot start the runtime")?;
+    let answers = give(ways(loaded, &runtime)?, runtime.handle(), &hex);
     let is_taken = answers.iter().any(|(_, answer)| is_taken(answer));
     if is_json {
         let answers = answers.iter().map(|(node, answer)| {
@@ -205,42 +212,46 @@ fn submit(loaded: &Loaded, name: &str, is_json: bool) -> anyhow::Result<()> {
 /// The one block that is meant.
 fn named<'a>(blocks: &'a [ArchivedBlock], name: &str) -> anyhow::Result<&'a ArchivedBlock> {
     let name = name.to_ascii_lowercase();
-    let is_meant = |block: &&ArchivedBlock| {
-        block.height.to_string() == name || block.hash.to_string().ends_with(&name)
-    };
-    let meant: Vec<_> = blocks.iter().filter(is_meant).collect();
+    let has_height = |block: &&ArchivedBlock| block.height.to_string() == name;
+    let has_hash = |block: &&ArchivedBlock| block.hash.to_string().ends_with(&name);
+    // Every sixteenth hash ends like a height of one digit.
+    let mut meant: Vec<_> = blocks.iter().filter(has_height).collect();
+    if meant.is_empty() {
+        meant = blocks.iter().filter(has_hash).collect();
+    }
     match meant.as_slice() {
         [] => anyhow::bail!("no block {name} was found by this pool; headframe blocks lists them"),
         [block] => Ok(block),
         several => {
-            let hashes = several.iter().map(|block| block.hash.to_string());
-            let hashes = hashes.collect::<Vec<_>>().join(", ");
-            anyhow::bail!("several blocks are called {name}: {hashes}")
+            let hashes = several.iter().take(CHOICES);
+            let hashes: Vec<_> = hashes.map(|block| block.hash.to_string()).collect();
+            let hashes = hashes.join(", ");
+            match several.len().saturating_sub(CHOICES) {
+                0 => anyhow::bail!("{} blocks are called {name}: {hashes}", several.len()),
+                more => anyhow::bail!(
+                    "{} blocks are called {name}: {hashes} and {more} more",
+                    several.len()
+                ),
+            }
         }
     }
 }
 
-type Sinks = Vec<(String, Box<dyn BlockSink>)>;
-
-fn sinks(loaded: &Loaded, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Sinks> {
+fn ways(loaded: &Loaded, runtime: &Runtime) -> anyhow::Result<Vec<Way>> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let found = runtime.block_on(node::find(&loaded.config.node, home.as_deref()));
     let nodes =
         found.map_err(|missing| anyhow::anyhow!("{}; {}", missing.what, missing.next_step))?;
     let _entered = runtime.enter();
-    nodes.sinks().context("cannot start the nodes' connections")
+    nodes.ways().context("cannot start the nodes' connections")
 }
 
 /// Gives the block to all nodes at once; a node that hangs holds up no other.
-fn give(sinks: Sinks, hex: &str) -> Vec<(String, SubmitAnswer)> {
+fn give(ways: Vec<Way>, runtime: &Handle, hex: &str) -> Vec<(String, SubmitAnswer)> {
     thread::scope(|scope| {
-        let given = sinks.into_iter().map(|(name, mut sink)| {
-            let submit = move || {
-                // One that is reached by its socket is being connected to. Whether it is there shows in its answer.
-                let _ = sink.stand_by();
-                sink.submit(hex)
-            };
-            (name, scope.spawn(submit))
+        let given = ways.into_iter().map(|way| {
+            let name = way.name.clone();
+            (name, scope.spawn(move || give_one(way, runtime, hex)))
         });
         let given: Vec<_> = given.collect();
         let failed = || SubmitAnswer::Retry("the submission failed in this program".to_owned());
@@ -249,6 +260,17 @@ fn give(sinks: Sinks, hex: &str) -> Vec<(String, SubmitAnswer)> {
             answers.map(|(name, thread)| (name, thread.join().unwrap_or_else(|_| failed())));
         answers.collect()
     })
+}
+
+/// A way that templates come by too takes no block before it is connected, which the first template tells. Where
+/// none comes the node may take the block all the same, and says so itself.
+fn give_one(mut way: Way, runtime: &Handle, hex: &str) -> SubmitAnswer {
+    if let Some(templates) = &mut way.templates {
+        let first = async { tokio::time::timeout(CONNECT_LIMIT, templates.next()).await };
+        let _ = runtime.block_on(first);
+    }
+    let _ = way.sink.stand_by();
+    way.sink.submit(hex)
 }
 
 /// Whether the node has the block now.
@@ -292,7 +314,7 @@ mod tests {
     use bitcoin::hashes::Hash as _;
     use bitcoin::{Amount, BlockHash};
     use headframe_ledger::{BlockRecord, FoundBlock, WorkerId};
-    use headframe_node::NodeError;
+    use headframe_node::{BlockSink, NodeError};
     use headframe_work::UnixTime;
 
     fn block(height: u32, byte: u8) -> ArchivedBlock {
@@ -367,8 +389,13 @@ mod tests {
 
     #[test]
     fn a_node_is_connected_to_before_it_is_given_the_block() {
-        let sinks: Sinks = vec![("node".to_owned(), Box::new(Connecting(false)))];
-        let answers = give(sinks, "00");
+        let runtime = Runtime::new().unwrap();
+        let way = Way {
+            name: "node".to_owned(),
+            templates: None,
+            sink: Box::new(Connecting(false)),
+        };
+        let answers = give(vec![way], runtime.handle(), "00");
         assert_eq!(answers, [("node".to_owned(), SubmitAnswer::Accepted)]);
     }
 
@@ -379,6 +406,13 @@ mod tests {
         assert_eq!(hash("100").unwrap(), blocks[0].hash);
         assert_eq!(hash(&"12".repeat(32)).unwrap(), blocks[1].hash);
         assert_eq!(hash("3232").unwrap(), blocks[2].hash);
+        // The height counts before the end of a hash.
+        let alike = [block(12, 1), block(100, 0x12)];
+        assert_eq!(named(&alike, "12").unwrap().height, 12);
+        assert_eq!(named(&alike, "1212").unwrap().height, 100);
+        let many: Vec<_> = (0..9).map(|byte| block(7, byte)).collect();
+        let many = named(&many, "7").unwrap_err().to_string();
+        assert!(many.ends_with("and 4 more"), "{many}");
         let several = hash("101").unwrap_err().to_string();
         assert!(several.contains(&"12".repeat(32)) && several.contains(&"32".repeat(32)));
         assert!(

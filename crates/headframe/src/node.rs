@@ -19,7 +19,7 @@ use tracing::warn;
 
 #[cfg(feature = "ipc")]
 use crate::reach;
-use crate::reach::Reach;
+use crate::reach::{Reach, Way};
 
 /// How often the pool looks for a node while there is none.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -71,6 +71,12 @@ impl Nodes {
     pub(crate) fn sinks(&self) -> io::Result<Vec<(String, Box<dyn BlockSink>)>> {
         let all = core::iter::once(&self.preferred).chain(&self.backups);
         all.map(Reach::sink).collect()
+    }
+
+    /// The way of one block to each of them.
+    pub(crate) fn ways(&self) -> io::Result<Vec<Way>> {
+        let all = core::iter::once(&self.preferred).chain(&self.backups);
+        all.map(Reach::way).collect()
     }
 
     /// What the nodes are called in the log.

@@ -13,7 +13,7 @@ use headframe_config::NodeSocket;
 use headframe_node::ipc::{self, IpcSettings, socket_paths};
 use headframe_node::rpc::{self, RpcSettings, RpcSink};
 use headframe_node::tdp::{self, TdpSettings};
-use headframe_node::{BlockSink, Node};
+use headframe_node::{BlockSink, Node, TemplateSource};
 use headframe_work::{Network, Reserve};
 
 #[cfg(feature = "ipc")]
@@ -29,6 +29,15 @@ pub(crate) enum Reach {
     Ipc(Box<IpcSettings>),
     /// Through a Template Provider, and by its RPC too where that is configured.
     Provider(Box<TdpSettings>),
+}
+
+/// The way of a block to a node.
+pub(crate) struct Way {
+    /// What the node is called in the log.
+    pub(crate) name: String,
+    pub(crate) sink: Box<dyn BlockSink>,
+    /// What comes by the same connection, which lasts as long as this is kept; `None` where each block has its own.
+    pub(crate) templates: Option<Box<dyn TemplateSource>>,
 }
 
 impl Reach {
@@ -103,6 +112,30 @@ impl Reach {
             }),
             Self::Provider(settings) => tdp::connect(*settings),
         }
+    }
+
+    /// The way of one block to it, for who waits until it is connected.
+    pub(crate) fn way(&self) -> io::Result<Way> {
+        let by_rpc = match self {
+            Self::Rpc(_) => true,
+            #[cfg(feature = "ipc")]
+            Self::Ipc(_) => false,
+            Self::Provider(settings) => settings.rpc.is_some(),
+        };
+        if by_rpc {
+            let (name, sink) = self.sink()?;
+            return Ok(Way {
+                name,
+                sink,
+                templates: None,
+            });
+        }
+        let node = self.clone().connect(Reserve::for_outputs(3))?;
+        Ok(Way {
+            name: self.name(),
+            sink: node.sink,
+            templates: Some(node.templates),
+        })
     }
 
     /// The way of blocks to it, with what it is called in the log.
