@@ -123,7 +123,7 @@ pub enum PoolState {
         /// Since when.
         since_at: u64,
         /// When miners are released, or were: then no mining port is open. `None`: they are held for as
-        /// long as it takes.
+        /// long as it takes, or none could be here before the first work.
         release_at: Option<u64>,
     },
     /// The pool is draining its connections and will exit.

@@ -23,7 +23,8 @@ export function show(summary, newest) {
   else byId("blocks").replaceChildren(...newest.map(item));
 }
 
-function emptyText({ odds, miners }) {
+function emptyText({ odds, miners, connect }) {
+  if (!connect.listeners.some((listener) => listener.open)) return "None yet.";
   if (miners.connected === 0) return "None yet. Connect a miner first.";
   if (odds.expected_seconds_to_block === null) return "None yet.";
   return `None yet. At this hashrate one takes ${duration(odds.expected_seconds_to_block)} on average; it could be the next share.`;

@@ -200,7 +200,7 @@ function alarmItem({ severity, title, detail, next_step, since_at }) {
 
 function calmText({ state, miners }) {
   if (state.kind === "starting") return ["Nothing", "The pool is opening its ports."];
-  if (miners.connected === 0) return ["Connect a miner", "None has connected yet.", true];
+  if (miners.connected === 0) return ["Connect a miner", miners.gone > 0 ? "None is connected now." : "None has connected yet.", true];
   return ["Nothing", "Node, mining ports and ledger are well."];
 }
 

@@ -342,11 +342,17 @@ impl Model {
                 reason: unusable.reason.clone(),
                 next_step: unusable.next_step.clone(),
                 since_at: convert::unix(unusable.since),
-                release_at: self.hold.release_at.map(convert::unix),
+                release_at: self.release_at().map(convert::unix),
             },
             (false, None) if self.node.has_given_work() => PoolState::Running,
             (false, None) => PoolState::Starting,
         }
+    }
+
+    /// Before the first work nobody is here who could be released.
+    fn release_at(&self) -> Option<UnixTime> {
+        let release_at = self.hold.release_at;
+        release_at.filter(|_| self.node.has_given_work())
     }
 
     /// The listeners open with the first work, and are shut while miners are released.

@@ -3,6 +3,7 @@
 use headframe_api::NodeState;
 
 use super::*;
+use crate::news::HoldNews;
 
 #[test]
 fn a_share_a_second_shows_its_hashrate() {
@@ -57,6 +58,29 @@ fn the_state_follows_the_node_and_is_shown_at_once() {
     assert_eq!(last.state, PoolState::Stopping);
     assert!(!last.connect.listeners[0].open);
     assert_eq!(last.sequence, 7);
+}
+
+#[test]
+fn nobody_is_released_before_the_first_work() {
+    let mut stage = Stage::new(Past::default());
+    let release_at = |stage: &mut Stage| match stage.look(2).summary.state {
+        PoolState::NodeUnusable { release_at, .. } => release_at,
+        other => panic!("{other:?}"),
+    };
+    let hold = || {
+        News::Hold(HoldNews {
+            release_at: Some(UnixTime::from_secs(DAWN + 300)),
+            is_released: false,
+        })
+    };
+    let busy = || status(Condition::Unusable(NodeError::Busy), 100);
+    stage.tell(1, busy());
+    stage.tell(1, hold());
+    assert_eq!(release_at(&mut stage), None);
+    stage.tell(1, work(1, 5.0));
+    stage.tell(2, busy());
+    stage.tell(2, hold());
+    assert_eq!(release_at(&mut stage), Some(u64::from(DAWN) + 300));
 }
 
 #[test]
