@@ -258,18 +258,20 @@ fn tell_nodes(
     }
 }
 
-/// The operator's addresses. `policy` is `None` where the network is not known.
+/// The operator's addresses, where there are any. `policy` is `None` where the network is not known.
 fn tell_payout(
     findings: &mut Findings,
     config: &PoolConfig,
     policy: Option<&Result<PayoutPolicy, WrongNetwork>>,
 ) {
     let mut to = findings.about("payout");
+    let has_addresses = config.payout.fee.is_some() || config.payout.plain_names.is_some();
     match policy {
+        None if !has_addresses => to.ok("payout", told_payout(config)),
         None => to.note(
             "payout",
             "the network is not known, so that addresses cannot be checked",
-            "set node.network, or start the node",
+            "set node.network, or see to the node",
         ),
         Some(Err(error)) => to.wrong(
             "payout",

@@ -414,6 +414,21 @@ fn node_of_regtest() -> SocketAddr {
 }
 
 #[test]
+fn the_check_has_nothing_to_say_of_addresses_that_are_not_there() {
+    let home = home();
+    let output = run(home.path(), &["check", "--json"]);
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "there is no node: {output:?}"
+    );
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let findings = found["findings"].as_array().expect("a list");
+    let payout = findings.iter().find(|it| it["code"] == "payout");
+    assert_eq!(payout.expect("it is told")["level"], "ok");
+}
+
+#[test]
 fn the_check_finds_that_nobody_sends_templates() {
     let home = home();
     let file = home.path().join("pool.toml");
