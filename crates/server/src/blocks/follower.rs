@@ -42,6 +42,8 @@ pub(crate) struct Followed {
     pub(super) height: u32,
     pub(super) hash: BlockHash,
     pub(super) accepted_by: AcceptedBy,
+    /// The nodes of which was told that they have forgotten it.
+    pub(super) forgotten_by: Vec<usize>,
 }
 
 /// The nodes that had a block on their best chain.
@@ -112,6 +114,7 @@ impl Follower {
                     height,
                     hash,
                     accepted_by: AcceptedBy::Nodes(Vec::new()),
+                    forgotten_by: Vec::new(),
                 };
                 followed.handle_taken(taken);
                 self.followed.push_back(followed);
@@ -184,19 +187,23 @@ impl Follower {
     }
 
     /// Submits a block once more that a node had and has no longer.
-    fn bring_back(&self, followed: &Followed, node: usize) {
+    fn bring_back(&self, followed: &mut Followed, node: usize) {
+        let is_news = followed.note_forgotten(node);
         let Followed { height, hash, .. } = *followed;
         let road = &self.witnesses[node].road;
         let name = &road.name;
         match self.journal.read(height, hash) {
             Ok(hex) => {
-                warn!("{name} has forgotten block {height}; it is submitted again");
+                if is_news {
+                    warn!("{name} has forgotten block {height}; it is submitted again");
+                }
                 let parcel = Parcel::new(height, hash, hex.into(), Origin::Forgotten);
                 road.send(Delivery::of(&Arc::new(parcel)));
             }
-            Err(error) => {
+            Err(error) if is_news => {
                 error!("{name} has forgotten block {height}, and its file cannot be read: {error}");
             }
+            Err(_) => {}
         }
     }
 }
@@ -208,7 +215,17 @@ impl Followed {
         }
     }
 
+    /// True when that is news: a node that syncs from the beginning is asked for hours.
+    fn note_forgotten(&mut self, node: usize) -> bool {
+        let is_news = !self.forgotten_by.contains(&node);
+        if is_news {
+            self.forgotten_by.push(node);
+        }
+        is_news
+    }
+
     fn note_accepted(&mut self, node: usize) {
+        self.forgotten_by.retain(|other| *other != node);
         if let AcceptedBy::Nodes(nodes) = &mut self.accepted_by
             && !nodes.contains(&node)
         {
@@ -287,6 +304,7 @@ mod tests {
             height,
             hash,
             accepted_by,
+            forgotten_by: Vec::new(),
         }];
         let mined_on = watch::Sender::new(mined_on).subscribe();
         let mut follower = Follower::new(witnesses, mined_on, followed, journal, handle);
@@ -311,6 +329,22 @@ mod tests {
     }
 
     const CONFIRMED: BlockFate = BlockFate::Confirmed { confirmations: 3 };
+
+    #[test]
+    fn that_a_node_has_forgotten_a_block_is_told_once_until_it_has_it_again() {
+        let mut followed = Followed {
+            height: 7,
+            hash: BlockHash::all_zeros(),
+            accepted_by: AcceptedBy::Anybody,
+            forgotten_by: Vec::new(),
+        };
+        assert!(followed.note_forgotten(0));
+        assert!(!followed.note_forgotten(0));
+        assert!(followed.note_forgotten(1));
+        followed.note_accepted(0);
+        assert!(followed.note_forgotten(0));
+        assert!(!followed.note_forgotten(1));
+    }
 
     #[test]
     fn a_block_that_the_node_has_forgotten_is_submitted_again() {

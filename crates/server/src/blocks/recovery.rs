@@ -76,6 +76,7 @@ fn followed(ledger: &dyn Ledger) -> Vec<Followed> {
             | BlockFate::Orphaned
             | BlockFate::Refused { .. } => AcceptedBy::Nodes(Vec::new()),
         },
+        forgotten_by: Vec::new(),
     });
     followed.collect()
 }
