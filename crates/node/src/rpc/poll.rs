@@ -434,7 +434,7 @@ impl Poller {
             return;
         }
         let template = Arc::new(template);
-        let told = self.news.send_if_modified(|news| {
+        self.news.send_if_modified(|news| {
             let before = match news {
                 Some(Ok(before)) => Some(before),
                 Some(Err(_)) | None => None,
@@ -452,6 +452,12 @@ impl Poller {
             } else {
                 Cause::NewTip
             };
+            // Who hears of the template finds a node that is well.
+            self.status.send_modify(|status| {
+                status.condition = Condition::Ready;
+                status.tip = Some(tip);
+                status.last_template = Some(received);
+            });
             *news = Some(Ok(TemplateUpdate {
                 template,
                 cause,
@@ -460,13 +466,6 @@ impl Poller {
             }));
             true
         });
-        if told {
-            self.status.send_modify(|status| {
-                status.condition = Condition::Ready;
-                status.tip = Some(tip);
-                status.last_template = Some(received);
-            });
-        }
     }
 
     /// Tells an error, unless it is the one that was told last.
