@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use bitcoin::{Address, BlockHash, CompactTarget, Target};
 use channels_sv2::client::group::GroupChannel;
 use channels_sv2::client::share_accounting::ShareAccounting;
-use common_messages_sv2::{Protocol, SetupConnectionOwned};
+use common_messages_sv2::Protocol;
 use mining_sv2::{
     CloseChannelOwned, ERROR_CODE_SUBMIT_SHARES_INVALID_CHANNEL_ID, NewExtendedMiningJobOwned,
     OpenExtendedMiningChannelOwned, OpenStandardMiningChannelOwned, SetNewPrevHashOwned,
     SetTargetOwned, SubmitSharesErrorOwned, SubmitSharesExtendedOwned, SubmitSharesStandardOwned,
     SubmitSharesSuccessOwned, UpdateChannelOwned,
 };
-use parsers_sv2::{AnyMessageOwned, CommonMessagesOwned, MiningOwned};
+use parsers_sv2::{AnyMessageOwned, MiningOwned};
 
 use super::Link;
 use super::channel::{Channel, Job};
@@ -101,28 +101,12 @@ impl Client {
     /// When the pool refuses.
     pub fn connect(pool: &Pool, flags: u32) -> Self {
         let mut link = Link::connect(pool.listen(), &pool.authority_key());
-        let word = |word: &str| word.try_into().expect("short");
-        let setup = SetupConnectionOwned {
-            protocol: Protocol::MiningProtocol,
-            min_version: 2,
-            max_version: 2,
+        link.set_up(
+            Protocol::MiningProtocol,
             flags,
-            endpoint_host: word("127.0.0.1"),
-            endpoint_port: pool.listen().port(),
-            vendor: word("conformance"),
-            hardware_version: word("channels_sv2"),
-            firmware: word(""),
-            device_id: word(""),
-        };
-        link.send(AnyMessageOwned::Common(
-            CommonMessagesOwned::SetupConnection(setup),
-        ));
-        match link.receive() {
-            AnyMessageOwned::Common(CommonMessagesOwned::SetupConnectionSuccess(success)) => {
-                assert_eq!(success.used_version, 2);
-            }
-            other => panic!("the pool answers SetupConnection with {other}"),
-        }
+            pool.listen(),
+            "channels_sv2",
+        );
         Self {
             link,
             channels: BTreeMap::new(),

@@ -9,8 +9,9 @@ use codec_sv2::{
     Decrypted, Handshake, MessageFrame, NoiseDecoder, NoiseEncoder, TransportDecryptState,
     TransportEncryptState,
 };
+use common_messages_sv2::{Protocol, SetupConnectionOwned, SetupConnectionSuccessOwned};
 use noise_sv2::{INITIATOR_EXPECTED_HANDSHAKE_MESSAGE_SIZE, Initiator};
-use parsers_sv2::{AnyMessage, AnyMessageOwned};
+use parsers_sv2::{AnyMessage, AnyMessageOwned, CommonMessagesOwned};
 
 use crate::wait::LIMIT;
 
@@ -64,6 +65,43 @@ impl Link {
             decoder: NoiseDecoder::new(),
             seal,
             open: Some(open),
+        }
+    }
+
+    /// Says what is to be spoken over the connection to `address`, and gives the answer. `hardware` is the client's.
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses.
+    pub fn set_up(
+        &mut self,
+        protocol: Protocol,
+        flags: u32,
+        address: SocketAddr,
+        hardware: &str,
+    ) -> SetupConnectionSuccessOwned {
+        let word = |word: &str| word.try_into().expect("short");
+        let setup = SetupConnectionOwned {
+            protocol,
+            min_version: 2,
+            max_version: 2,
+            flags,
+            endpoint_host: word("127.0.0.1"),
+            endpoint_port: address.port(),
+            vendor: word("conformance"),
+            hardware_version: word(hardware),
+            firmware: word(""),
+            device_id: word(""),
+        };
+        self.send(AnyMessageOwned::Common(
+            CommonMessagesOwned::SetupConnection(setup),
+        ));
+        match self.receive() {
+            AnyMessageOwned::Common(CommonMessagesOwned::SetupConnectionSuccess(success)) => {
+                assert_eq!(success.used_version, 2);
+                success
+            }
+            other => panic!("SetupConnection is answered with {other}"),
         }
     }
 

@@ -10,8 +10,8 @@ use bitcoin::{
     Amount, BlockHash, CompactTarget, OutPoint, ScriptBuf, Sequence, Target, Transaction, TxIn,
     TxMerkleNode, TxOut, Witness, transaction,
 };
-use common_messages_sv2::{Protocol, SetupConnectionOwned};
-use parsers_sv2::{AnyMessageOwned, CommonMessagesOwned, TemplateDistributionOwned};
+use common_messages_sv2::Protocol;
+use parsers_sv2::{AnyMessageOwned, TemplateDistributionOwned};
 use template_distribution_sv2::{
     CoinbaseOutputConstraintsOwned, NewTemplateOwned, RequestTransactionDataOwned,
     SetNewPrevHashOwned, SubmitSolutionOwned,
@@ -34,28 +34,9 @@ impl TemplateClient {
     /// When the provider refuses.
     pub fn connect(address: SocketAddr, key: &str, size: u32, sigops: u16) -> Self {
         let mut link = Link::connect(address, key);
-        let word = |word: &str| word.try_into().expect("short");
-        let setup = SetupConnectionOwned {
-            protocol: Protocol::TemplateDistributionProtocol,
-            min_version: 2,
-            max_version: 2,
-            flags: 0,
-            endpoint_host: word("127.0.0.1"),
-            endpoint_port: address.port(),
-            vendor: word("conformance"),
-            hardware_version: word(""),
-            firmware: word(""),
-            device_id: word(""),
-        };
-        link.send(AnyMessageOwned::Common(
-            CommonMessagesOwned::SetupConnection(setup),
-        ));
-        match link.receive() {
-            AnyMessageOwned::Common(CommonMessagesOwned::SetupConnectionSuccess(success)) => {
-                assert_eq!((success.used_version, success.flags), (2, 0));
-            }
-            other => panic!("the provider answers SetupConnection with {other}"),
-        }
+        let protocol = Protocol::TemplateDistributionProtocol;
+        let success = link.set_up(protocol, 0, address, "");
+        assert_eq!(success.flags, 0);
         let mut client = Self {
             link,
             template: None,

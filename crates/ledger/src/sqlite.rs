@@ -351,6 +351,22 @@ mod tests {
         );
     }
 
+    /// A block of which no more is said than the first version kept.
+    fn plain_block(byte: u8) -> FoundBlock {
+        FoundBlock {
+            height: 7,
+            hash: BlockHash::from_byte_array([byte; 32]),
+            found_at: UnixTime::from_secs(60),
+            worker: WorkerId::new("user", "address").unwrap(),
+            paid: Amount::from_sat(50),
+            fee: None,
+            bits: None,
+            protocol: None,
+            work_before: None,
+            job: "job".into(),
+        }
+    }
+
     #[test]
     fn blocks_of_the_first_version_are_kept_and_newer_ones_say_more() {
         let place = tempfile::tempdir().unwrap();
@@ -367,18 +383,7 @@ mod tests {
         drop(old);
         let mut ledger = SqliteLedger::open(&dir, Retention::default()).unwrap();
         let before = ledger.blocks(2).unwrap().remove(0);
-        let expected = FoundBlock {
-            height: 7,
-            hash: BlockHash::from_byte_array([0; 32]),
-            found_at: UnixTime::from_secs(60),
-            worker: WorkerId::new("user", "address").unwrap(),
-            paid: Amount::from_sat(50),
-            fee: None,
-            bits: None,
-            protocol: None,
-            work_before: None,
-            job: "job".into(),
-        };
+        let expected = plain_block(0);
         assert_eq!(before.found, expected);
         assert_eq!(before.fate, crate::BlockFate::Accepted);
         let newer = FoundBlock {
@@ -400,18 +405,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
         let dir = DataDir::open(place.path()).unwrap();
         let mut ledger = SqliteLedger::open(&dir, Retention::default()).unwrap();
-        let block = FoundBlock {
-            height: 7,
-            hash: BlockHash::from_byte_array([7; 32]),
-            found_at: UnixTime::from_secs(60),
-            worker: WorkerId::new("user", "address").unwrap(),
-            paid: Amount::from_sat(50),
-            fee: None,
-            bits: None,
-            protocol: None,
-            work_before: None,
-            job: "job".into(),
-        };
+        let block = plain_block(7);
         ledger.record_block(&block).unwrap();
         // Not yet in the file itself, and the writer has it open.
         let read = SqliteLedger::blocks_in(place.path(), 9).unwrap();

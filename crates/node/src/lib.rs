@@ -15,6 +15,7 @@ pub mod embedded;
 mod error;
 #[cfg(feature = "ipc")]
 pub mod ipc;
+mod news;
 mod port;
 pub mod rpc;
 pub mod several;

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 
 use super::connection::unintelligible;
 use super::session::Session;
-use crate::rpc::{HttpClient, RpcSettings, read_reply};
+use crate::rpc::{ChainInfo, HttpClient, NetworkInfo, RpcSettings, read_reply};
 use crate::{BlockFate, NodeError};
 
 /// The longest wait for an answer.
@@ -32,25 +32,6 @@ pub(super) enum Companion {
     Http(Box<Mutex<HttpClient>>),
     /// Nobody.
     Nobody,
-}
-
-/// What `getblockchaininfo` says.
-#[derive(Deserialize)]
-pub(super) struct ChainInfo {
-    pub(super) chain: String,
-    pub(super) blocks: u32,
-    pub(super) headers: u32,
-    #[serde(default)]
-    pub(super) initialblockdownload: bool,
-    pub(super) verificationprogress: Option<f64>,
-    pub(super) signet_challenge: Option<String>,
-}
-
-/// What `getnetworkinfo` says.
-#[derive(Deserialize)]
-pub(super) struct NetworkInfo {
-    pub(super) subversion: String,
-    pub(super) connections: u32,
 }
 
 #[derive(Deserialize)]

@@ -24,7 +24,6 @@ use super::news::Teller;
 use super::session::{Greeted, Session};
 use super::template;
 use super::tips::TipLog;
-use crate::rpc::check_challenge;
 use crate::solution::Solution;
 use crate::{BlockFate, HeaderWindow, NodeError, SubmitAnswer};
 
@@ -184,19 +183,8 @@ impl Follower {
             return self.look_without_companion(live).await;
         };
         self.teller.verified(chain.verificationprogress);
-        let expected = self.settings.network;
-        if chain.chain != expected.core_name() {
-            let found = chain.chain;
-            return Err(NodeError::WrongNetwork { expected, found });
-        }
-        if let (Network::Signet, Some(challenge)) = (expected, &chain.signet_challenge) {
-            check_challenge(challenge)?;
-        }
-        // A chain whose only miner we are says that it is syncing until its first new block.
-        if chain.initialblockdownload && chain.blocks < chain.headers {
-            let detail = format!("block {} of {}", chain.blocks, chain.headers);
-            return Err(NodeError::Syncing(detail));
-        }
+        chain.check_network(self.settings.network)?;
+        chain.check_synced()?;
         // Health is told even by a node that does not let us ask for its peers.
         if let Ok(Some(network)) = live.companion.network(&live.session).await {
             self.teller.version(Some(network.subversion));

@@ -3,27 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bitcoin::BlockHash;
 use headframe_work::Template;
 use tokio::sync::watch;
 
-use crate::{
-    BoxFuture, Cause, Condition, HeaderWindow, NodeError, NodeStatus, TemplateSource,
-    TemplateUpdate, Tip,
-};
-
-type News = Result<TemplateUpdate, NodeError>;
+use super::command::Commands;
+use crate::news::{News, NewsSource, tell_error, tip_of};
+use crate::{Cause, Condition, HeaderWindow, NodeError, NodeStatus, TemplateUpdate, Tip};
 
 /// Tells templates, errors and health.
 pub(super) struct Teller {
     news: watch::Sender<Option<News>>,
     status: watch::Sender<NodeStatus>,
-}
-
-/// The template source of one node. The thread lives as long as its queue of commands has a sender.
-pub(super) struct IpcTemplates {
-    news: watch::Receiver<Option<News>>,
-    _commands: super::command::Commands,
 }
 
 impl Teller {
@@ -34,10 +24,12 @@ impl Teller {
         }
     }
 
-    pub(super) fn templates(&self, commands: super::command::Commands) -> IpcTemplates {
-        IpcTemplates {
+    /// The template source. The thread lives as long as its queue of commands has a sender.
+    pub(super) fn templates(&self, commands: Commands) -> NewsSource<Commands> {
+        NewsSource {
             news: self.news.subscribe(),
-            _commands: commands,
+            new_tips: None,
+            _followed_by: commands,
         }
     }
 
@@ -50,7 +42,7 @@ impl Teller {
             height: template.height.saturating_sub(1),
             hash: template.prev_hash,
         };
-        let cause = match self.told_tip() {
+        let cause = match tip_of(&self.news.borrow()) {
             Some(told) if told == tip.hash => Cause::Refresh,
             Some(_) | None => Cause::NewTip,
         };
@@ -68,23 +60,9 @@ impl Teller {
         })));
     }
 
-    /// The tip of the newest template, unless an error came after it.
-    fn told_tip(&self) -> Option<BlockHash> {
-        match &*self.news.borrow() {
-            Some(Ok(update)) => Some(update.template.prev_hash),
-            Some(Err(_)) | None => None,
-        }
-    }
-
     /// Tells an error, unless it is the one that was told last.
     pub(super) fn error(&self, error: NodeError) {
-        let condition = Condition::Unusable(error.clone());
-        self.health_if_changed(|status| &mut status.condition, condition);
-        self.news.send_if_modified(|news| {
-            let changed = !matches!(news, Some(Err(before)) if is_told_by(before, &error));
-            *news = Some(Err(error));
-            changed
-        });
+        tell_error(&self.status, &self.news, error);
     }
 
     pub(super) fn tip(&self, tip: Tip) {
@@ -115,30 +93,5 @@ impl Teller {
             *part = value;
             changed
         });
-    }
-}
-
-/// How far a node has come is for its status.
-fn is_told_by(before: &NodeError, error: &NodeError) -> bool {
-    let both_sync = matches!(
-        (before, error),
-        (NodeError::Syncing(_), NodeError::Syncing(_))
-    );
-    both_sync || before == error
-}
-
-impl TemplateSource for IpcTemplates {
-    fn next(&mut self) -> BoxFuture<'_, News> {
-        Box::pin(async move {
-            loop {
-                if self.news.changed().await.is_err() {
-                    // The thread runs as long as self; only a panic in it ends it before.
-                    std::future::pending::<()>().await;
-                }
-                if let Some(news) = self.news.borrow_and_update().clone() {
-                    return news;
-                }
-            }
-        })
     }
 }

@@ -15,8 +15,9 @@ use super::IpcSettings;
 use super::command::{Command, Commands, QUEUE, SolutionAnswer};
 use super::follow::{Current, Follower};
 use super::inquiry::Inquiry;
-use super::news::{IpcTemplates, Teller};
+use super::news::Teller;
 use super::sink::STAND_BY_LIMIT;
+use crate::news::NewsSource;
 use crate::{NodeError, NodeStatus, SubmitAnswer};
 
 /// What the end of the node's waits may take when the pool stops.
@@ -24,7 +25,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// What a started thread is reached by.
 pub(super) struct Started {
-    pub(super) templates: IpcTemplates,
+    pub(super) templates: NewsSource<Commands>,
     pub(super) commands: Commands,
     pub(super) inquiry: Arc<Inquiry>,
     pub(super) status: watch::Receiver<NodeStatus>,

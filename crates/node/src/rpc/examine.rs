@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::RpcSettings;
+use super::chain_info::{ChainInfo, NetworkInfo};
 use super::client::{RpcClient, unintelligible};
 use super::template;
 use crate::NodeError;
@@ -70,22 +71,6 @@ pub struct Publication {
 }
 
 #[derive(Deserialize)]
-struct ChainInfo {
-    chain: String,
-    blocks: u32,
-    headers: u32,
-    #[serde(default)]
-    initialblockdownload: bool,
-    signet_challenge: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct NetworkInfo {
-    subversion: String,
-    connections: u32,
-}
-
-#[derive(Deserialize)]
 struct NetTotals {
     timemillis: i64,
 }
@@ -107,7 +92,7 @@ pub async fn examine(settings: &RpcSettings) -> Result<Examination, NodeError> {
         network: settings.network,
     };
     let chain: ChainInfo = asker.ask("getblockchaininfo").await?;
-    asker.check_chain(&chain)?;
+    chain.check_network(settings.network)?;
     let network: Option<NetworkInfo> = asker.ask("getnetworkinfo").await.ok();
     let (software, peers) = network.map(|it| (it.subversion, it.connections)).unzip();
     Ok(Examination {
@@ -116,12 +101,9 @@ pub async fn examine(settings: &RpcSettings) -> Result<Examination, NodeError> {
         height: chain.blocks,
         headers: chain.headers,
         clock: asker.clock().await,
-        template: match chain.initialblockdownload && chain.blocks < chain.headers {
-            true => Err(NodeError::Syncing(format!(
-                "block {} of {}",
-                chain.blocks, chain.headers
-            ))),
-            false => asker.template().await,
+        template: match chain.check_synced() {
+            Err(error) => Err(error),
+            Ok(()) => asker.template().await,
         },
         takes_blocks: asker.takes_blocks().await,
         published: asker.ask("getzmqnotifications").await.ok(),
@@ -140,19 +122,6 @@ impl Asker {
         method: &'static str,
     ) -> Result<T, NodeError> {
         self.client.call(method, [(); 0], self.limit).await
-    }
-
-    fn check_chain(&self, chain: &ChainInfo) -> Result<(), NodeError> {
-        if chain.chain != self.network.core_name() {
-            return Err(NodeError::WrongNetwork {
-                expected: self.network,
-                found: chain.chain.clone(),
-            });
-        }
-        match (self.network, &chain.signet_challenge) {
-            (Network::Signet, Some(challenge)) => template::check_challenge(challenge),
-            _ => Ok(()),
-        }
     }
 
     /// The node's own reading, which no other call gives in milliseconds.

@@ -10,6 +10,7 @@
 
 mod address;
 mod ahead;
+mod chain_info;
 mod client;
 mod cookie;
 mod examine;
@@ -30,9 +31,9 @@ use std::time::Duration;
 use headframe_work::Network;
 
 #[cfg(feature = "ipc")]
-pub(crate) use client::{RpcClient as HttpClient, read_reply};
+pub(crate) use chain_info::{ChainInfo, NetworkInfo};
 #[cfg(feature = "ipc")]
-pub(crate) use template::check_challenge;
+pub(crate) use client::{RpcClient as HttpClient, read_reply};
 
 pub use address::{AddressError, RpcAddress};
 pub use cookie::{Candidate, RpcAuth, cookie_paths, discover};

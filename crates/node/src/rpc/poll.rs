@@ -22,14 +22,13 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, sleep_until};
 
 use super::RpcSettings;
+use super::chain_info::{ChainInfo, NetworkInfo};
 use super::client::{RpcClient, unintelligible};
 use super::pace::Pace;
 use super::signals::Signals;
 use super::template::{self, Fetched};
-use crate::{
-    BoxFuture, Cause, Condition, HeaderWindow, NewTip, NodeError, NodeStatus, TemplateSource,
-    TemplateUpdate, Tip,
-};
+use crate::news::{News, NewsSource, Tasks, tell_error, tip_of};
+use crate::{Cause, Condition, HeaderWindow, NodeError, NodeStatus, TemplateUpdate, Tip};
 
 /// The first wait after an error, doubled with each error after it.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -41,10 +40,8 @@ const LONG_POLL_LAG: Duration = Duration::from_secs(10);
 /// The shortest time between two refreshes.
 const LEAST_REFRESH: Duration = Duration::from_millis(500);
 
-pub(super) type News = Result<TemplateUpdate, NodeError>;
-
 /// Starts to follow a node; the task ends when the source is dropped.
-pub(super) fn start(settings: RpcSettings) -> (RpcTemplates, watch::Receiver<NodeStatus>) {
+pub(super) fn start(settings: RpcSettings) -> (NewsSource<Tasks>, watch::Receiver<NodeStatus>) {
     let name = format!("Bitcoin Core at {}", settings.address);
     let status = watch::Sender::new(NodeStatus::starting(name, settings.network));
     let health = status.subscribe();
@@ -63,45 +60,12 @@ pub(super) fn start(settings: RpcSettings) -> (RpcTemplates, watch::Receiver<Nod
         signals,
     };
     tasks.push(tokio::spawn(poller.run()).abort_handle());
-    let templates = RpcTemplates {
+    let templates = NewsSource {
         news: receiver,
         new_tips,
-        tasks,
+        _followed_by: Tasks(tasks),
     };
     (templates, health)
-}
-
-/// The template source of one node.
-pub(super) struct RpcTemplates {
-    news: watch::Receiver<Option<News>>,
-    new_tips: Option<watch::Receiver<Option<NewTip>>>,
-    tasks: Vec<AbortHandle>,
-}
-
-impl TemplateSource for RpcTemplates {
-    fn next(&mut self) -> BoxFuture<'_, News> {
-        Box::pin(async move {
-            loop {
-                if self.news.changed().await.is_err() {
-                    // The task runs until self is dropped; only a runtime that ends stops it.
-                    std::future::pending::<()>().await;
-                }
-                if let Some(news) = self.news.borrow_and_update().clone() {
-                    return news;
-                }
-            }
-        })
-    }
-
-    fn new_tips(&self) -> Option<watch::Receiver<Option<NewTip>>> {
-        self.new_tips.clone()
-    }
-}
-
-impl Drop for RpcTemplates {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
-    }
 }
 
 pub(super) struct Poller {
@@ -112,24 +76,6 @@ pub(super) struct Poller {
     pub(super) signals: Signals,
     /// The newest template's parent and its header time; on testnet4 only.
     parent: Mutex<Option<(BlockHash, UnixTime)>>,
-}
-
-#[derive(Deserialize)]
-struct ChainInfo {
-    chain: String,
-    blocks: u32,
-    headers: u32,
-    bestblockhash: String,
-    #[serde(default)]
-    initialblockdownload: bool,
-    verificationprogress: Option<f64>,
-    signet_challenge: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct NetworkInfo {
-    subversion: String,
-    connections: u32,
 }
 
 #[derive(Deserialize)]
@@ -147,7 +93,7 @@ impl Poller {
             } else {
                 (wait * 2).min(LONGEST_WAIT)
             };
-            self.tell_error(error);
+            tell_error(&self.status, &self.news, error);
             sleep(wait).await;
         }
     }
@@ -306,7 +252,8 @@ impl Poller {
             status.verified = verified;
             changed
         });
-        self.check_chain(&chain)?;
+        chain.check_network(self.settings.network)?;
+        chain.check_synced()?;
         let hash = chain
             .bestblockhash
             .parse()
@@ -325,23 +272,6 @@ impl Poller {
             }
         });
         Ok(tip)
-    }
-
-    fn check_chain(&self, chain: &ChainInfo) -> Result<(), NodeError> {
-        let expected = self.settings.network;
-        if chain.chain != expected.core_name() {
-            let found = chain.chain.clone();
-            return Err(NodeError::WrongNetwork { expected, found });
-        }
-        if let (Network::Signet, Some(challenge)) = (expected, &chain.signet_challenge) {
-            template::check_challenge(challenge)?;
-        }
-        // A chain whose only miner we are says that it is syncing until its first new block.
-        if chain.initialblockdownload && chain.blocks < chain.headers {
-            let detail = format!("block {} of {}", chain.blocks, chain.headers);
-            return Err(NodeError::Syncing(detail));
-        }
-        Ok(())
     }
 
     fn params(&self, longpoll_id: Option<&str>) -> serde_json::Value {
@@ -468,39 +398,7 @@ impl Poller {
         });
     }
 
-    /// Tells an error, unless it is the one that was told last.
-    fn tell_error(&self, error: NodeError) {
-        self.status.send_if_modified(|status| {
-            let condition = Condition::Unusable(error.clone());
-            let changed = status.condition != condition;
-            status.condition = condition;
-            changed
-        });
-        self.news.send_if_modified(|news| {
-            let changed = !matches!(news, Some(Err(before)) if is_told_by(before, &error));
-            *news = Some(Err(error));
-            changed
-        });
-    }
-
     fn is_well(&self) -> bool {
         self.status.borrow().is_ready()
-    }
-}
-
-/// Whether there is nothing to tell in an error after another: how far a node has come is for its
-/// status.
-fn is_told_by(before: &NodeError, error: &NodeError) -> bool {
-    let both_sync = matches!(
-        (before, error),
-        (NodeError::Syncing(_), NodeError::Syncing(_))
-    );
-    both_sync || before == error
-}
-
-pub(super) fn tip_of(news: &Option<News>) -> Option<BlockHash> {
-    match news {
-        Some(Ok(update)) => Some(update.template.prev_hash),
-        Some(Err(_)) | None => None,
     }
 }

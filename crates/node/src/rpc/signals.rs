@@ -18,7 +18,8 @@ use tokio::task::AbortHandle;
 
 use super::ahead::{MEDIAN_OF, Times, continues, new_tip};
 use super::client::RpcClient;
-use super::poll::{Poller, tip_of};
+use super::poll::Poller;
+use crate::news::tip_of;
 use crate::zmq::{Announced, ZmqAddress, subscribe};
 use crate::{NewTip, NodeError, Tip};
 

@@ -155,7 +155,7 @@ fn check_rules(fields: &Fields<'_>, network: Network) -> Result<(), NodeError> {
 }
 
 /// Refuses a signet that cannot be mined here.
-pub(crate) fn check_challenge(challenge: &str) -> Result<(), NodeError> {
+pub(super) fn check_challenge(challenge: &str) -> Result<(), NodeError> {
     if challenge == OPEN_CHALLENGE {
         return Ok(());
     }

@@ -9,23 +9,19 @@ use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
 use tokio::sync::{mpsc as queue, watch};
-use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 use tracing::{info, warn};
 
 use super::chooser::{Chooser, Known, Standing, State};
 use super::health::NodeHealth;
 use super::pulse;
-use crate::{
-    BoxFuture, Cause, Condition, NewTip, NodeError, NodeStatus, TemplateSource, TemplateUpdate,
-};
+use crate::news::{News, NewsSource, Tasks};
+use crate::{Cause, Condition, NewTip, NodeError, NodeStatus, TemplateSource, TemplateUpdate};
 
 /// A source that failed is not asked again before this time, whatever it is.
 const REST: Duration = Duration::from_millis(250);
 /// News that wait for the task; each node has one on its way at a time.
 const QUEUE: usize = 32;
-
-type News = Result<TemplateUpdate, NodeError>;
 
 /// One of several nodes.
 pub(super) struct Candidate {
@@ -40,46 +36,11 @@ pub(super) struct Candidate {
 
 /// What is to be had of several nodes together.
 pub(super) struct Started {
-    pub(super) templates: SeveralTemplates,
+    /// Those of the node that is mined on.
+    pub(super) templates: NewsSource<Tasks>,
     pub(super) status: watch::Receiver<NodeStatus>,
     pub(super) mined_on: watch::Receiver<usize>,
     pub(super) health: watch::Receiver<Vec<NodeHealth>>,
-}
-
-/// The templates of the node that is mined on.
-pub(super) struct SeveralTemplates {
-    news: watch::Receiver<Option<News>>,
-    /// Of the node that is mined on; `None` where no node tells of tips before its templates.
-    new_tips: Option<watch::Receiver<Option<NewTip>>>,
-    tasks: Vec<AbortHandle>,
-}
-
-impl TemplateSource for SeveralTemplates {
-    fn next(&mut self) -> BoxFuture<'_, News> {
-        Box::pin(async move {
-            loop {
-                if self.news.changed().await.is_err() {
-                    // The task runs until self is dropped; only a runtime that ends stops it.
-                    std::future::pending::<()>().await;
-                }
-                if let Some(news) = self.news.borrow_and_update().clone() {
-                    return news;
-                }
-            }
-        })
-    }
-
-    fn new_tips(&self) -> Option<watch::Receiver<Option<NewTip>>> {
-        self.new_tips.clone()
-    }
-}
-
-impl Drop for SeveralTemplates {
-    fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
-    }
 }
 
 /// What was heard of a node.
@@ -161,10 +122,10 @@ pub(super) fn start(candidates: Vec<Candidate>) -> Started {
     let health = hearing.health.subscribe();
     tasks.push(tokio::spawn(hearing.run(heard)).abort_handle());
     Started {
-        templates: SeveralTemplates {
+        templates: NewsSource {
             news,
             new_tips,
-            tasks,
+            _followed_by: Tasks(tasks),
         },
         status,
         mined_on,

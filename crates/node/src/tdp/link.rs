@@ -14,7 +14,7 @@ use headframe_transport::{
 use headframe_work::{Network, Template};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 use tracing::debug;
 
@@ -22,10 +22,8 @@ use super::assemble::{Flaw, Pieces, assemble};
 use super::sink::HandedIn;
 use super::tips::Tips;
 use super::{COINBASE_CONSTRAINTS, ProviderAddress};
-use crate::{
-    BoxFuture, Cause, Condition, HeaderWindow, NodeError, NodeStatus, TemplateSource,
-    TemplateUpdate, Tip,
-};
+use crate::news::{News, tell_error};
+use crate::{Cause, Condition, HeaderWindow, NodeError, NodeStatus, TemplateUpdate, Tip};
 
 /// The first wait after an error, doubled with each error after it.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -37,53 +35,6 @@ const TRANSACTIONS_WITHIN: Duration = Duration::from_secs(30);
 /// often, three times: a provider may have nothing to say for an hour.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
-
-pub(super) type News = Result<TemplateUpdate, NodeError>;
-
-/// The template source of one provider.
-pub(super) struct TdpTemplates {
-    news: watch::Receiver<Option<News>>,
-    task: Option<AbortHandle>,
-}
-
-impl TdpTemplates {
-    pub(super) fn of(news: &watch::Sender<Option<News>>) -> Self {
-        Self {
-            news: news.subscribe(),
-            task: None,
-        }
-    }
-
-    /// Ends that task when it is dropped.
-    pub(super) fn followed_by(mut self, task: AbortHandle) -> Self {
-        self.task = Some(task);
-        self
-    }
-}
-
-impl TemplateSource for TdpTemplates {
-    fn next(&mut self) -> BoxFuture<'_, News> {
-        Box::pin(async move {
-            loop {
-                if self.news.changed().await.is_err() {
-                    // The task runs until self is dropped; only a runtime that ends stops it.
-                    pending::<()>().await;
-                }
-                if let Some(news) = self.news.borrow_and_update().clone() {
-                    return news;
-                }
-            }
-        })
-    }
-}
-
-impl Drop for TdpTemplates {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
-    }
-}
 
 /// The task's own.
 pub(super) struct Link {
@@ -156,7 +107,7 @@ impl Link {
                 true => FIRST_WAIT,
                 false => (wait * 2).min(LONGEST_WAIT),
             };
-            self.tell_error(error);
+            tell_error(&self.status, &self.news, error);
             self.rest(wait).await;
         }
     }
@@ -401,21 +352,6 @@ impl Link {
                 received,
                 window,
             }));
-        });
-    }
-
-    /// Tells an error, unless it is the one that was told last.
-    fn tell_error(&self, error: NodeError) {
-        self.status.send_if_modified(|status| {
-            let condition = Condition::Unusable(error.clone());
-            let changed = status.condition != condition;
-            status.condition = condition;
-            changed
-        });
-        self.news.send_if_modified(|news| {
-            let changed = !matches!(news, Some(Err(before)) if *before == error);
-            *news = Some(Err(error));
-            changed
         });
     }
 

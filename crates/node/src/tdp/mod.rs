@@ -23,9 +23,10 @@ use tokio::sync::{mpsc, watch};
 
 pub use address::{ProviderAddress, ProviderAddressError};
 
+use crate::news::{NewsSource, Tasks};
 use crate::rpc::{self, RpcSettings};
 use crate::{BlockCheck, BoxFuture, CheckAnswer, Node, NodeError, NodeStatus, TransactionSource};
-use link::{Link, TdpTemplates};
+use link::Link;
 use sink::TdpSink;
 use tips::Tips;
 
@@ -79,7 +80,7 @@ pub fn connect(settings: TdpSettings) -> io::Result<Node> {
         }
     };
     let sink = TdpSink::new(solutions, Arc::clone(&tips), health.clone(), rpc_sink);
-    let templates = TdpTemplates::of(&news);
+    let told = news.subscribe();
     let link = Link::new(
         settings.network,
         settings.provider,
@@ -89,7 +90,11 @@ pub fn connect(settings: TdpSettings) -> io::Result<Node> {
         handed_in,
     );
     Ok(Node {
-        templates: Box::new(templates.followed_by(tokio::spawn(link.run()).abort_handle())),
+        templates: Box::new(NewsSource {
+            news: told,
+            new_tips: None,
+            _followed_by: Tasks(vec![tokio::spawn(link.run()).abort_handle()]),
+        }),
         sink: Box::new(sink),
         check,
         transactions,

@@ -1,11 +1,12 @@
 //! Tips that the node tells of before it has templates on them, on a clock that the test holds.
 
 use headframe_channels::DifficultySettings;
-use headframe_node::{BoxFuture, Cause, HeaderWindow, Tip};
+use headframe_node::{BoxFuture, Tip};
 use headframe_testkit::{Chain, EASY_BITS};
 use headframe_work::Network;
 use tokio::time::timeout;
 
+use super::tests::update_of;
 use super::*;
 use crate::news::EmptyNews;
 use crate::silent::rules;
@@ -50,7 +51,7 @@ impl Announced {
         let mut task = task.beginning_ahead(limit);
         let bells = task.bells();
         let mut chain = Chain::new(1, EASY_BITS, 1);
-        node.send(Ok(update_on(&mut chain))).await.unwrap();
+        node.send(Ok(update_of(&mut chain))).await.unwrap();
         let shutdown = CancellationToken::new();
         let first = task.first_work(&shutdown).await.unwrap();
         let (sender, work) = watch::channel(first);
@@ -98,16 +99,6 @@ impl Announced {
     }
 }
 
-fn update_on(chain: &mut Chain) -> TemplateUpdate {
-    let template = chain.shared_template();
-    TemplateUpdate {
-        cause: Cause::NewTip,
-        received: now(),
-        window: HeaderWindow::unbounded(&template),
-        template,
-    }
-}
-
 /// However long the node needs: what is begun with is a block on its tip, and what it cost is counted.
 #[tokio::test(start_paused = true)]
 async fn an_announced_tip_is_worked_on_until_its_template_is_there() {
@@ -119,7 +110,7 @@ async fn an_announced_tip_is_worked_on_until_its_template_is_there() {
         assert!(start.prepared.template().transactions.is_empty());
         sleep(Duration::from_secs(20)).await;
         pool.node
-            .send(Ok(update_on(&mut pool.chain)))
+            .send(Ok(update_of(&mut pool.chain)))
             .await
             .unwrap();
         let full = pool.next_work().await;
@@ -148,7 +139,7 @@ async fn an_announced_tip_that_gets_no_template_is_left_after_the_set_time() {
     };
     assert!(!hold.is_released);
     pool.node
-        .send(Ok(update_on(&mut pool.chain)))
+        .send(Ok(update_of(&mut pool.chain)))
         .await
         .unwrap();
     // Begun as always, and then in full.
@@ -162,7 +153,7 @@ async fn who_allows_no_empty_blocks_waits_for_the_template() {
     let early = timeout(Duration::from_secs(20), pool.work.changed()).await;
     assert!(early.is_err());
     pool.node
-        .send(Ok(update_on(&mut pool.chain)))
+        .send(Ok(update_of(&mut pool.chain)))
         .await
         .unwrap();
     pool.next_work().await;
@@ -178,7 +169,7 @@ async fn an_announced_tip_reaches_every_connection_before_the_job_of_any() {
     pool.announce();
     assert!(pool.next_work().await.is_start());
     pool.node
-        .send(Ok(update_on(&mut pool.chain)))
+        .send(Ok(update_of(&mut pool.chain)))
         .await
         .unwrap();
     let early = timeout(TOLD_WITHIN / 2, pool.work.changed()).await;

@@ -48,12 +48,9 @@ impl TemplateSource for Told {
 }
 
 fn update() -> TemplateUpdate {
-    let template = Chain::new(1, EASY_BITS, 1).shared_template();
     TemplateUpdate {
         cause: Cause::Refresh,
-        received: now(),
-        window: HeaderWindow::unbounded(&template),
-        template,
+        ..update_of(&mut Chain::new(1, EASY_BITS, 1))
     }
 }
 
@@ -149,7 +146,8 @@ impl Running {
     }
 }
 
-fn update_of(chain: &mut Chain) -> TemplateUpdate {
+/// The chain's next block as a node tells it.
+pub(super) fn update_of(chain: &mut Chain) -> TemplateUpdate {
     let template = chain.shared_template();
     TemplateUpdate {
         cause: Cause::NewTip,

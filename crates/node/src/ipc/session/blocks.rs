@@ -11,6 +11,22 @@ use crate::ipc::command::SolutionAnswer;
 use crate::solution::Solution;
 use crate::{CheckAnswer, NodeError, SubmitAnswer};
 
+const SUBMIT_SOLUTION: &str = "submitSolution";
+
+/// Sends a solution by either schema's call, and gives the answer. Their requests are of different types.
+macro_rules! send_solution {
+    ($session:expr, $request:expr, $solution:expr, $limit:expr) => {{
+        on!($request, $session.threads.submit);
+        let mut parameters = $request.get();
+        parameters.set_version($solution.header.version.to_consensus() as u32);
+        parameters.set_timestamp($solution.header.time);
+        parameters.set_nonce($solution.header.nonce);
+        parameters.set_coinbase(&$solution.coinbase);
+        let sent = $request.send();
+        $session.answer(SUBMIT_SOLUTION, $limit, sent).await?
+    }};
+}
+
 /// A yes or no, and the reason in BIP22's words.
 struct Verdict {
     is_good: bool,
@@ -71,19 +87,12 @@ impl Session {
         solution: &Solution,
         limit: Duration,
     ) -> Result<Verdict, NodeError> {
-        const METHOD: &str = "submitSolution";
         let mut request = template.submit_solution_request();
-        on!(request, self.threads.submit);
-        let mut parameters = request.get();
-        parameters.set_version(solution.header.version.to_consensus() as u32);
-        parameters.set_timestamp(solution.header.time);
-        parameters.set_nonce(solution.header.nonce);
-        parameters.set_coinbase(&solution.coinbase);
-        let answer = self.answer(METHOD, limit, request.send()).await?;
-        let results = read!(METHOD, answer.get());
+        let answer = send_solution!(self, request, solution, limit);
+        let results = read!(SUBMIT_SOLUTION, answer.get());
         Ok(Verdict {
             is_good: results.get_result(),
-            reason: text(METHOD, results.get_reason())?,
+            reason: text(SUBMIT_SOLUTION, results.get_reason())?,
         })
     }
 
@@ -93,17 +102,10 @@ impl Session {
         solution: &Solution,
         limit: Duration,
     ) -> Result<Verdict, NodeError> {
-        const METHOD: &str = "submitSolution";
         let mut request = template.submit_solution_old7_request();
-        on!(request, self.threads.submit);
-        let mut parameters = request.get();
-        parameters.set_version(solution.header.version.to_consensus() as u32);
-        parameters.set_timestamp(solution.header.time);
-        parameters.set_nonce(solution.header.nonce);
-        parameters.set_coinbase(&solution.coinbase);
-        let answer = self.answer(METHOD, limit, request.send()).await?;
+        let answer = send_solution!(self, request, solution, limit);
         Ok(Verdict {
-            is_good: read!(METHOD, answer.get()).get_result(),
+            is_good: read!(SUBMIT_SOLUTION, answer.get()).get_result(),
             reason: String::new(),
         })
     }

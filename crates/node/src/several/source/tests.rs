@@ -9,6 +9,7 @@ use tokio::time::{advance, timeout};
 
 use super::super::chooser::{BEHIND_GRACE, CATCH_UP, Standing, WELL_AFTER};
 use super::*;
+use crate::BoxFuture;
 use crate::{HeaderWindow, Tip};
 
 const SECOND: Duration = Duration::from_secs(1);
