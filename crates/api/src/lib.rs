@@ -1,6 +1,6 @@
 //! What the outside sees of a pool: plain structs that serialise to the JSON of `/api/v1/`.
 //!
-//! The server fills a [`Snapshot`] about once a second and a [`History`] once a bucket; the
+//! The server fills an [`Overview`] about once a second and a [`History`] once a bucket; the
 //! dashboard, the JSON API and the metrics are made from these two values and from nothing else.
 //! There is no logic here, no socket, and no type of another crate: whoever reads the JSON can
 //! read this crate as its reference. Everything there is read-only. What the operator may ask of a
@@ -49,7 +49,7 @@ pub use shares::{
     BestShare, BestShares, HashrateWindows, LedgerSummary, Odds, RejectReason, ShareCounts,
 };
 pub use snapshot::{
-    EmptyBlocks, Network, Payout, PoolState, SetupStep, Snapshot, Software, Summary,
+    EmptyBlocks, Network, Overview, Payout, PoolState, SetupStep, Snapshot, Software, Summary,
 };
 
 /// The version in the path of the JSON API: `/api/v1/`.

@@ -7,6 +7,16 @@ use crate::{
     Miner, MinerCounts, Node, NodeHealth, Odds, ShareCounts,
 };
 
+/// The pool at one moment without its miners, of whom there may be very many: what is published whether
+/// anybody looks or not. The miners are listed for those who ask.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Overview {
+    /// Everything but the lists; a few kilobytes whatever the size of the pool.
+    pub summary: Summary,
+    /// Found blocks, newest first. The server bounds the list (1,000 is plenty).
+    pub blocks: Vec<Block>,
+}
+
 /// The whole pool at one moment: the summary that a page shows first, and the two long lists.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {

@@ -1,14 +1,13 @@
 //! Serves a made-up pool, to look at the page without one:
 //! `cargo run -p headframe-dashboard --example sample -- [scene] [address:port]`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use headframe_dashboard::{Feed, Settings, serve};
+use headframe_dashboard::{Settings, serve};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 #[path = "../tests/sample/mod.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
 mod sample;
 
 #[tokio::main]
@@ -24,8 +23,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .into());
     }
     let now = sample::now();
-    let (snapshots, snapshot) = watch::channel(Arc::new(sample::snapshot(&scene, now, 0)));
-    let (histories, history) = watch::channel(Arc::new(sample::history(&scene, now)));
+    let snapshot = sample::snapshot(&scene, now, 0);
+    let (stage, feed) = sample::Stage::set(snapshot, sample::history(&scene, now));
     let listener = TcpListener::bind(&address).await?;
     println!(
         "the scene \"{scene}\" is on http://{}",
@@ -35,9 +34,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         for tick in 1.. {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let now = sample::now();
-            snapshots.send_replace(Arc::new(sample::snapshot(&scene, now, tick)));
+            stage.show(sample::snapshot(&scene, now, tick));
             if tick % 5 == 0 {
-                histories.send_replace(Arc::new(sample::history(&scene, now)));
+                stage.chart(sample::history(&scene, now));
             }
         }
     };
@@ -45,12 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Without a handler Ctrl-C ends the process all the same.
         let _ = tokio::signal::ctrl_c().await;
     };
-    let served = serve(
-        listener,
-        Feed { snapshot, history },
-        Settings::default(),
-        interrupted,
-    );
+    let served = serve(listener, feed, Settings::default(), interrupted);
     tokio::select! {
         served = served => Ok(served?),
         () = live => Ok(()),

@@ -92,7 +92,7 @@ fn is_allowed(site: &Site, host: &str) -> bool {
         || site.settings.allowed_hosts.iter().any(named)
         || site
             .view()
-            .snapshot
+            .overview
             .summary
             .connect
             .public_host

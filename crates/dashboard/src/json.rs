@@ -13,7 +13,7 @@ use headframe_api::{API_VERSION, Block, History, PoolState, Software};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::feed::to_json;
+use crate::feed::{NotListed, to_json};
 use crate::query::MinerQuery;
 use crate::site::Site;
 
@@ -71,7 +71,7 @@ pub(crate) async fn index(State(site): State<Arc<Site>>) -> Response {
     let view = site.view();
     let endpoint = |(path, description)| Endpoint { path, description };
     json(&Index {
-        software: &view.snapshot.summary.software,
+        software: &view.overview.summary.software,
         api_version: API_VERSION,
         read_only: true,
         endpoints: ENDPOINTS.into_iter().map(endpoint).collect(),
@@ -80,12 +80,15 @@ pub(crate) async fn index(State(site): State<Arc<Site>>) -> Response {
 
 /// `GET /api/v1/snapshot`
 pub(crate) async fn snapshot(State(site): State<Arc<Site>>) -> Response {
-    json_bytes(site.view().whole())
+    match site.view().whole(&site.miners).await {
+        Ok(whole) => json_bytes(whole),
+        Err(error) => not_listed(error),
+    }
 }
 
 /// `GET /api/v1/summary`
 pub(crate) async fn summary(State(site): State<Arc<Site>>) -> Response {
-    json(&site.view().snapshot.summary)
+    json(&site.view().overview.summary)
 }
 
 /// `GET /api/v1/miners`
@@ -93,9 +96,14 @@ pub(crate) async fn miners(
     State(site): State<Arc<Site>>,
     query: Result<Query<MinerQuery>, QueryRejection>,
 ) -> Response {
-    match query {
-        Ok(Query(query)) => json(&query.page_of(&site.view().snapshot)),
-        Err(rejection) => bad_request(&rejection),
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(rejection) => return bad_request(&rejection),
+    };
+    let view = site.view();
+    match view.miners(&site.miners).await {
+        Ok(miners) => json(&query.page_of(view.overview.summary.taken_at, miners)),
+        Err(error) => not_listed(error),
     }
 }
 
@@ -123,7 +131,7 @@ pub(crate) async fn blocks(
         Err(rejection) => return bad_request(&rejection),
     };
     let view = site.view();
-    let blocks = &view.snapshot.blocks;
+    let blocks = &view.overview.blocks;
     let offset = part.offset.unwrap_or(0);
     let limit = part.limit.unwrap_or(usize::MAX);
     json(&BlocksPage {
@@ -135,7 +143,7 @@ pub(crate) async fn blocks(
 
 /// `GET /api/v1/node`
 pub(crate) async fn node(State(site): State<Arc<Site>>) -> Response {
-    json(&site.view().snapshot.summary.node)
+    json(&site.view().overview.summary.node)
 }
 
 /// Which resolution of the history is asked for.
@@ -170,7 +178,7 @@ pub(crate) async fn history(
 pub(crate) async fn health(State(site): State<Arc<Site>>) -> Response {
     let view = site.view();
     let age = view.seen.elapsed();
-    let (code, status) = match (&view.snapshot.summary.state, age < STUCK_AFTER) {
+    let (code, status) = match (&view.overview.summary.state, age < STUCK_AFTER) {
         (_, false) => (StatusCode::SERVICE_UNAVAILABLE, "stuck"),
         (PoolState::Running, true) => (StatusCode::OK, "ok"),
         (PoolState::Starting, true) => (StatusCode::OK, "starting"),
@@ -185,6 +193,10 @@ pub(crate) async fn health(State(site): State<Arc<Site>>) -> Response {
 /// Any other path.
 pub(crate) async fn not_found() -> Response {
     error(StatusCode::NOT_FOUND, "nothing is here; see /api/v1/")
+}
+
+fn not_listed(problem: NotListed) -> Response {
+    error(StatusCode::SERVICE_UNAVAILABLE, &problem.to_string())
 }
 
 fn bad_request(rejection: &QueryRejection) -> Response {
@@ -205,8 +217,8 @@ fn json_bytes(body: Bytes) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use headframe_api::Snapshot;
-    use tokio::sync::{Semaphore, watch};
+    use headframe_api::Overview;
+    use tokio::sync::{Semaphore, mpsc, watch};
 
     use super::*;
     use crate::feed::View;
@@ -214,13 +226,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pool_that_publishes_nothing_is_stuck() {
-        let snapshot = Arc::new(Snapshot::default());
-        let (views, view) = watch::channel(Arc::new(View::new(Arc::clone(&snapshot))));
+        let overview = Arc::new(Overview::default());
+        let (views, view) = watch::channel(Arc::new(View::new(Arc::clone(&overview))));
         let (_histories, history) = watch::channel(Arc::default());
+        let (miners, _) = mpsc::channel(1);
         let (_close, closing) = watch::channel(false);
         let site = Arc::new(Site {
             view,
             history,
+            miners,
             closing,
             event_streams: Arc::new(Semaphore::new(1)),
             settings: Settings::default(),
@@ -230,7 +244,7 @@ mod tests {
         assert_eq!(status().await, StatusCode::OK);
         tokio::time::advance(STUCK_AFTER).await;
         assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
-        views.send_replace(Arc::new(View::new(snapshot)));
+        views.send_replace(Arc::new(View::new(overview)));
         assert_eq!(status().await, StatusCode::OK);
     }
 }

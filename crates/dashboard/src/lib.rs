@@ -1,6 +1,6 @@
 //! The pool's face over HTTP: one live page, the same as JSON, and metrics.
 //!
-//! [`serve`] is given a listening socket and a [`Feed`] of [`Snapshot`](headframe_api::Snapshot)s,
+//! [`serve`] is given a listening socket and a [`Feed`] of [`Overview`](headframe_api::Overview)s,
 //! and answers:
 //!
 //! | path | what |
@@ -32,6 +32,6 @@ mod serve;
 mod site;
 mod write_deadline;
 
-pub use feed::Feed;
+pub use feed::{Feed, RollCall};
 pub use serve::{ServeError, serve};
 pub use site::Settings;

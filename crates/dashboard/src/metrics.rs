@@ -11,8 +11,8 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use headframe_api::{
-    BestShare, HashrateWindows, Network, NodeHealth, NodeStanding, NodeState, PoolState,
-    ProofVerdict, RejectReason, Severity, Snapshot, Summary,
+    BestShare, HashrateWindows, Network, NodeHealth, NodeStanding, NodeState, Overview, PoolState,
+    ProofVerdict, RejectReason, Severity, Summary,
 };
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, text};
@@ -41,7 +41,7 @@ const REJECT_REASONS: [(RejectReason, &str); 11] = [
 pub(crate) async fn metrics(State(site): State<Arc<Site>>) -> Response {
     let open = site.limits.event_streams - site.event_streams.available_permits();
     let scrape = Scrape {
-        snapshot: Arc::clone(&site.view().snapshot),
+        overview: Arc::clone(&site.view().overview),
         event_streams: open as u64,
     };
     ([(CONTENT_TYPE, OPENMETRICS)], scrape.into_text()).into_response()
@@ -50,7 +50,7 @@ pub(crate) async fn metrics(State(site): State<Arc<Site>>) -> Response {
 /// What one scrape is made of.
 #[derive(Debug)]
 pub(crate) struct Scrape {
-    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) overview: Arc<Overview>,
     pub(crate) event_streams: u64,
 }
 
@@ -67,7 +67,7 @@ impl Scrape {
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
-        let summary = &self.snapshot.summary;
+        let summary = &self.overview.summary;
         process(&mut page, summary, self.event_streams)?;
         hashrate(&mut page, summary)?;
         shares(&mut page, summary)?;

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use headframe_api::{Miner, MinerState, Snapshot};
+use headframe_api::{Miner, MinerState};
 use serde::{Deserialize, Serialize};
 
 /// The query of `/api/v1/miners`. Without any, all miners come, the strongest first.
@@ -43,7 +43,7 @@ enum Order {
 /// The answer of `/api/v1/miners`.
 #[derive(Debug, Serialize)]
 pub(crate) struct MinersPage<'a> {
-    /// When the snapshot was taken.
+    /// When the miners were so.
     taken_at: u64,
     /// How many miners there are.
     total: usize,
@@ -55,13 +55,13 @@ pub(crate) struct MinersPage<'a> {
 }
 
 impl MinerQuery {
-    pub(crate) fn page_of<'a>(&self, snapshot: &'a Snapshot) -> MinersPage<'a> {
-        let mut found: Vec<&Miner> = snapshot.miners.iter().collect();
+    pub(crate) fn page_of<'a>(&self, taken_at: u64, miners: &'a [Miner]) -> MinersPage<'a> {
+        let mut found: Vec<&Miner> = miners.iter().collect();
         found.retain(|miner| self.matches(miner));
         found.sort_by(|a, b| self.compare(a, b));
         MinersPage {
-            taken_at: snapshot.summary.taken_at,
-            total: snapshot.miners.len(),
+            taken_at,
+            total: miners.len(),
             matching: found.len(),
             offset: self.offset,
             miners: found

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use headframe_api::Snapshot;
+use headframe_api::Overview;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -36,7 +36,7 @@ pub enum ServeError {
 /// Serves the dashboard on `listener` until `shutdown` resolves, then lets open requests end for
 /// at most three seconds.
 ///
-/// A feed whose pool has gone is still served, with its last snapshot, and its age is shown.
+/// A feed whose pool has gone is still served, with what it said last, and its age is shown.
 ///
 /// # Errors
 ///
@@ -59,19 +59,20 @@ pub(crate) async fn serve_within(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     listener.local_addr().map_err(ServeError::Listener)?;
-    let first = Arc::clone(&feed.snapshot.borrow());
+    let first = Arc::clone(&feed.overview.borrow());
     let (views, view) = watch::channel(Arc::new(View::new(first)));
     let (close, closing) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let site = Arc::new(Site {
         view,
         history: feed.history,
+        miners: feed.miners,
         closing,
         event_streams: Arc::new(Semaphore::new(limits.event_streams)),
         settings,
         limits: limits.clone(),
     });
-    tasks.spawn(follow_until_closed(Arc::clone(&site), feed.snapshot, views));
+    tasks.spawn(follow_until_closed(Arc::clone(&site), feed.overview, views));
 
     tokio::select! {
         () = shutdown => {}
@@ -88,11 +89,11 @@ pub(crate) async fn serve_within(
 
 async fn follow_until_closed(
     site: Arc<Site>,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
+    overviews: watch::Receiver<Arc<Overview>>,
     views: watch::Sender<Arc<View>>,
 ) {
     tokio::select! {
-        () = follow(snapshots, views) => {}
+        () = follow(overviews, views) => {}
         () = site.closed() => {}
     }
 }
@@ -149,19 +150,24 @@ async fn converse(stream: TcpStream, router: Router, site: Arc<Site>, _slot: Own
 mod tests {
     use headframe_api::History;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::sync::oneshot;
+    use tokio::sync::{mpsc, oneshot};
 
     use super::*;
 
     /// Starts a dashboard within `limits`; it stops when the sender is dropped.
     async fn start(limits: Limits) -> (std::net::SocketAddr, oneshot::Sender<()>) {
-        let (_, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+        let (_, overview) = watch::channel(Arc::new(Overview::default()));
+        let (miners, _) = mpsc::channel(1);
         let (_, history) = watch::channel(Arc::new(History::default()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { drop(stopped.await) };
-        let feed = Feed { snapshot, history };
+        let feed = Feed {
+            overview,
+            history,
+            miners,
+        };
         tokio::spawn(serve_within(
             listener,
             feed,

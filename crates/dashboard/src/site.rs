@@ -7,9 +7,9 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::get;
 use headframe_api::History;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::feed::View;
+use crate::feed::{RollCall, View};
 use crate::{assets, events, guard, json, metrics};
 
 /// What the operator may choose about the dashboard.
@@ -57,6 +57,7 @@ impl Default for Limits {
 pub(crate) struct Site {
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) history: watch::Receiver<Arc<History>>,
+    pub(crate) miners: mpsc::Sender<RollCall>,
     /// Becomes true when the server stops.
     pub(crate) closing: watch::Receiver<bool>,
     pub(crate) event_streams: Arc<Semaphore>,

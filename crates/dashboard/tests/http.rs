@@ -4,20 +4,18 @@
 mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use headframe_api::{History, Miner, PoolState, Snapshot, Summary};
-use headframe_dashboard::{Feed, Settings, serve};
+use headframe_api::{History, Miner, PoolState, Summary};
+use headframe_dashboard::{Settings, serve};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 struct Dashboard {
     address: String,
-    snapshots: watch::Sender<Arc<Snapshot>>,
-    histories: watch::Sender<Arc<History>>,
+    stage: sample::Stage,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<(), headframe_dashboard::ServeError>>,
 }
@@ -38,8 +36,8 @@ impl Answer {
 impl Dashboard {
     async fn start(scene: &str) -> Self {
         let now = sample::now();
-        let (snapshots, snapshot) = watch::channel(Arc::new(sample::snapshot(scene, now, 0)));
-        let (histories, history) = watch::channel(Arc::new(sample::history(scene, now)));
+        let snapshot = sample::snapshot(scene, now, 0);
+        let (stage, feed) = sample::Stage::set(snapshot, sample::history(scene, now));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
         let settings = Settings {
@@ -48,12 +46,11 @@ impl Dashboard {
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            serve(listener, Feed { snapshot, history }, settings, stopped).await
+            serve(listener, feed, settings, stopped).await
         });
         Self {
             address,
-            snapshots,
-            histories,
+            stage,
             stop,
             served,
         }
@@ -143,7 +140,7 @@ fn written(value: &impl serde::Serialize) -> String {
 #[tokio::test]
 async fn the_json_is_that_of_the_snapshot() {
     let dashboard = Dashboard::start("running").await;
-    let snapshot = Snapshot::clone(&dashboard.snapshots.borrow());
+    let snapshot = dashboard.stage.snapshot();
 
     let text = async |path: &str| dashboard.get(path).await.body;
     assert_eq!(text("/api/v1/snapshot").await, written(&snapshot));
@@ -155,7 +152,7 @@ async fn the_json_is_that_of_the_snapshot() {
         .json();
     assert_eq!(blocks["total"], 2);
     assert_eq!(blocks["blocks"][0]["height"], 871_003);
-    let history = History::clone(&dashboard.histories.borrow());
+    let history = dashboard.stage.history();
     assert_eq!(text("/api/v1/history").await, written(&history));
     let minutes = dashboard
         .get("/api/v1/history?bucket_seconds=60")
@@ -243,11 +240,9 @@ async fn events_tell_the_newest_and_end_at_shutdown() {
 
     let block = sample::snapshot("block", sample::now(), 1);
     let hash = block.blocks[0].hash.clone();
-    dashboard.snapshots.send_replace(Arc::new(block));
+    dashboard.stage.show(block);
     events.until(&hash).await;
-    dashboard
-        .histories
-        .send_replace(Arc::new(History::default()));
+    dashboard.stage.chart(History::default());
     events.until("event: history").await;
 
     dashboard.stop.send(()).unwrap();
@@ -293,7 +288,7 @@ async fn a_name_that_may_be_a_strangers_is_refused() {
     let mut configured = sample::snapshot("running", sample::now(), 1);
     configured.summary.connect.public_host = Some("evil.example".into());
     let mut events = dashboard.listen().await;
-    dashboard.snapshots.send_replace(Arc::new(configured));
+    dashboard.stage.show(configured);
     events.until("\"public_host\":\"evil.example\"").await;
     assert_eq!(
         status("evil.example".into()).await,

@@ -137,7 +137,7 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
         NodeKind::Embedded,
         started,
     )?;
-    let mut first = waiting.snapshot(PoolState::Starting, Some(Network::Regtest));
+    let mut first = waiting.overview(PoolState::Starting, Some(Network::Regtest));
     first.summary.demo = true;
     let first = (first, waiting.history());
     let (web, feed) = Web::start(command.http, Vec::new(), first, web_stop.clone())?;

@@ -1,10 +1,11 @@
 //! `headframe pool`: the pool on a Bitcoin node.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use headframe_api::{Connect, NodeKind, Payout, PoolState, SetupStep, Snapshot};
+use headframe_api::{Connect, History, Miner, NodeKind, Overview, Payout, PoolState, SetupStep};
 use headframe_config::{Flag, Loaded, NodeAddress, PoolConfig};
 use headframe_ledger::{DataDir, Retention, SqliteLedger};
 use headframe_server::{
@@ -13,7 +14,6 @@ use headframe_server::{
 };
 use headframe_transport::AddressSet;
 use headframe_work::{Network, PayoutPolicy, Reserve};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -85,9 +85,9 @@ async fn serve_from(
     let connect = unready.connect.clone();
     let web_stop = CancellationToken::new();
     let _web_ends = web_stop.clone().drop_guard();
-    let (web, feed) = start_web(&mut unready, &web_stop)?;
+    let (web, mut feed) = start_web(&mut unready, &web_stop)?;
     let left = Meanwhile::new(data, stop);
-    if let Some((nodes, payouts)) = wait_for_node(unready, left, &feed, stop).await {
+    if let Some((nodes, payouts)) = wait_for_node(unready, left, &mut feed, stop).await {
         let (name, names) = (nodes.preferred.name(), nodes.names());
         let network = nodes.network;
         let reserve = Reserve::of(&payouts);
@@ -132,9 +132,7 @@ fn start_web(
     stop: &CancellationToken,
 ) -> anyhow::Result<(Option<Web>, Feed)> {
     let Some(address) = unready.config.http.listen else {
-        let (snapshots, _) = watch::channel(Arc::default());
-        let (history, _) = watch::channel(Arc::default());
-        return Ok((None, Feed { snapshots, history }));
+        return Ok((None, Feed::new(Overview::default(), History::default())));
     };
     let hosts = unready.config.http.allowed_hosts.clone();
     let first = unready.shown(PoolState::Starting, None);
@@ -149,12 +147,13 @@ fn start_web(
 async fn wait_for_node(
     mut unready: Unready<'_>,
     mut left: Meanwhile<'_>,
-    feed: &Feed,
+    feed: &mut Feed,
     stop: &CancellationToken,
 ) -> Option<(Nodes, PayoutPolicy)> {
     let config = unready.config;
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    node::wait_for(stop, async || {
+    let (overviews, miners) = (feed.overviews.clone(), unready.waiting.miners().into());
+    let found = node::wait_for(stop, async || {
         let (missing, node) = match node::find(&config.node, home.as_deref()).await {
             Err(missing) => (missing, None),
             Ok(nodes) => match payouts(config, nodes.network) {
@@ -170,11 +169,22 @@ async fn wait_for_node(
             next_step: missing.next_step.clone(),
             command: missing.command.clone(),
         });
-        let snapshot = unready.shown(step, node.as_ref());
-        feed.snapshots.send_replace(Arc::new(snapshot));
+        let overview = unready.shown(step, node.as_ref());
+        overviews.send_replace(Arc::new(overview));
         Err(missing)
-    })
-    .await
+    });
+    tokio::select! {
+        found = found => found,
+        never = show_miners(feed, &miners) => match never {},
+    }
+}
+
+/// Tells all who ask for the miners that these are they.
+async fn show_miners(feed: &mut Feed, miners: &Arc<[Miner]>) -> Infallible {
+    loop {
+        // Who has gone need not know.
+        let _ = feed.roll_call().await.send(Arc::clone(miners));
+    }
 }
 
 /// The operator's addresses have to be of the node's network.
@@ -197,11 +207,11 @@ struct Unready<'a> {
 
 impl Unready<'_> {
     /// Nothing that is not known. `node` is one that was found.
-    fn shown(&mut self, state: PoolState, node: Option<&Reach>) -> Snapshot {
+    fn shown(&mut self, state: PoolState, node: Option<&Reach>) -> Overview {
         let config = self.config;
         let network = node.map_or(config.node.network, |node| Some(node.network()));
-        let mut snapshot = self.waiting.snapshot(state, network);
-        let summary = &mut snapshot.summary;
+        let mut overview = self.waiting.overview(state, network);
+        let summary = &mut overview.summary;
         summary.payout = payout(config);
         let example = network.map_or("", example_address);
         summary.connect = Connect {
@@ -216,7 +226,7 @@ impl Unready<'_> {
             }
             (None, None) => String::new(),
         };
-        snapshot
+        overview
     }
 }
 

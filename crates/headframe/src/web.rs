@@ -1,13 +1,11 @@
 //! The dashboard, on a thread and a runtime of its own, so that no visitor can slow a miner down.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use anyhow::Context as _;
-use headframe_api::{History, Snapshot};
+use headframe_api::{History, Overview};
 use headframe_server::Feed;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -23,7 +21,7 @@ impl Web {
     pub(crate) fn start(
         address: SocketAddr,
         allowed_hosts: Vec<String>,
-        first: (Snapshot, History),
+        first: (Overview, History),
         shutdown: CancellationToken,
     ) -> anyhow::Result<(Self, Feed)> {
         let listener = TcpListener::bind(address).with_context(|| {
@@ -31,20 +29,19 @@ impl Web {
         })?;
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
-        let (snapshots, snapshot) = watch::channel(Arc::new(first.0));
-        let (histories, history) = watch::channel(Arc::new(first.1));
-        let feed = headframe_dashboard::Feed { snapshot, history };
+        let feed = Feed::new(first.0, first.1);
+        let shown = headframe_dashboard::Feed {
+            overview: feed.overviews.subscribe(),
+            history: feed.history.subscribe(),
+            miners: feed.roll_caller(),
+        };
         let settings = headframe_dashboard::Settings { allowed_hosts };
         let thread = thread::Builder::new().name("dashboard".to_owned());
         let thread = thread.spawn(move || {
-            if let Err(problem) = serve(listener, feed, settings, shutdown) {
+            if let Err(problem) = serve(listener, shown, settings, shutdown) {
                 error!("the dashboard has stopped: {problem:#}");
             }
         })?;
-        let feed = Feed {
-            snapshots,
-            history: histories,
-        };
         Ok((Self { address, thread }, feed))
     }
 

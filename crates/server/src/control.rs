@@ -11,17 +11,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headframe_api::{ControlRefusal, ControlRequest, MinerState, Snapshot, TraceRequest};
+use headframe_api::{ControlRefusal, ControlRequest, Miner, MinerState, TraceRequest};
 use headframe_work::{Network, split_user};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixListener;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::board::RollCall;
 use crate::clock::wall_clock;
 use crate::trace::{MAX_TRACES, Tracer, Transcript};
 
@@ -47,7 +48,8 @@ const REST: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
     pub(crate) tracer: Arc<Tracer>,
-    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Where to ask who is connected.
+    pub(crate) miners: mpsc::Sender<RollCall>,
     pub(crate) network: Network,
     pub(crate) shutdown: CancellationToken,
 }
@@ -101,12 +103,12 @@ impl Control {
         askers.wait().await;
     }
 
-    async fn answer(mut self, mut reader: OwnedReadHalf, mut writer: OwnedWriteHalf) {
+    async fn answer(self, mut reader: OwnedReadHalf, mut writer: OwnedWriteHalf) {
         let Ok(Ok(question)) = timeout(ASKED_WITHIN, read_question(&mut reader)).await else {
             return debug!("nothing was asked on the control socket");
         };
         let answered = match serde_json::from_slice(&question) {
-            Ok(ControlRequest::Trace(request)) => match self.begin(&request) {
+            Ok(ControlRequest::Trace(request)) => match self.begin(&request).await {
                 Ok(transcript) => self.trace(transcript, &request, reader, &mut writer).await,
                 Err(refused) => refuse(&mut writer, refused).await,
             },
@@ -123,16 +125,23 @@ impl Control {
         }
     }
 
-    fn begin(&mut self, request: &TraceRequest) -> Result<Transcript, String> {
+    async fn begin(&self, request: &TraceRequest) -> Result<Transcript, String> {
         if !(1..=MAX_SECONDS).contains(&request.seconds) {
             return Err(format!("a trace lasts from 1 to {MAX_SECONDS} seconds"));
         }
-        let user = find(&self.snapshots.borrow(), request)?;
+        let miners = self.miners().await.ok_or("the pool is stopping")?;
+        let user = find(&miners, request)?;
         let trace = self.tracer.trace(&user);
         let full = || format!("{MAX_TRACES} traces run already; wait until one of them has ended");
         let trace = trace.ok_or_else(full)?;
         let began = (Instant::now(), wall_clock());
         Ok(Transcript::new(trace, self.network, began))
+    }
+
+    async fn miners(&self) -> Option<Arc<[Miner]>> {
+        let (call, miners) = oneshot::channel();
+        self.miners.send(call).await.ok()?;
+        miners.await.ok()
     }
 
     /// Writes what is said until the time is over, the asker goes, or the pool stops.
@@ -198,10 +207,11 @@ async fn write(writer: &mut OwnedWriteHalf, text: &str) -> io::Result<()> {
 }
 
 /// The user name that is meant: that of a worker who is connected, or the end of it if that is only one's.
-fn find(snapshot: &Snapshot, request: &TraceRequest) -> Result<String, String> {
+fn find(miners: &[Miner], request: &TraceRequest) -> Result<String, String> {
     let wanted = request.worker.as_str();
-    let miners = snapshot.miners.iter();
-    let here = miners.filter(|miner| miner.state != MinerState::Gone);
+    let here = miners
+        .iter()
+        .filter(|miner| miner.state != MinerState::Gone);
     let users: BTreeSet<&str> = here.map(|miner| miner.worker.as_str()).collect();
     if request.wait || users.contains(wanted) {
         return Ok(wanted.to_owned());

@@ -41,7 +41,7 @@ mod vital;
 mod wire;
 
 pub use blocks::{ArchiveError, ArchivedBlock, LeftBlocks, read_archive};
-pub use board::{Board, Feed, Waiting};
+pub use board::{Board, Feed, RollCall, Waiting};
 pub use clock::{Started, Utc};
 pub use control::CONTROL_SOCKET;
 pub use headframe_channels::DifficultySettings;

@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use headframe_api::Snapshot;
 use headframe_channels::DifficultySettings;
 use headframe_ledger::{Ban, Ledger, LedgerError};
 use headframe_mining::server::{Hub, JobIds, PoolRules};
@@ -24,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::blocks::{Destination, FoundSender, Journal, Left};
-use crate::board::{Board, Past};
+use crate::board::{Board, Past, RollCall};
 use crate::clock::wall_clock;
 use crate::connection::PoolLinks;
 use crate::control::Control;
@@ -142,7 +141,7 @@ impl Pool {
             bound.map_or_else(|_| asked.address.port(), |bound| bound.port())
         }));
         let vital = Vital::new(shutdown.clone());
-        let snapshots = board.snapshots();
+        let miners = board.feed.roll_caller();
         let check = node.check;
         let keeping = Keeping {
             data_directory: parts.data_directory,
@@ -162,7 +161,7 @@ impl Pool {
             keys,
             certificates,
             ways,
-            snapshots,
+            miners,
             data_directory: parts.data_directory.to_owned(),
         };
         if let Some(health) = health {
@@ -188,7 +187,7 @@ impl Pool {
             keys,
             certificates,
             ways,
-            snapshots,
+            miners,
             data_directory,
         } = opening;
         let job_ids = JobIds::new(u32::from_be_bytes(random_bytes()));
@@ -211,7 +210,7 @@ impl Pool {
         let tracer = Arc::new(Tracer::default());
         let control = Control {
             tracer: Arc::clone(&tracer),
-            snapshots,
+            miners,
             network: settings.payouts.network,
             shutdown: self.shutdown.clone(),
         };
@@ -376,7 +375,7 @@ struct Opening {
     keys: KeySets,
     certificates: Certificates,
     ways: Ways,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
+    miners: mpsc::Sender<RollCall>,
     data_directory: PathBuf,
 }
 

@@ -4,55 +4,52 @@
 mod chromium;
 mod edges;
 #[path = "../sample/mod.rs"]
+#[allow(dead_code, reason = "the test over sockets uses the rest")]
 mod sample;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chromium::Chromium;
-use headframe_api::{BlockFate, History, PoolState, Snapshot};
-use headframe_dashboard::{Feed, Settings, serve};
+use headframe_api::{BlockFate, PoolState, Snapshot};
+use headframe_dashboard::{Settings, serve};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 /// A dashboard on a port of its own, and the ends that the pool would hold.
 struct Dashboard {
     address: SocketAddr,
-    snapshots: watch::Sender<Arc<Snapshot>>,
-    _histories: watch::Sender<Arc<History>>,
+    stage: sample::Stage,
     _stop: oneshot::Sender<()>,
     runtime: Runtime,
 }
 
 impl Dashboard {
     fn start(scene: &str) -> Self {
+        Self::on(([127, 0, 0, 1], 0).into(), scene, 0)
+    }
+
+    fn on(address: SocketAddr, scene: &str, tick: u64) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let now = sample::now();
-        let (snapshots, snapshot) = watch::channel(Arc::new(sample::snapshot(scene, now, 0)));
-        let (histories, history) = watch::channel(Arc::new(sample::history(scene, now)));
-        let listener = runtime
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("a port");
+        let listener = runtime.block_on(TcpListener::bind(address));
+        let listener = listener.expect("a port that is free");
         let address = listener.local_addr().expect("its address");
+        let entered = runtime.enter();
+        let snapshot = sample::snapshot(scene, now, tick);
+        let (stage, feed) = sample::Stage::set(snapshot, sample::history(scene, now));
         let (stop, stopped) = oneshot::channel();
         runtime.spawn(async move {
             let stopped = async { drop(stopped.await) };
-            serve(
-                listener,
-                Feed { snapshot, history },
-                Settings::default(),
-                stopped,
-            )
-            .await
+            serve(listener, feed, Settings::default(), stopped).await
         });
+        drop(entered);
         Self {
             address,
-            snapshots,
-            _histories: histories,
+            stage,
             _stop: stop,
             runtime,
         }
@@ -63,11 +60,11 @@ impl Dashboard {
     }
 
     fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
-        let mut snapshot = Snapshot::clone(&self.snapshots.borrow());
+        let mut snapshot = self.stage.snapshot();
         snapshot.summary.sequence += 1;
         snapshot.summary.taken_at = sample::now();
         change(&mut snapshot);
-        self.snapshots.send_replace(Arc::new(snapshot));
+        self.stage.show(snapshot);
     }
 }
 
@@ -356,39 +353,11 @@ fn a_lost_pool_is_said_and_found_again() {
         browser
             .until("document.querySelector('#lost').textContent.includes('What you see is from')");
         browser.until("document.querySelector('#live-text').textContent === 'Not live'");
-        let again = restart_on(address);
+        let again = Dashboard::on(address, "running", 9);
         browser.until("document.querySelector('#lost').hidden && document.querySelector('#live-text').textContent === 'Live'");
         assert_eq!(browser.value_of("window.loadedOnce"), true);
         drop(again);
     });
-}
-
-fn restart_on(address: SocketAddr) -> Dashboard {
-    let runtime = Runtime::new().expect("a runtime");
-    let now = sample::now();
-    let (snapshots, snapshot) = watch::channel(Arc::new(sample::snapshot("running", now, 9)));
-    let (histories, history) = watch::channel(Arc::new(sample::history("running", now)));
-    let listener = runtime
-        .block_on(TcpListener::bind(address))
-        .expect("the port is free again");
-    let (stop, stopped) = oneshot::channel();
-    runtime.spawn(async move {
-        let stopped = async { drop(stopped.await) };
-        serve(
-            listener,
-            Feed { snapshot, history },
-            Settings::default(),
-            stopped,
-        )
-        .await
-    });
-    Dashboard {
-        address,
-        snapshots,
-        _histories: histories,
-        _stop: stop,
-        runtime,
-    }
 }
 
 /// The first answers are on a phone's first screen, nothing is wider than it, and a farm of 2,000

@@ -3,6 +3,7 @@
 mod extremes;
 mod nodes;
 mod parts;
+mod stage;
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,6 +12,8 @@ use headframe_api::*;
 use parts::{
     ADDRESS, NETWORK_DIFFICULTY, alarm, best, block, count_blocks, listener, miner, noise, running,
 };
+
+pub(crate) use stage::Stage;
 
 /// The states of the pool that the page must look right in.
 pub(crate) const SCENES: [&str; 13] = [

@@ -4,7 +4,7 @@ use std::io::stdin;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use headframe_api::{Connect, NodeKind, Payout};
+use headframe_api::{Connect, History, NodeKind, Overview, Payout};
 use headframe_ledger::{DataDir, Retention, SqliteLedger};
 use headframe_node::embedded::{ChainSettings, EmbeddedChain};
 use headframe_node::{BoxFuture, Cause, HeaderWindow, NodeError, TemplateSource, TemplateUpdate};
@@ -15,7 +15,7 @@ use headframe_server::{
 use headframe_testkit::{Chain, CountingAllocator, fixed_difficulty};
 use headframe_transport::AddressSet;
 use headframe_work::{Network, PayoutPolicy, PoolTag};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
@@ -58,10 +58,6 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     let node = EmbeddedChain::open(None, ChainSettings::default())?;
     let mut node = node.node(Duration::from_secs(3_600));
     node.templates = Box::new(Released(released));
-    let feed = Feed {
-        snapshots: watch::Sender::default(),
-        history: watch::Sender::default(),
-    };
     let parts = Parts {
         settings: settings(arguments.contains(&"limited"), arguments.contains(&"hard")),
         node,
@@ -71,7 +67,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         keys,
         certificates: Certificates::default(),
         data_directory: data.path(),
-        board: board(feed),
+        board: board(Feed::new(Overview::default(), History::default())),
         shutdown: CancellationToken::new(),
     };
     let pool = runtime.block_on(Pool::start(parts))?;

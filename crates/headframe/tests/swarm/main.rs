@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headframe_api::{Connect, NodeKind, Payout, Snapshot};
+use headframe_api::{Connect, History, NodeKind, Overview, Payout};
 use headframe_ledger::{MemoryLedger, Retention};
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
 use headframe_server::{
@@ -41,7 +41,7 @@ struct TestPool {
     place: String,
     authority: String,
     shutdown: CancellationToken,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
+    overviews: watch::Receiver<Arc<Overview>>,
     _directory: TempDir,
 }
 
@@ -51,8 +51,8 @@ impl TestPool {
         let directory = tempfile::tempdir().unwrap();
         let keys = KeySets::new(Keys::open(directory.path()).unwrap());
         let authority = keys.authority(KeysId::FIRST).to_string();
-        let (snapshots, seen) = watch::channel(Arc::default());
-        let (history, _) = watch::channel(Arc::default());
+        let feed = Feed::new(Overview::default(), History::default());
+        let overviews = feed.overviews.subscribe();
         let shutdown = CancellationToken::new();
         let chain = EmbeddedChain::open(None, chain).unwrap();
         let pool = Pool::start(Parts {
@@ -71,7 +71,7 @@ impl TestPool {
                 payout: Payout::default(),
                 node_kind: NodeKind::Embedded,
                 node_endpoint: String::new(),
-                feed: Feed { snapshots, history },
+                feed,
                 started: Started::now(),
             },
             settings: Settings {
@@ -106,7 +106,7 @@ impl TestPool {
             pool,
             authority,
             shutdown,
-            snapshots: seen,
+            overviews,
             _directory: directory,
         }
     }
@@ -136,11 +136,11 @@ impl TestPool {
 
     /// The pool's own counts, once it has counted so many shares: accepted and rejected.
     async fn counted(&mut self, shares: u64) -> (u64, u64) {
-        let is_all = |it: &Arc<Snapshot>| {
+        let is_all = |it: &Arc<Overview>| {
             let shares_seen = &it.summary.shares;
             shares_seen.accepted + shares_seen.rejected >= shares
         };
-        let seen = self.snapshots.wait_for(is_all).await.unwrap();
+        let seen = self.overviews.wait_for(is_all).await.unwrap();
         (seen.summary.shares.accepted, seen.summary.shares.rejected)
     }
 

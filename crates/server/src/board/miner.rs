@@ -200,6 +200,14 @@ impl Connected {
             .has_lost_patience(self.record.rung, now, resumed)
     }
 
+    /// Whether it works.
+    pub(super) fn state(&self, now: Instant, resumed: Option<Instant>) -> MinerState {
+        match resumed.is_some_and(|resumed| self.is_quiet(now, resumed)) {
+            true => MinerState::Quiet,
+            false => MinerState::Mining,
+        }
+    }
+
     /// Since when it is silent.
     pub(super) fn silent_since(&self) -> UnixTime {
         let heard_here = self

@@ -120,15 +120,14 @@ impl Miners {
         Some(miner.record.identity.worker.user())
     }
 
-    /// All miners as they are at `now`, and how many.
-    pub(super) fn shown(
+    /// How many miners there are at `now`.
+    pub(super) fn counted(
         &self,
         now: Instant,
         wall: UnixTime,
         resumed: Option<Instant>,
-    ) -> (Vec<Miner>, MinerCounts) {
+    ) -> MinerCounts {
         let mut counts = MinerCounts::default();
-        let mut rows = Vec::with_capacity(self.here.len() + self.gone.len());
         for miner in self.here.values() {
             counts.connected += 1;
             *match miner.record.identity.client {
@@ -136,19 +135,25 @@ impl Miners {
                 ClientKind::Sv2Standard => &mut counts.sv2_standard,
                 ClientKind::Sv2Extended => &mut counts.sv2_extended,
             } += 1;
-            let is_quiet = resumed.is_some_and(|resumed| miner.is_quiet(now, resumed));
-            counts.quiet += u64::from(is_quiet);
-            let state = match is_quiet {
-                true => MinerState::Quiet,
-                false => MinerState::Mining,
-            };
-            rows.push(miner.shown(now, state));
+            counts.quiet += u64::from(miner.state(now, resumed) == MinerState::Quiet);
         }
-        for gone in self.gone.values().filter(|gone| gone.is_shown(wall)) {
-            counts.gone += 1;
-            rows.push(gone.record.shown(MinerState::Gone));
-        }
-        (rows, counts)
+        let gone = self.gone.values().filter(|gone| gone.is_shown(wall));
+        counts.gone = gone.count() as u64;
+        counts
+    }
+
+    /// All miners as they are at `now`.
+    pub(super) fn shown(
+        &self,
+        now: Instant,
+        wall: UnixTime,
+        resumed: Option<Instant>,
+    ) -> Vec<Miner> {
+        let here = self.here.values();
+        let here = here.map(|miner| miner.shown(now, miner.state(now, resumed)));
+        let gone = self.gone.values().filter(|gone| gone.is_shown(wall));
+        let gone = gone.map(|gone| gone.record.shown(MinerState::Gone));
+        here.chain(gone).collect()
     }
 
     /// Miners that are connected and silent: how many, the one that is so longest, and why that one

@@ -1,8 +1,9 @@
-//! What the dashboard shows: news in, snapshots out.
+//! What the dashboard shows: news in, and what is shown out.
 //!
 //! One task owns the [`Model`](model::Model) and publishes what it shows by two slots of which
 //! only the newest value matters. It decides nothing, and nothing waits for it but the queue of
-//! news, which it empties in batches.
+//! news, which it empties in batches. The miners, of whom there may be very many, are listed when
+//! somebody asks for them.
 
 mod alarms;
 mod bests;
@@ -28,9 +29,9 @@ mod window;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headframe_api::{Connect, History, NodeKind, Payout, Snapshot};
+use headframe_api::{Connect, History, Miner, NodeKind, Overview, Payout};
 use headframe_work::Network;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
@@ -41,26 +42,58 @@ use model::{Facts, Model, Urgency};
 pub(crate) use past::Past;
 pub use waiting::Waiting;
 
-/// A snapshot is published so often when nothing happens.
+/// An overview is published so often when nothing happens.
 const EVERY: Duration = Duration::from_secs(1);
-/// However much happens, there is so much time between two snapshots.
+/// However much happens, there is so much time between two of them.
 const PAUSE: Duration = Duration::from_millis(250);
 /// News that are taken in between two looks at the clock.
 const BATCH: usize = 1_024;
 
-/// Where snapshots are published.
+/// Somebody who wants the list of miners, and waits for it.
+pub type RollCall = oneshot::Sender<Arc<[Miner]>>;
+
+/// Roll calls that wait for the board. Who comes when there are more waits longer.
+const ROLL_CALLS: usize = 16;
+
+/// Where the pool is shown.
 #[derive(Debug)]
 pub struct Feed {
     /// The state of the pool, once a second and when something happens.
-    pub snapshots: watch::Sender<Arc<Snapshot>>,
+    pub overviews: watch::Sender<Arc<Overview>>,
     /// The chart.
     pub history: watch::Sender<Arc<History>>,
+    roll_calls: mpsc::Receiver<RollCall>,
+    roll_caller: mpsc::Sender<RollCall>,
+}
+
+impl Feed {
+    /// A feed that shows these at first.
+    pub fn new(overview: Overview, history: History) -> Self {
+        let (roll_caller, roll_calls) = mpsc::channel(ROLL_CALLS);
+        Self {
+            overviews: watch::Sender::new(Arc::new(overview)),
+            history: watch::Sender::new(Arc::new(history)),
+            roll_calls,
+            roll_caller,
+        }
+    }
+
+    /// Where to ask for the miners.
+    pub fn roll_caller(&self) -> mpsc::Sender<RollCall> {
+        self.roll_caller.clone()
+    }
+
+    /// Waits for who asks for the miners.
+    pub async fn roll_call(&mut self) -> RollCall {
+        let call = self.roll_calls.recv().await;
+        call.expect("it has a sender itself")
+    }
 }
 
 /// The board and what it is told at the start.
 #[derive(Debug)]
 pub struct Board {
-    /// Where snapshots go. They are numbered on from what is shown there already.
+    /// Where overviews go. They are numbered on from what is shown there already.
     pub feed: Feed,
     /// When the process began.
     pub started: Started,
@@ -81,11 +114,6 @@ pub struct Board {
 }
 
 impl Board {
-    /// What it shows, as it changes.
-    pub(crate) fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
-        self.feed.snapshots.subscribe()
-    }
-
     /// The port that was asked for may be 0.
     pub(crate) fn set_ports(&mut self, ports: impl Iterator<Item = u16>) {
         for (listener, port) in self.connect.listeners.iter_mut().zip(ports) {
@@ -106,7 +134,7 @@ impl Board {
         };
         let now = Instant::now();
         let mut model = Model::new(facts, past, now, wall_clock());
-        let shown = self.feed.snapshots.borrow().summary.sequence;
+        let shown = self.feed.overviews.borrow().summary.sequence;
         model.go_on(self.started, shown);
         self.feed.history.send_replace(Arc::new(model.history()));
         let mut board = BoardTask {
@@ -143,6 +171,7 @@ impl BoardTask {
                     self.publish();
                 }
                 () = sleep_until(self.due.into()) => self.publish(),
+                call = self.feed.roll_call() => self.list(call),
                 Ok(()) = self.ledger.changed() => self.due = self.due.min(self.earliest),
                 count = news.recv_many(&mut batch, BATCH) => match count {
                     0 => break,
@@ -165,12 +194,18 @@ impl BoardTask {
         }
     }
 
+    fn list(&self, call: RollCall) {
+        let miners = self.model.miners(Instant::now(), wall_clock());
+        // Who has gone need not know.
+        let _ = call.send(miners.into());
+    }
+
     fn publish(&mut self) {
         let (now, wall) = (Instant::now(), wall_clock());
         let state = self.ledger.borrow_and_update().clone();
         self.model.handle(News::Ledger(state), now, wall);
-        let snapshot = self.model.snapshot(now, wall);
-        self.feed.snapshots.send_replace(Arc::new(snapshot));
+        let overview = self.model.overview(now, wall);
+        self.feed.overviews.send_replace(Arc::new(overview));
         if let Some(history) = self.model.poll_history(now, wall) {
             self.feed.history.send_replace(Arc::new(history));
         }

@@ -1,12 +1,12 @@
-//! The board as a state machine: news and time in, snapshots out. It reads no clock, and no task,
+//! The board as a state machine: news and time in, what is shown out. It reads no clock, and no task,
 //! channel or file is known here.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use headframe_api::{
-    BestShares, Connect, EmptyBlocks, Encryption, History, LedgerSummary, NodeKind, Payout,
-    PoolState, Snapshot, Software, Summary,
+    BestShares, Connect, EmptyBlocks, Encryption, History, LedgerSummary, Miner, NodeKind,
+    Overview, Payout, PoolState, Software, Summary,
 };
 use headframe_ledger::WorkerId;
 use headframe_mining::server::Joined;
@@ -115,7 +115,7 @@ impl Model {
         }
     }
 
-    /// Goes on with a run that `started` before, and has shown snapshots up to number `shown`.
+    /// Goes on with a run that `started` before, and has shown overviews up to number `shown`.
     pub(super) fn go_on(&mut self, started: Started, shown: u64) {
         self.started = (started.instant, started.at);
         self.sequence = shown;
@@ -205,14 +205,13 @@ impl Model {
     }
 
     /// The state of the pool at this moment, under the next number.
-    pub(super) fn snapshot(&mut self, now: Instant, wall: UnixTime) -> Snapshot {
+    pub(super) fn overview(&mut self, now: Instant, wall: UnixTime) -> Overview {
         self.sequence += 1;
         self.troubles.advance(now, wall);
         self.proofs.advance(wall);
         let rates = self.windows.as_ref().map(|windows| windows.rates(now));
         let rates = rates.unwrap_or_default();
         let round = self.round();
-        let (miners, miner_counts) = self.miners.shown(now, wall, self.running_since);
         let (blocks, block_counts) = self.blocks.shown(self.node.height());
         let stakes = Stakes {
             network_difficulty: self.node.network_difficulty(),
@@ -231,7 +230,7 @@ impl Model {
             started_at: convert::unix(self.started.1),
             uptime_seconds: now.saturating_duration_since(self.started.0).as_secs(),
             hashes_per_second: rates,
-            miners: miner_counts,
+            miners: self.miners.counted(now, wall, self.running_since),
             shares: self.totals.shown(),
             ledger: self.ledger_shown(),
             best: self.best(),
@@ -259,11 +258,12 @@ impl Model {
                 example_address: &self.facts.connect.example_address,
             }),
         };
-        Snapshot {
-            summary,
-            miners,
-            blocks,
-        }
+        Overview { summary, blocks }
+    }
+
+    /// The miners at this moment, in any order.
+    pub(super) fn miners(&self, now: Instant, wall: UnixTime) -> Vec<Miner> {
+        self.miners.shown(now, wall, self.running_since)
     }
 
     /// The chart, when a bucket of it has become full.

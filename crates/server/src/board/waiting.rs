@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use headframe_api::{Connect, History, NodeKind, Payout, PoolState, Snapshot};
+use headframe_api::{Connect, History, Miner, NodeKind, Overview, Payout, PoolState};
 use headframe_ledger::{Ledger, LedgerError};
 use headframe_work::Network;
 
@@ -46,11 +46,16 @@ impl Waiting {
     }
 
     /// The pool as it is now: in `state`, and with the network if that is known.
-    pub fn snapshot(&mut self, state: PoolState, network: Option<Network>) -> Snapshot {
-        let mut snapshot = self.model.snapshot(Instant::now(), wall_clock());
-        snapshot.summary.state = state;
-        snapshot.summary.network = network.map(convert::network);
-        snapshot
+    pub fn overview(&mut self, state: PoolState, network: Option<Network>) -> Overview {
+        let mut overview = self.model.overview(Instant::now(), wall_clock());
+        overview.summary.state = state;
+        overview.summary.network = network.map(convert::network);
+        overview
+    }
+
+    /// The miners that the ledger remembers.
+    pub fn miners(&self) -> Vec<Miner> {
+        self.model.miners(Instant::now(), wall_clock())
     }
 
     /// The chart.

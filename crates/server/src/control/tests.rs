@@ -29,15 +29,12 @@ fn miner(worker: &str, state: MinerState) -> Miner {
     }
 }
 
-fn pool(workers: &[&str]) -> Snapshot {
+fn pool(workers: &[&str]) -> Vec<Miner> {
     let here = workers
         .iter()
         .map(|worker| miner(worker, MinerState::Mining));
     let gone = [miner("gone", MinerState::Gone)];
-    Snapshot {
-        miners: here.chain(gone).collect(),
-        ..Snapshot::default()
-    }
+    here.chain(gone).collect()
 }
 
 fn request(worker: &str, wait: bool) -> TraceRequest {
@@ -98,18 +95,20 @@ impl Served {
         let directory = tempfile::tempdir().unwrap();
         let stale = std::os::unix::net::UnixListener::bind(directory.path().join(CONTROL_SOCKET));
         drop(stale.unwrap());
-        let (snapshots, receiver) = watch::channel(Arc::new(pool(&[ALICE])));
+        let (miners, mut calls) = mpsc::channel::<RollCall>(1);
         let (shutdown, tracer) = (CancellationToken::new(), Arc::default());
         let control = Control {
             tracer: Arc::clone(&tracer),
-            snapshots: receiver,
+            miners,
             network: Network::Regtest,
             shutdown: shutdown.clone(),
         };
         let served = control.serve(directory.path().to_owned());
-        let serving = tokio::spawn(async move {
-            served.await;
-            drop(snapshots);
+        let serving = tokio::spawn(served);
+        tokio::spawn(async move {
+            while let Some(call) = calls.recv().await {
+                let _ = call.send(pool(&[ALICE]).into());
+            }
         });
         while UnixStream::connect(directory.path().join(CONTROL_SOCKET))
             .await

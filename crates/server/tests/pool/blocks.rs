@@ -216,7 +216,7 @@ async fn a_block_goes_to_all_nodes_at_once_and_what_each_said_is_kept() {
     let is_accepted = |block: &headframe_api::Block| {
         matches!(block.fate, headframe_api::BlockFate::Accepted { .. })
     };
-    let answers_of = |shown: &headframe_api::Snapshot| {
+    let answers_of = |shown: &headframe_api::Overview| {
         let answers = shown.blocks[0].answers.iter();
         let answers = answers.map(|it| format!("{}: {}", it.node, it.answer));
         answers.collect::<Vec<_>>()

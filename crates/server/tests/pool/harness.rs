@@ -5,21 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headframe_api::{Connect, NodeKind, Payout, Snapshot};
+use headframe_api::{Connect, History, Miner, NodeKind, Overview, Payout};
 use headframe_ledger::{Ledger, MemoryLedger, Retention};
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
 use headframe_node::several::Backups;
 use headframe_node::{BlockCheck, BlockSink};
 use headframe_server::{
     AccessSettings, Board, CertificatePlace, Certificates, Feed, KeyPlace, KeySets, Keys, KeysId,
-    ListenSettings, Parts, Password, Pool, Protocols, Settings, StartError, Started, Sv2Rules,
+    ListenSettings, Parts, Password, Pool, Protocols, RollCall, Settings, StartError, Started,
+    Sv2Rules,
 };
 use headframe_sv2_noise::AuthorityPublicKey;
 use headframe_testkit::fixed_difficulty;
 use headframe_transport::Fingerprint;
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::fakes::{FakeLedger, Fickle};
@@ -150,7 +151,7 @@ impl Setup {
                 proxies: None,
             });
         }
-        let (board, snapshots) = board();
+        let (board, overviews, roll_caller) = board();
         let pool = Pool::start(Parts {
             settings,
             node,
@@ -166,7 +167,8 @@ impl Setup {
         .await?;
         Ok(TestPool {
             pool,
-            snapshots,
+            overviews,
+            roll_caller,
             shutdown,
             authority,
             second,
@@ -180,7 +182,8 @@ impl Setup {
 /// A pool that is running.
 pub(crate) struct TestPool {
     pool: Pool,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
+    overviews: watch::Receiver<Arc<Overview>>,
+    roll_caller: mpsc::Sender<RollCall>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) authority: AuthorityPublicKey,
     second: Option<AuthorityPublicKey>,
@@ -201,14 +204,21 @@ impl TestPool {
         (self.pool.addresses()[1], self.second.unwrap())
     }
 
-    /// Waits for a snapshot that `condition` holds of.
+    /// Waits for an overview that `condition` holds of.
     pub(crate) async fn shows(
         &self,
-        condition: impl FnMut(&Arc<Snapshot>) -> bool,
-    ) -> Arc<Snapshot> {
-        let mut snapshots = self.snapshots.clone();
-        let shown = snapshots.wait_for(condition).await;
+        condition: impl FnMut(&Arc<Overview>) -> bool,
+    ) -> Arc<Overview> {
+        let mut overviews = self.overviews.clone();
+        let shown = overviews.wait_for(condition).await;
         Arc::clone(&shown.unwrap())
+    }
+
+    /// The miners as they are now.
+    pub(crate) async fn miners(&self) -> Arc<[Miner]> {
+        let (call, miners) = oneshot::channel();
+        self.roll_caller.send(call).await.unwrap();
+        miners.await.unwrap()
     }
 
     pub(crate) async fn stop(self) {
@@ -267,11 +277,15 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
     }
 }
 
-fn board() -> (Board, watch::Receiver<Arc<Snapshot>>) {
-    let (snapshots, shown) = watch::channel(Arc::default());
-    let (history, _) = watch::channel(Arc::default());
+fn board() -> (
+    Board,
+    watch::Receiver<Arc<Overview>>,
+    mpsc::Sender<RollCall>,
+) {
+    let feed = Feed::new(Overview::default(), History::default());
+    let (shown, roll_caller) = (feed.overviews.subscribe(), feed.roll_caller());
     let board = Board {
-        feed: Feed { snapshots, history },
+        feed,
         started: Started::now(),
         network: Network::Regtest,
         demo: false,
@@ -281,5 +295,5 @@ fn board() -> (Board, watch::Receiver<Arc<Snapshot>>) {
         node_kind: NodeKind::Embedded,
         node_endpoint: String::new(),
     };
-    (board, shown)
+    (board, shown, roll_caller)
 }

@@ -193,8 +193,13 @@ async fn the_address_that_a_listed_proxy_tells_is_shown_for_both_protocols() {
     let max_target = headframe_sv2_wire::U256::MAX;
     sv2.miner.open_extended(&user(2), 50.0, max_target, 8);
     assert!(sv2.until(|miner| !miner.channels.is_empty()).await);
-    let shown = pool.shows(|it| it.miners.len() == 2).await;
-    let mut peers: Vec<_> = shown.miners.iter().map(|it| it.peer.clone()).collect();
+    pool.shows(|it| it.summary.miners.connected == 2).await;
+    let mut peers: Vec<_> = pool
+        .miners()
+        .await
+        .iter()
+        .map(|it| it.peer.clone())
+        .collect();
     peers.sort();
     assert!(
         peers[0].starts_with(STRANGER) && peers[1].starts_with(FARM),

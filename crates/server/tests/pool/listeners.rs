@@ -131,17 +131,9 @@ async fn a_miner_in_tls_mines_beside_the_others_and_the_dashboard_says_so() {
         assert!(client.until(|miner| !miner.jobs.is_empty()).await);
         client.mine_share(&name).await;
     }
-    let shown = pool
-        .shows(|snapshot| {
-            snapshot
-                .miners
-                .iter()
-                .filter(|it| it.shares.accepted > 0)
-                .count()
-                == 2
-        })
-        .await;
-    let mut encryption: Vec<_> = shown.miners.iter().map(|miner| miner.encryption).collect();
+    pool.shows(|it| it.summary.shares.accepted == 2).await;
+    let miners = pool.miners().await;
+    let mut encryption: Vec<_> = miners.iter().map(|miner| miner.encryption).collect();
     encryption.sort();
     assert_eq!(encryption, [Encryption::None, Encryption::Tls]);
     drop((clear, sealed));

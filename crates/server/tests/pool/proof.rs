@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bitcoin::Block;
 use bitcoin::consensus::encode::deserialize_hex;
-use headframe_api::{ProofVerdict, Severity, Snapshot};
+use headframe_api::{Overview, ProofVerdict, Severity};
 use headframe_node::{CheckAnswer, NodeError, SubmitAnswer};
 use headframe_testkit::address;
 
@@ -33,7 +33,7 @@ async fn log_in_sv1(pool: &TestPool, user: &str) -> Sv1Client {
     client
 }
 
-fn has_alarm(snapshot: &Snapshot) -> bool {
+fn has_alarm(snapshot: &Overview) -> bool {
     let mut alarms = snapshot.summary.alarms.iter();
     alarms.any(|alarm| alarm.code == "proof_refused")
 }
@@ -45,7 +45,7 @@ async fn each_way_to_pay_is_shown_to_the_node_when_it_first_appears() {
     let first = Sv2Client::connect(&pool, &user(1)).await;
     let is_paid = |number: u64| {
         let address = address(number).to_string();
-        move |snapshot: &Arc<Snapshot>| {
+        move |snapshot: &Arc<Overview>| {
             let proof = snapshot.summary.proof.as_ref();
             proof.is_some_and(|proof| proof.payout_address == address)
         }
@@ -109,7 +109,7 @@ async fn nothing_is_said_of(answer: Result<CheckAnswer, NodeError>) {
     let untold = pool.shows(|_| true).await;
     assert_eq!(untold.summary.proof, None);
     answers.send(Ok(CheckAnswer::Valid)).unwrap();
-    let is_told = |snapshot: &Arc<Snapshot>| snapshot.summary.proof.is_some();
+    let is_told = |snapshot: &Arc<Overview>| snapshot.summary.proof.is_some();
     let shown = pool.shows(is_told).await;
     assert!(!has_alarm(&shown));
     let proof = shown.summary.proof.as_ref().unwrap();

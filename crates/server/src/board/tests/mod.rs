@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Amount, BlockHash, CompactTarget};
 use headframe_api::{
-    Alarm, Connect, Encryption, History, Listener, MinerState, NodeKind, Payout, PoolState,
-    RejectReason, Severity, Snapshot,
+    Alarm, Connect, Encryption, History, Listener, MinerCounts, MinerState, NodeKind, Overview,
+    Payout, PoolState, RejectReason, Severity, Snapshot,
 };
 use headframe_channels::{ChannelId, ChannelKind};
 use headframe_ledger::{
@@ -71,14 +71,29 @@ impl Stage {
     }
 
     fn look(&mut self, at: u64) -> Snapshot {
-        self.model
-            .snapshot(self.start + Duration::from_secs(at), wall(at))
+        let (now, wall) = (self.start + Duration::from_secs(at), wall(at));
+        let Overview { summary, blocks } = self.model.overview(now, wall);
+        let miners = self.model.miners(now, wall);
+        assert_counts(&summary.miners, &miners);
+        Snapshot {
+            summary,
+            miners,
+            blocks,
+        }
     }
 
     fn alarm(&mut self, at: u64, code: &str) -> Option<Alarm> {
         let alarms = self.look(at).summary.alarms;
         alarms.into_iter().find(|alarm| alarm.code == code)
     }
+}
+
+/// The summary counts whom the list names.
+fn assert_counts(counts: &MinerCounts, miners: &[headframe_api::Miner]) {
+    let is = |state| miners.iter().filter(|miner| miner.state == state).count() as u64;
+    assert_eq!(counts.gone, is(MinerState::Gone));
+    assert_eq!(counts.quiet, is(MinerState::Quiet));
+    assert_eq!(counts.connected, counts.quiet + is(MinerState::Mining));
 }
 
 fn facts() -> Facts {

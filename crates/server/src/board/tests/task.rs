@@ -6,11 +6,11 @@ use crate::{Started, Waiting};
 /// A board, and what it shows.
 fn board() -> (
     Board,
-    watch::Receiver<Arc<Snapshot>>,
+    watch::Receiver<Arc<Overview>>,
     watch::Receiver<Arc<History>>,
 ) {
-    let (snapshots, seen) = watch::channel(Arc::new(Snapshot::default()));
-    let (history, charts) = watch::channel(Arc::new(History::default()));
+    let feed = Feed::new(Overview::default(), History::default());
+    let (seen, charts) = (feed.overviews.subscribe(), feed.history.subscribe());
     let Facts {
         network,
         demo,
@@ -21,7 +21,7 @@ fn board() -> (
         node_endpoint,
     } = facts();
     let board = Board {
-        feed: Feed { snapshots, history },
+        feed,
         started: Started::now(),
         network: network.expect("it is one"),
         demo,
@@ -48,7 +48,7 @@ async fn the_task_shows_a_block_and_says_that_it_stops() {
     assert_eq!(shown.unwrap().summary.state, PoolState::Running);
     assert_eq!(charts.borrow().series.len(), 3);
     shutdown.cancel();
-    let is_stopping = |snapshot: &Arc<Snapshot>| snapshot.summary.state == PoolState::Stopping;
+    let is_stopping = |snapshot: &Arc<Overview>| snapshot.summary.state == PoolState::Stopping;
     seen.wait_for(is_stopping).await.unwrap();
     // What happens until the end is shown, the ledger's last word included.
     news.send(found(0, 102, 6_000.0)).await.unwrap();
@@ -95,7 +95,7 @@ async fn the_ledger_s_trouble_is_shown_until_it_is_over() {
     let trouble = |trouble: Option<&str>| {
         told.send_modify(|state| state.trouble = trouble.map(str::to_owned));
     };
-    let shown = |snapshot: &Arc<Snapshot>| snapshot.summary.ledger.trouble.clone();
+    let shown = |snapshot: &Arc<Overview>| snapshot.summary.ledger.trouble.clone();
     trouble(Some("the disk is full"));
     seen.wait_for(|snapshot| shown(snapshot).is_some())
         .await
@@ -119,11 +119,11 @@ async fn a_pool_whose_node_came_late_goes_on_with_what_was_shown() {
     let ledger = MemoryLedger::new(Retention::default());
     let mut waiting = Waiting::new(&ledger, true, NodeKind::Rpc, board.started).unwrap();
     let setup = PoolState::Setup(headframe_api::SetupStep::default());
-    let first = waiting.snapshot(setup.clone(), None);
+    let first = waiting.overview(setup.clone(), None);
     assert_eq!((first.summary.sequence, &first.summary.state), (1, &setup));
     assert_eq!(first.summary.network, None);
     assert_eq!(first.summary.software.name, "headframe");
-    board.feed.snapshots.send_replace(Arc::new(first));
+    board.feed.overviews.send_replace(Arc::new(first));
     let (_told, state) = watch::channel(LedgerState::default());
     let _task = board.open(Past::default(), state);
     let summary = &seen.borrow().summary;
@@ -141,7 +141,7 @@ fn what_the_ledger_remembers_is_shown_without_a_node() {
     batch.accept(&worker, Work::from_units(1 << 32), share(0, 2.0));
     ledger.record(&batch).unwrap();
     let mut waiting = Waiting::new(&ledger, true, NodeKind::Rpc, Started::now()).unwrap();
-    let snapshot = waiting.snapshot(PoolState::Starting, Some(Network::Signet));
+    let snapshot = waiting.overview(PoolState::Starting, Some(Network::Signet));
     assert_eq!(snapshot.summary.shares.accepted, 1);
     assert!(snapshot.summary.ledger.persistent);
     assert_eq!(
