@@ -42,7 +42,7 @@ fn job() -> Job {
 
 fn channel(kind: ChannelKind, job: &Job, now: Instant) -> Channel {
     let mut channel = support::ours(kind);
-    channel.send_job(support::terms(1, RUNG, now), job.clone());
+    channel.send_job(support::terms(1, RUNG, now), job);
     channel
 }
 

@@ -1,11 +1,13 @@
 //! A channel: one miner's stream of jobs and shares.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bitcoin::BlockHash;
-use headframe_work::{Block, Header, Job, Payout};
+use headframe_work::{Block, CoinbaseError, Header, Imprint, Job, Payout, PreparedTemplate};
 
 use crate::jobs::JobTable;
+use crate::recipe::Recipe;
 use crate::seen::Noted;
 use crate::{
     ChannelJob, Credit, ExtranoncePrefix, JobId, JobTerms, MemoryBudget, RejectReason, Share,
@@ -35,7 +37,7 @@ pub struct Channel {
     kind: ChannelKind,
     prefix: ExtranoncePrefix,
     rolled_len: usize,
-    payout: Payout,
+    recipe: Recipe,
     version_mask: u32,
     jobs: JobTable,
     staged: Option<StagedJob>,
@@ -45,7 +47,7 @@ pub struct Channel {
 #[derive(Debug)]
 pub struct StagedJob {
     id: JobId,
-    job: Job,
+    prepared: Arc<PreparedTemplate>,
     merkle_root: Option<[u8; 32]>,
 }
 
@@ -55,9 +57,9 @@ impl StagedJob {
         self.id
     }
 
-    /// The job, whose template has no previous hash yet.
-    pub fn job(&self) -> &Job {
-        &self.job
+    /// The template, which has no previous hash yet.
+    pub fn prepared(&self) -> &Arc<PreparedTemplate> {
+        &self.prepared
     }
 
     /// The merkle root, on a standard channel.
@@ -71,14 +73,16 @@ impl Channel {
     pub const ROLLED_LEN: usize = 8;
 
     /// A channel on which the miner rolls [`Self::ROLLED_LEN`] bytes, or none on a standard one.
-    /// What it remembers draws from `budget`, which it shares with all channels of its connection.
+    /// Its blocks pay `payout` and bear the pool's `imprint`. What it remembers draws from `budget`, which it
+    /// shares with all channels of its connection.
     pub fn new(
         kind: ChannelKind,
         prefix: ExtranoncePrefix,
         payout: Payout,
+        imprint: Imprint,
         budget: &MemoryBudget,
     ) -> Self {
-        Self::with_rolled_len(kind, prefix, payout, Self::ROLLED_LEN, budget)
+        Self::with_rolled_len(kind, prefix, payout, imprint, Self::ROLLED_LEN, budget)
     }
 
     /// A channel on which the miner rolls `rolled_len` bytes. On a standard channel they are zero
@@ -88,14 +92,20 @@ impl Channel {
         kind: ChannelKind,
         prefix: ExtranoncePrefix,
         payout: Payout,
+        imprint: Imprint,
         rolled_len: usize,
         budget: &MemoryBudget,
     ) -> Self {
+        let extranonce_len = ExtranoncePrefix::LEN + rolled_len;
         Self {
             kind,
             prefix,
             rolled_len,
-            payout,
+            recipe: Recipe {
+                payout,
+                imprint,
+                extranonce_len,
+            },
             version_mask: SV2_VERSION_MASK,
             jobs: JobTable::new(budget.clone()),
             staged: None,
@@ -131,12 +141,12 @@ impl Channel {
 
     /// The length of the whole extranonce, in bytes.
     pub fn extranonce_len(&self) -> usize {
-        ExtranoncePrefix::LEN + self.rolled_len
+        self.recipe.extranonce_len
     }
 
     /// Whom a block of this channel pays.
     pub fn payout(&self) -> &Payout {
-        &self.payout
+        &self.recipe.payout
     }
 
     /// Sets the version bits that the miner may roll.
@@ -149,22 +159,36 @@ impl Channel {
         self.version_mask
     }
 
+    /// The job `id` of `prepared`, as this channel has it. Another channel that pays the same, with an
+    /// extranonce of the same length, has the same one.
+    ///
+    /// # Errors
+    ///
+    /// When its coinbase cannot be built.
+    pub fn make_job(
+        &self,
+        prepared: &Arc<PreparedTemplate>,
+        id: JobId,
+    ) -> Result<Job, CoinbaseError> {
+        self.recipe.job(prepared, id)
+    }
+
     /// Records that `job` is sent on `terms`. A job for another tip makes all others stale.
     ///
-    /// The job must pay this channel's payout and have room for its extranonce.
-    pub fn send_job(&mut self, terms: JobTerms, job: Job) -> &ChannelJob {
-        let merkle_root = self.fixed_merkle_root(&job);
-        let job = self.sent_job(terms, job, merkle_root);
-        self.jobs.insert(job, drop);
+    /// It is what [`Self::make_job`] makes under the id of the terms: only its template is kept.
+    pub fn send_job(&mut self, terms: JobTerms, job: &Job) -> &ChannelJob {
+        let merkle_root = self.fixed_merkle_root(terms.id, job);
+        self.insert_job(terms, Arc::clone(job.prepared()), merkle_root);
         self.jobs.newest().expect("a job was just inserted")
     }
 
-    /// Records that `job` is sent ahead of its tip, in place of one that was.
-    pub fn stage_job(&mut self, id: JobId, job: Job) -> &StagedJob {
-        let merkle_root = self.fixed_merkle_root(&job);
+    /// Records that `job` is sent ahead of its tip, in place of one that was. It is what
+    /// [`Self::make_job`] makes under this id.
+    pub fn stage_job(&mut self, id: JobId, job: &Job) -> &StagedJob {
+        let merkle_root = self.fixed_merkle_root(id, job);
         self.staged.insert(StagedJob {
             id,
-            job,
+            prepared: Arc::clone(job.prepared()),
             merkle_root,
         })
     }
@@ -174,42 +198,48 @@ impl Channel {
         self.staged.as_ref()
     }
 
-    /// Records that the tip of the staged job is known: `job` is that job on it
-    /// ([`Job::on_tip`]), and `terms` has its id. Nothing is hashed, and no memory freed: old jobs are put
-    /// into `old`, which is to be emptied when nobody waits for a tip any more. `None`, and nothing is
-    /// changed, if no job of this id is staged.
+    /// Records that the tip of the staged job is known: `prepared` continues its template
+    /// ([`Template::continues`](headframe_work::Template::continues)), so that its coinbase stays as it is,
+    /// and `terms` has its id. Nothing is hashed. `None`, and nothing is changed, if no job of this id is
+    /// staged.
     pub fn activate_job(
         &mut self,
         terms: JobTerms,
-        job: Job,
-        old: &mut Vec<Job>,
+        prepared: Arc<PreparedTemplate>,
     ) -> Option<&ChannelJob> {
         let staged = self.staged.take_if(|staged| staged.id == terms.id)?;
-        let job = self.sent_job(terms, job, staged.merkle_root);
-        self.jobs.insert(job, |job| old.push(job));
+        let template = staged.prepared.template();
+        debug_assert!(prepared.template().continues(template));
+        self.insert_job(terms, prepared, staged.merkle_root);
         self.jobs.newest()
     }
 
-    fn sent_job(&mut self, terms: JobTerms, job: Job, merkle_root: Option<[u8; 32]>) -> ChannelJob {
-        let job = ChannelJob::new(terms, job, merkle_root, self.jobs.budget());
+    fn insert_job(
+        &mut self,
+        terms: JobTerms,
+        prepared: Arc<PreparedTemplate>,
+        merkle_root: Option<[u8; 32]>,
+    ) {
         // A client forgets what it was sent ahead once it is told a tip (MP-103).
         let newest = self.newest_job();
-        if newest.is_some_and(|newest| !newest.template().same_tip_and_bits(job.template())) {
+        if newest.is_some_and(|newest| !newest.template().same_tip_and_bits(prepared.template())) {
             self.staged = None;
         }
-        job
+        let budget = self.jobs.budget();
+        self.jobs
+            .insert(ChannelJob::new(terms, prepared, merkle_root, budget));
     }
 
     /// The merkle root of `job`, where the miner cannot change it.
-    fn fixed_merkle_root(&self, job: &Job) -> Option<[u8; 32]> {
-        debug_assert_eq!(job.payout(), &self.payout, "a job that pays somebody else");
-        debug_assert_eq!(job.coinbase().extranonce_len(), self.extranonce_len());
+    fn fixed_merkle_root(&self, id: JobId, job: &Job) -> Option<[u8; 32]> {
+        debug_assert!(
+            self.make_job(job.prepared(), id)
+                .is_ok_and(|ours| ours.coinbase() == job.coinbase()),
+            "a job of another channel"
+        );
         match self.kind {
             ChannelKind::Standard => Some(job.merkle_root(&self.fixed_extranonce(), &[])),
-            ChannelKind::Extended => {
-                job.expect_extranonces();
-                None
-            }
+            ChannelKind::Extended => None,
         }
     }
 
@@ -242,8 +272,17 @@ impl Channel {
     pub fn makes_block(&self, share: &Share<'_>) -> bool {
         let has_size = share.extranonce.len() == self.submitted_len();
         self.jobs.find(share.job_id).is_some_and(|entry| {
-            let target = entry.job().prepared().target();
-            has_size && target.is_met_by(&header(entry, self.prefix, share).hash())
+            let root = || {
+                entry
+                    .remade(&self.recipe)
+                    .merkle_root(self.prefix.as_bytes(), share.extranonce)
+            };
+            let root = entry.merkle_root().unwrap_or_else(root);
+            has_size
+                && entry
+                    .prepared()
+                    .target()
+                    .is_met_by(&header(entry, root, share).hash())
         })
     }
 
@@ -260,9 +299,10 @@ impl Channel {
             nonce: 0,
             extranonce: &extranonce,
         };
-        let header = header(newest, self.prefix, &share);
-        let place = (self.prefix, self.rolled_len);
-        Some(block(newest, place, &share, header))
+        let job = newest.remade(&self.recipe);
+        let extranonce = full_extranonce(self.prefix, self.rolled_len, &extranonce);
+        let header = header(newest, job.merkle_root(&extranonce, &[]), &share);
+        Some(job.block(header, &extranonce))
     }
 
     /// Judges a share that arrived at `now`.
@@ -276,9 +316,13 @@ impl Channel {
         let Some(entry) = self.jobs.find_mut(share.job_id) else {
             return ShareVerdict::Rejected(RejectReason::UnknownJob);
         };
-        let header = header(entry, self.prefix, share);
+        let root = entry.merkle_root().unwrap_or_else(|| {
+            let job = entry.at_hand(&self.recipe);
+            job.merkle_root(self.prefix.as_bytes(), share.extranonce)
+        });
+        let header = header(entry, root, share);
         let hash = header.hash();
-        if entry.job().prepared().target().is_met_by(&hash) {
+        if entry.prepared().target().is_met_by(&hash) {
             let noted = entry.note_block(&hash);
             if noted == Noted::Known {
                 return ShareVerdict::Rejected(RejectReason::Duplicate);
@@ -287,7 +331,8 @@ impl Channel {
             if noted == Noted::NoRoom && credit.is_ok() {
                 entry.retire();
             }
-            let block = block(entry, (self.prefix, self.rolled_len), share, header);
+            let extranonce = full_extranonce(self.prefix, self.rolled_len, share.extranonce);
+            let block = entry.remade(&self.recipe).block(header, &extranonce);
             return ShareVerdict::Block(Box::new(block), credit);
         }
         match judge_hash(entry, self.version_mask, now, share, hash) {
@@ -297,11 +342,8 @@ impl Channel {
     }
 }
 
-fn header(entry: &ChannelJob, prefix: ExtranoncePrefix, share: &Share<'_>) -> Header {
+fn header(entry: &ChannelJob, merkle_root: [u8; 32], share: &Share<'_>) -> Header {
     let template = entry.template();
-    let merkle_root = entry
-        .merkle_root()
-        .unwrap_or_else(|| entry.job().merkle_root(prefix.as_bytes(), share.extranonce));
     Header {
         version: share.version,
         prev_hash: template.prev_hash,
@@ -372,17 +414,6 @@ fn check_policy(
         () if share.time > entry.max_time(now) => Err(RejectReason::TimeTooNew),
         () => Ok(()),
     }
-}
-
-/// The block that `share` is, whose header is `header`.
-fn block(
-    entry: &ChannelJob,
-    (prefix, rolled_len): (ExtranoncePrefix, usize),
-    share: &Share<'_>,
-    header: Header,
-) -> Block {
-    let extranonce = full_extranonce(prefix, rolled_len, share.extranonce);
-    entry.job().block(header, &extranonce)
 }
 
 fn full_extranonce(prefix: ExtranoncePrefix, rolled_len: usize, submitted: &[u8]) -> Vec<u8> {

@@ -1,12 +1,14 @@
 //! The jobs that a channel knows, each with the target it was given.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
-use headframe_work::{Job, Rung, Template, UnixTime};
+use headframe_work::{Job, PreparedTemplate, Rung, Template, UnixTime};
 
 use crate::budget::JobPlace;
+use crate::recipe::Recipe;
 use crate::seen::{Noted, Seen};
 use crate::{JobId, MemoryBudget};
 
@@ -35,7 +37,10 @@ const MAX_TIME_AHEAD: Duration = Duration::from_secs(7_200 - 60);
 #[derive(Debug)]
 pub struct ChannelJob {
     id: JobId,
-    job: Job,
+    prepared: Arc<PreparedTemplate>,
+    /// The job itself, made again when shares come whose extranonces are rolled. Most jobs of most miners
+    /// see none.
+    job: Option<Box<Job>>,
     /// The target's rung, frozen when the job was sent (MP-122).
     rung: Rung,
     /// The earliest header time that is accepted.
@@ -102,7 +107,7 @@ pub struct JobTerms {
 impl ChannelJob {
     pub(crate) fn new(
         terms: JobTerms,
-        job: Job,
+        prepared: Arc<PreparedTemplate>,
         merkle_root: Option<[u8; 32]>,
         budget: &MemoryBudget,
     ) -> Self {
@@ -116,7 +121,8 @@ impl ChannelJob {
         } = terms;
         Self {
             id,
-            job,
+            prepared,
+            job: None,
             rung,
             min_time,
             max_time,
@@ -135,9 +141,9 @@ impl ChannelJob {
         self.id
     }
 
-    /// The job.
-    pub fn job(&self) -> &Job {
-        &self.job
+    /// The template that it was made of.
+    pub fn prepared(&self) -> &Arc<PreparedTemplate> {
+        &self.prepared
     }
 
     /// The rung that its shares must meet.
@@ -160,9 +166,30 @@ impl ChannelJob {
         self.sent
     }
 
-    /// What it was made of.
+    /// The template of [`Self::prepared`].
     pub fn template(&self) -> &Template {
-        self.job.prepared().template()
+        self.prepared.template()
+    }
+
+    /// The job itself, made again if it is not at hand.
+    pub(crate) fn remade(&self, recipe: &Recipe) -> Job {
+        match &self.job {
+            Some(job) => Job::clone(job),
+            None => remade(recipe, &self.prepared, self.id),
+        }
+    }
+
+    /// The job itself, which is at hand from now on.
+    #[inline]
+    pub(crate) fn at_hand(&mut self, recipe: &Recipe) -> &Job {
+        let Self {
+            id, prepared, job, ..
+        } = self;
+        job.get_or_insert_with(|| {
+            let job = Box::new(remade(recipe, prepared, *id));
+            job.expect_extranonces();
+            job
+        })
     }
 
     /// The block that it builds on.
@@ -206,7 +233,14 @@ impl ChannelJob {
     pub(crate) fn retire(&mut self) {
         self.state = JobState::Stale;
         self.seen.clear();
+        self.job = None;
     }
+}
+
+/// A job that was made before, of the same parts.
+fn remade(recipe: &Recipe, prepared: &Arc<PreparedTemplate>, id: JobId) -> Job {
+    let job = recipe.job(prepared, id);
+    job.expect("what was made of these parts can be made of them again")
 }
 
 /// The jobs of one channel, newest last.
@@ -228,8 +262,8 @@ impl JobTable {
 
     /// Adds a job. One for another tip makes those before it stale, and drops those that were for
     /// an older tip already: the last tip's jobs are kept, since a share that comes late for them
-    /// may be a block. What is dropped is `let_go`, whose memory it may be.
-    pub(crate) fn insert(&mut self, job: ChannelJob, mut let_go: impl FnMut(Job)) {
+    /// may be a block.
+    pub(crate) fn insert(&mut self, job: ChannelJob) {
         let (new_tip, now) = (job.tip(), job.sent);
         if let Some(last_tip) = self.newest().map(ChannelJob::tip)
             && last_tip != new_tip
@@ -237,9 +271,8 @@ impl JobTable {
             self.jobs.retain_mut(|old| {
                 // A tip can come back: what was sent for it is still good for a block.
                 let is_kept = old.tip() == last_tip || old.tip() == new_tip;
-                match is_kept {
-                    true => old.retire(),
-                    false => let_go(old.job.clone()),
+                if is_kept {
+                    old.retire();
                 }
                 is_kept
             });

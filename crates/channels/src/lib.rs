@@ -9,6 +9,7 @@ mod difficulty;
 mod extranonce;
 mod id;
 mod jobs;
+mod recipe;
 mod seen;
 mod share;
 

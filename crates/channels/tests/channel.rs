@@ -14,7 +14,7 @@ const HARD: u32 = 0x1703_4219;
 
 fn send(channel: &mut Channel, tip: u8, bits: u32, id: u32, now: Instant) {
     let job = support::job(&support::template(tip, bits, 0), id, 12);
-    channel.send_job(support::terms(id, EASY, now), job);
+    channel.send_job(support::terms(id, EASY, now), &job);
 }
 
 fn judge(channel: &mut Channel, id: u32, nonce: u32, now: Instant) -> ShareVerdict {
@@ -110,13 +110,14 @@ fn the_last_tip_s_jobs_may_still_be_blocks() {
 fn header_times_follow_the_network_s_clock() {
     let start = Instant::now();
     let mut channel = support::ours(ChannelKind::Standard);
-    let job = support::job(&support::template(1, HARD, 0), 1, 12);
+    let template = support::template(1, HARD, 0);
     let bounded = headframe_channels::JobTerms {
         max_time: Some(UnixTime::from_secs(TIME + 1_200)),
         ..support::terms(2, EASY, start)
     };
-    channel.send_job(support::terms(1, EASY, start), job.clone());
-    channel.send_job(bounded, job);
+    let usual = support::terms(1, EASY, start);
+    channel.send_job(usual, &support::job(&template, 1, 12));
+    channel.send_job(bounded, &support::job(&template, 2, 12));
     let mut judge = |id, seconds: i64, elapsed| {
         let share = Share {
             job_id: JobId::new(id).expect("not 0"),

@@ -102,7 +102,7 @@ impl Pair {
         let id = self.jobs.len() as u32 + 1;
         let job = support::job(&support::template(self.tip, EASY_BITS, 3), id, 12);
         let terms = support::terms(id, Rung::from_exponent(RUNG), self.now);
-        self.ours.send_job(terms, job.clone());
+        self.ours.send_job(terms, &job);
         let their_id = support::send(&mut self.theirs, &job);
         self.jobs.push((job, id, their_id));
     }

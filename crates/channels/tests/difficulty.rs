@@ -211,7 +211,7 @@ fn a_share_is_judged_by_the_target_of_its_job() {
     let rungs = [-32, -28, -30, -27, -31, -29].map(Rung::from_exponent);
     for (id, rung) in (1..).zip(rungs) {
         let job = support::job(&prepared, id, 12);
-        channel.send_job(support::terms(id, rung, now), job);
+        channel.send_job(support::terms(id, rung, now), &job);
     }
     let mut verdicts = [0, 0];
     for nonce in 0..2_000 {

@@ -111,7 +111,7 @@ impl Connection {
             12,
         );
         let terms = support::terms(self.next_job, Rung::EASIEST, self.now);
-        self.channels[channel].send_job(terms, job);
+        self.channels[channel].send_job(terms, &job);
         self.next_job += 1;
     }
 
@@ -235,7 +235,7 @@ fn jobs_are_creditable_for_two_minutes() {
         for id in 1..=jobs {
             let job = support::job(&template, id, 12);
             for channel in &mut channels {
-                channel.send_job(support::terms(id, Rung::EASIEST, sent(id)), job.clone());
+                channel.send_job(support::terms(id, Rung::EASIEST, sent(id)), &job);
             }
         }
         let now = sent(jobs) + Duration::from_secs(u64::from(every) - 1);
@@ -270,7 +270,7 @@ fn in_a_crowd_each_channel_has_few_jobs() {
     for id in 1..=120 {
         let job = support::job(&template, id, 12);
         for channel in &mut channels {
-            channel.send_job(support::terms(id, Rung::EASIEST, now), job.clone());
+            channel.send_job(support::terms(id, Rung::EASIEST, now), &job);
         }
     }
     let known = |channel: &Channel| {

@@ -18,7 +18,7 @@ use headframe_sv2_wire::{
     Frame, Incoming, Message, Protocol, Str255, U256, codes, try_write_frame,
 };
 use headframe_testkit::{Chain, CountingAllocator, Server, address, fixed_difficulty};
-use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
+use headframe_work::{Imprint, Network, PayoutPolicy, PoolTag, Rung};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -53,8 +53,10 @@ impl Farm {
                 fee: None,
                 plain_names: None,
             },
-            tag: PoolTag::new("/memory/").unwrap(),
-            process: [1, 2, 3, 4],
+            imprint: Imprint {
+                tag: PoolTag::new("/memory/").unwrap(),
+                process: [1, 2, 3, 4],
+            },
             difficulty: fixed_difficulty(Rung::EASIEST.exponent()),
             ignores_suggestions: false,
             job_ids: JobIds::new(1),

@@ -15,7 +15,7 @@ use headframe_node::several::{Backups, NodeHealth};
 use headframe_node::{BlockCheck, BlockSink, Node, NodeStatus, TemplateSource};
 use headframe_sv2_noise::StaticIdentity;
 use headframe_transport::{AcceptSettings, Acceptor, CurvePool, TlsIdentity};
-use headframe_work::Network;
+use headframe_work::{Imprint, Network};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -473,8 +473,10 @@ fn door(settings: &Settings, ways: &Ways) -> Arc<Door> {
 fn rules(settings: &Settings, job_ids: JobIds) -> PoolRules {
     PoolRules {
         payouts: settings.payouts.clone(),
-        tag: settings.tag.clone(),
-        process: random_bytes(),
+        imprint: Imprint {
+            tag: settings.tag.clone(),
+            process: random_bytes(),
+        },
         difficulty: DifficultySettings::default(),
         ignores_suggestions: false,
         job_ids,

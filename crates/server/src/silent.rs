@@ -7,7 +7,7 @@ use headframe_channels::DifficultySettings;
 use headframe_mining::server::{JobIds, PoolRules, Sv2Rules};
 use headframe_node::{BoxFuture, Cause, HeaderWindow, NodeError, TemplateSource, TemplateUpdate};
 use headframe_testkit::{Chain, EASY_BITS};
-use headframe_work::{Network, PayoutPolicy, PoolTag};
+use headframe_work::{Imprint, Network, PayoutPolicy, PoolTag};
 
 pub(crate) struct Silent(Option<TemplateUpdate>);
 
@@ -42,8 +42,10 @@ pub(crate) fn rules(difficulty: DifficultySettings) -> PoolRules {
             fee: None,
             plain_names: None,
         },
-        tag: PoolTag::new("test").unwrap(),
-        process: [1; 4],
+        imprint: Imprint {
+            tag: PoolTag::new("test").unwrap(),
+            process: [1; 4],
+        },
         difficulty,
         ignores_suggestions: false,
         job_ids: JobIds::new(1),

@@ -10,7 +10,7 @@ use headframe_mining::server::{
     SessionId, Sv1Session, Sv2Rules, Sv2Session,
 };
 use headframe_sv2_wire::Frame;
-use headframe_work::{Network, PayoutPolicy, PoolTag, Rung, Template};
+use headframe_work::{Imprint, Network, PayoutPolicy, PoolTag, Rung, Template};
 
 use crate::{Chain, Chance, EASY_BITS, Sv1Miner, Sv2Miner, address};
 
@@ -153,8 +153,10 @@ impl Pool {
                 fee: None,
                 plain_names: Some(address(0)),
             },
-            tag: PoolTag::new("/testkit/").expect("printable and short"),
-            process: settings.process,
+            imprint: Imprint {
+                tag: PoolTag::new("/testkit/").expect("printable and short"),
+                process: settings.process,
+            },
             difficulty: settings.difficulty,
             ignores_suggestions: settings.ignores_suggestions,
             job_ids: JobIds::new(settings.first_job_id),

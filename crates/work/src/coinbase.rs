@@ -1,5 +1,7 @@
 //! The first transaction of a block: what it says, and whom it pays.
 
+use std::sync::Arc;
+
 use bitcoin::consensus::Encodable;
 use bitcoin::{Amount, Script, VarInt};
 
@@ -29,9 +31,18 @@ const MARKER_AND_FLAG: [u8; 2] = [0, 1];
 /// Version 2, as Bitcoin Core makes it. BIP68, which version 2 turns on, spares coinbases.
 const VERSION: u32 = 2;
 
-/// The pool's name in the coinbase: printable ASCII, at most 32 bytes.
+/// The pool's name in the coinbase: printable ASCII, at most 32 bytes. A clone is another pointer to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PoolTag(String);
+pub struct PoolTag(Arc<str>);
+
+/// What all coinbases of a pool's process have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imprint {
+    /// The pool's name.
+    pub tag: PoolTag,
+    /// Random, drawn when the process starts.
+    pub process: [u8; 4],
+}
 
 /// A text that cannot be a pool tag. The operator's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,7 +127,7 @@ impl PoolTag {
         if !printable || text.len() > Self::MAX_LEN {
             return Err(PoolTagError);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The text.

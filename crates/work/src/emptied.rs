@@ -76,7 +76,10 @@ mod tests {
     use bitcoin::hex::DisplayHex;
 
     use super::*;
-    use crate::{BlockLimits, TemplateTransaction, UnixTime};
+    use crate::{
+        BlockLimits, Coinbase, Payout, PoolTag, PreparedTemplate, TemplateTransaction, UniqueBytes,
+        UnixTime,
+    };
 
     fn template(network: Network, height: u32) -> Template {
         let transaction = TemplateTransaction {
@@ -104,6 +107,18 @@ mod tests {
         }
     }
 
+    /// A coinbase of a block of this template.
+    fn coinbase(template: Template) -> Coinbase {
+        let prepared = PreparedTemplate::new(template).unwrap();
+        let payout = Payout::new(ScriptBuf::from_bytes(vec![0x51]), None);
+        let tag = PoolTag::new("test").unwrap();
+        let unique = UniqueBytes {
+            process: [7; 4],
+            job: 8,
+        };
+        Coinbase::new(&prepared, &payout, &tag, unique, 12).unwrap()
+    }
+
     /// The commitment that stands in empty blocks since segregated witness was activated.
     #[test]
     fn nothing_has_the_commitment_of_every_empty_block() {
@@ -124,11 +139,11 @@ mod tests {
                 next.prev_hash = BlockHash::from_byte_array([9; 32]);
                 next.bits = CompactTarget::from_consensus(0x1c00_ffff);
                 next.current_time = UnixTime::from_secs(2_600);
-                assert!(
-                    next.emptied().unwrap().continues(&staged),
-                    "{network} {height}"
-                );
+                let empty = next.emptied().unwrap();
+                assert!(empty.continues(&staged), "{network} {height}");
                 assert!(!next.continues(&staged), "its transactions are others");
+                // So a job that was sent ahead needs no other one when its tip is known.
+                assert_eq!(coinbase(empty), coinbase(staged));
             }
         }
     }

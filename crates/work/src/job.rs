@@ -14,16 +14,11 @@ use crate::{
 /// A prepared template with a coinbase: all that is missing for a block is an extranonce and a
 /// header that meets the target.
 ///
-/// Immutable: a change of fee, payout or tag makes another job. A clone is two pointers to the same one.
+/// Immutable: a change of fee, payout or tag makes another job. The same parts always make the same job,
+/// so that nobody has to keep it.
 #[derive(Debug, Clone)]
 pub struct Job {
     prepared: Arc<PreparedTemplate>,
-    paid: Arc<Paid>,
-}
-
-/// What a job adds to its template: the same before its tip is known and after.
-#[derive(Debug)]
-struct Paid {
     payout: Payout,
     coinbase: Coinbase,
     /// SHA-256 after the coinbase's prefix, the same for every share, where shares have to hash it.
@@ -57,29 +52,18 @@ impl Job {
         extranonce_len: usize,
     ) -> Result<Self, CoinbaseError> {
         let coinbase = Coinbase::new(&prepared, &payout, tag, unique, extranonce_len)?;
-        let paid = Arc::new(Paid {
+        Ok(Self {
+            prepared,
             payout,
             coinbase,
             midstate: OnceLock::new(),
-        });
-        Ok(Self { prepared, paid })
-    }
-
-    /// The same job on a tip that has become known. `prepared` continues the template that the job
-    /// was made of ([`Template::continues`](crate::Template::continues)), so that its coinbase stays as it is and nothing is
-    /// hashed.
-    pub fn on_tip(&self, prepared: Arc<PreparedTemplate>) -> Self {
-        debug_assert!(prepared.template().continues(self.prepared.template()));
-        let paid = Arc::clone(&self.paid);
-        Self { prepared, paid }
+        })
     }
 
     /// Shares will come whose miners roll the extranonce: what they have in common is hashed once, and
     /// kept. Without this nothing is, and each [`Self::merkle_root`] hashes the whole coinbase.
     pub fn expect_extranonces(&self) {
-        self.paid
-            .midstate
-            .get_or_init(|| Box::new(self.paid.after_prefix()));
+        self.midstate.get_or_init(|| Box::new(self.after_prefix()));
     }
 
     /// The template that the job is made of.
@@ -89,28 +73,25 @@ impl Job {
 
     /// Whom a block of this job pays.
     pub fn payout(&self) -> &Payout {
-        &self.paid.payout
+        &self.payout
     }
 
     /// The coinbase.
     pub fn coinbase(&self) -> &Coinbase {
-        &self.paid.coinbase
+        &self.coinbase
     }
 
     /// The merkle root with the extranonce `prefix` ‖ `rolled`, as the hash function gives it. The
     /// two have [`Coinbase::extranonce_len`] bytes together; the caller has checked a peer's.
     #[inline]
     pub fn merkle_root(&self, prefix: &[u8], rolled: &[u8]) -> [u8; 32] {
-        let Paid {
-            coinbase, midstate, ..
-        } = &*self.paid;
-        debug_assert_eq!(prefix.len() + rolled.len(), coinbase.extranonce_len());
-        let kept = midstate.get();
+        debug_assert_eq!(prefix.len() + rolled.len(), self.coinbase.extranonce_len());
+        let kept = self.midstate.get();
         let txid = kept
-            .map_or_else(|| self.paid.after_prefix(), |kept| Sha256::clone(kept))
+            .map_or_else(|| self.after_prefix(), |kept| Sha256::clone(kept))
             .chain_update(prefix)
             .chain_update(rolled)
-            .chain_update(coinbase.suffix());
+            .chain_update(self.coinbase.suffix());
         merkle_root(finish(txid), self.prepared.merkle_path())
     }
 
@@ -118,14 +99,12 @@ impl Job {
     pub fn block(&self, header: Header, extranonce: &[u8]) -> Block {
         Block {
             header,
-            coinbase: self.paid.coinbase.serialize(extranonce),
+            coinbase: self.coinbase.serialize(extranonce),
             prepared: Arc::clone(&self.prepared),
-            payout: self.paid.payout.clone(),
+            payout: self.payout.clone(),
         }
     }
-}
 
-impl Paid {
     fn after_prefix(&self) -> Sha256 {
         Sha256::new_with_prefix(self.coinbase.prefix())
     }

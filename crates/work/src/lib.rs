@@ -27,7 +27,7 @@ mod template;
 mod time;
 
 pub use amount::Work;
-pub use coinbase::{Coinbase, CoinbaseError, PoolTag, PoolTagError, UniqueBytes};
+pub use coinbase::{Coinbase, CoinbaseError, Imprint, PoolTag, PoolTagError, UniqueBytes};
 pub use commitment::{COMMITMENT_PREFIX, witness_commitment};
 pub use difficulty::{Difficulty, Rung};
 pub use hashrate::Hashrate;

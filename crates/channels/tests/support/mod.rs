@@ -15,8 +15,8 @@ use headframe_channels::{
     Channel, ChannelKind, ExtranonceSpace, JobId, JobTerms, MemoryBudget, NetworkClock,
 };
 use headframe_work::{
-    BasisPoints, BlockLimits, Fee, Job, Network, Payout, PoolTag, PreparedTemplate, Rung, Target,
-    Template, TemplateTransaction, UniqueBytes, UnixTime,
+    BasisPoints, BlockLimits, Fee, Imprint, Job, Network, Payout, PoolTag, PreparedTemplate, Rung,
+    Target, Template, TemplateTransaction, UniqueBytes, UnixTime,
 };
 use mining_sv2::SetCustomMiningJobOwned;
 use template_distribution_sv2::{NewTemplateOwned, SetNewPrevHashOwned};
@@ -75,12 +75,17 @@ pub(crate) fn payout() -> Payout {
     Payout::new(script(1), Some(fee))
 }
 
-pub(crate) fn job(prepared: &Arc<PreparedTemplate>, id: u32, extranonce_len: usize) -> Job {
-    let tag = PoolTag::new("/a tag as long as a tag may be./").expect("32 characters");
-    let unique = UniqueBytes {
+fn imprint() -> Imprint {
+    let tag = PoolTag::new("/a tag as long as a tag may be./");
+    Imprint {
+        tag: tag.expect("32 characters"),
         process: [9; 4],
-        job: id,
-    };
+    }
+}
+
+pub(crate) fn job(prepared: &Arc<PreparedTemplate>, id: u32, extranonce_len: usize) -> Job {
+    let Imprint { tag, process } = imprint();
+    let unique = UniqueBytes { process, job: id };
     let job = Job::new(Arc::clone(prepared), payout(), &tag, unique, extranonce_len);
     job.expect("it fits")
 }
@@ -93,7 +98,8 @@ pub(crate) fn ours(kind: ChannelKind) -> Channel {
 /// A channel of ours that draws from this budget.
 pub(crate) fn drawing_from(kind: ChannelKind, budget: &MemoryBudget) -> Channel {
     let mut space = ExtranonceSpace::new(u32::from_be_bytes(PREFIX));
-    Channel::new(kind, space.lease().expect("the first"), payout(), budget)
+    let prefix = space.lease().expect("the first");
+    Channel::new(kind, prefix, payout(), imprint(), budget)
 }
 
 pub(crate) fn terms(id: u32, rung: Rung, now: Instant) -> JobTerms {

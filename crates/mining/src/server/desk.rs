@@ -29,7 +29,7 @@ pub(crate) struct Desk {
     events: VecDeque<SessionEvent>,
     next_sequence: u64,
     /// The job that was made last. Channels with equal payouts, which get theirs one after another, share it.
-    made: Option<(JobId, Job)>,
+    made: Option<(JobId, Arc<Job>)>,
 }
 
 /// An accepted share, as the reply to it needs it.
@@ -78,8 +78,9 @@ impl Desk {
         self.events.pop_front()
     }
 
-    /// Frees the memory of events that were taken.
-    pub(crate) fn release_events(&mut self) {
+    /// Frees the memory of events that were taken, and of the job that was made last.
+    pub(crate) fn release(&mut self) {
+        self.made = None;
         if self.events.is_empty() {
             self.events = VecDeque::new();
         }
@@ -98,7 +99,7 @@ impl Desk {
 
     /// The pool's present work as job `id`, joined to the payout of `seat`. `None`, and told, when
     /// that cannot be.
-    pub(crate) fn present_job(&mut self, seat: &Seat, id: JobId) -> Option<Job> {
+    pub(crate) fn present_job(&mut self, seat: &Seat, id: JobId) -> Option<Arc<Job>> {
         let prepared = Arc::clone(&self.work.prepared);
         self.job(seat, &prepared, id)
     }
@@ -109,20 +110,20 @@ impl Desk {
         seat: &Seat,
         prepared: &Arc<PreparedTemplate>,
         id: JobId,
-    ) -> Option<Job> {
-        let fits = |(made, job): &&(JobId, Job)| {
+    ) -> Option<Arc<Job>> {
+        let fits = |(made, job): &&(JobId, Arc<Job>)| {
             *made == id
                 && Arc::ptr_eq(job.prepared(), prepared)
                 && job.payout() == seat.channel.payout()
                 && job.coinbase().extranonce_len() == seat.channel.extranonce_len()
         };
         if let Some((_, job)) = self.made.as_ref().filter(fits) {
-            return Some(job.clone());
+            return Some(Arc::clone(job));
         }
-        match seat.make_job(&self.rules, prepared, id) {
+        match seat.channel.make_job(prepared, id) {
             Ok(job) => {
-                let (_, job) = self.made.insert((id, job));
-                Some(job.clone())
+                let (_, job) = self.made.insert((id, Arc::new(job)));
+                Some(Arc::clone(job))
             }
             Err(error) => {
                 let seat = seat.id;

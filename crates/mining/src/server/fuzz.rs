@@ -7,7 +7,9 @@ use bitcoin::hashes::Hash;
 use bitcoin::{Address, Amount, BlockHash, CompactTarget, ScriptBuf, WPubkeyHash};
 use headframe_channels::DifficultySettings;
 use headframe_sv2_wire::Frame;
-use headframe_work::{BlockLimits, Network, PayoutPolicy, PoolTag, Rung, Template, UnixTime};
+use headframe_work::{
+    BlockLimits, Imprint, Network, PayoutPolicy, PoolTag, Rung, Template, UnixTime,
+};
 
 use super::parking::KEPT_FOR;
 use super::{
@@ -204,8 +206,10 @@ impl SmallPool {
                 fee: None,
                 plain_names: operator.ok(),
             },
-            tag: PoolTag::new("fuzz").expect("printable and short"),
-            process: [0; 4],
+            imprint: Imprint {
+                tag: PoolTag::new("fuzz").expect("printable and short"),
+                process: [0; 4],
+            },
             difficulty: DifficultySettings {
                 start: Rung::EASIEST,
                 ..DifficultySettings::default()

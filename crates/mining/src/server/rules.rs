@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use headframe_channels::{DifficultySettings, JobId};
-use headframe_work::{PayoutPolicy, PoolTag, UniqueBytes};
+use headframe_work::{Imprint, PayoutPolicy};
 
 /// The pool's rules, as a session goes by them. Immutable: a change of rules is another value,
 /// and touches only jobs that are still to be made.
@@ -15,10 +15,8 @@ use headframe_work::{PayoutPolicy, PoolTag, UniqueBytes};
 pub struct PoolRules {
     /// Whom a user name pays.
     pub payouts: PayoutPolicy,
-    /// The pool's name in the coinbase.
-    pub tag: PoolTag,
-    /// Four random bytes of this process.
-    pub process: [u8; 4],
+    /// What all coinbases have in common.
+    pub imprint: Imprint,
     /// How hard shares are made.
     pub difficulty: DifficultySettings,
     /// Whether the difficulties that Stratum V1 devices suggest are answered and passed over: rented
@@ -68,15 +66,6 @@ pub struct Sv2Rules {
     pub extended_channels_only: bool,
     /// Who does not agree on extension 0x0002, a worker's name in each share, gets no channel.
     pub worker_names_required: bool,
-}
-
-impl PoolRules {
-    pub(crate) fn unique_bytes(&self, id: JobId) -> UniqueBytes {
-        UniqueBytes {
-            process: self.process,
-            job: id.get(),
-        }
-    }
 }
 
 /// Numbers jobs: one number per fan-out event, pool-wide, from a random start.

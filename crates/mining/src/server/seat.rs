@@ -7,9 +7,9 @@ use headframe_channels::{
     Channel, ChannelId, ChannelJob, ChannelKind, DifficultyControl, JobId, JobTerms, Past, Share,
     ShareVerdict, StagedJob,
 };
-use headframe_work::{CoinbaseError, Job, Miner, PreparedTemplate, Rung, UnixTime};
+use headframe_work::{Job, Miner, PreparedTemplate, Rung, UnixTime};
 
-use super::{PoolRules, PoolWork, SessionEvent};
+use super::{PoolWork, SessionEvent};
 
 /// A miner's own jobs, those that no fan-out caused, come at most this often.
 const OWN_JOB_INTERVAL: Duration = Duration::from_secs(1);
@@ -120,15 +120,15 @@ impl Seat {
         now: Instant,
         id: JobId,
         work: &PoolWork,
-        job: Job,
+        job: &Job,
         min_time: UnixTime,
-    ) -> &ChannelJob {
+    ) {
         let terms = self.terms(now, id, work, min_time);
-        self.channel.send_job(terms, job)
+        self.channel.send_job(terms, job);
     }
 
     /// Records that the miner is sent `job` ahead of its tip.
-    pub(crate) fn stage_job(&mut self, staged: Staged, id: JobId, job: Job) {
+    pub(crate) fn stage_job(&mut self, staged: Staged, id: JobId, job: &Job) {
         self.staged = Some(staged);
         self.channel.stage_job(id, job);
     }
@@ -145,34 +145,17 @@ impl Seat {
         self.staged.is_some_and(|staged| staged.number == number)
     }
 
-    /// Records that the tip of the staged job is known; `job` is that job on it. What it makes needless
-    /// goes into `old`.
+    /// Records that the tip of the staged job is known; `prepared` is its template on it.
     pub(crate) fn activate_job(
         &mut self,
         now: Instant,
         id: JobId,
         work: &PoolWork,
-        (job, min_time): (Job, UnixTime),
-        old: &mut Vec<Job>,
+        prepared: Arc<PreparedTemplate>,
+        min_time: UnixTime,
     ) {
         let terms = self.terms(now, id, work, min_time);
-        self.channel.activate_job(terms, job, old);
-    }
-
-    /// Joins `prepared` to this miner's payout.
-    pub(crate) fn make_job(
-        &self,
-        rules: &PoolRules,
-        prepared: &Arc<PreparedTemplate>,
-        id: JobId,
-    ) -> Result<Job, CoinbaseError> {
-        Job::new(
-            Arc::clone(prepared),
-            self.channel.payout().clone(),
-            &rules.tag,
-            rules.unique_bytes(id),
-            self.channel.extranonce_len(),
-        )
+        self.channel.activate_job(terms, prepared);
     }
 
     /// Judges a share, and lets the difficulty control know.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use headframe_channels::DifficultySettings;
 use headframe_mining::server::{Hub, JobIds, NewTemplate, PoolRules, SessionEvent, Sv2Session};
 use headframe_testkit::{Chain, Device, Nonce, Server, Sv2Miner, address};
-use headframe_work::{Network, PayoutPolicy, PoolTag, Rung, UnixTime};
+use headframe_work::{Imprint, Network, PayoutPolicy, PoolTag, Rung, UnixTime};
 
 use crate::Verdict;
 use crate::theirs::SHARES_PER_MINUTE;
@@ -41,8 +41,10 @@ impl Ours {
                 fee: None,
                 plain_names: None,
             },
-            tag: PoolTag::new("/differential/").expect("printable and short"),
-            process: [1, 2, 3, 4],
+            imprint: Imprint {
+                tag: PoolTag::new("/differential/").expect("printable and short"),
+                process: [1, 2, 3, 4],
+            },
             difficulty: DifficultySettings {
                 shares_per_minute: SHARES_PER_MINUTE.into(),
                 start: rung,

@@ -439,7 +439,7 @@ fn a_coinbase_that_is_too_long_for_a_device_is_told() {
     ] {
         let mut pool = pool();
         let rules = Arc::make_mut(&mut pool.rules);
-        rules.tag = PoolTag::new(&"x".repeat(tag_len)).expect("printable and short");
+        rules.imprint.tag = PoolTag::new(&"x".repeat(tag_len)).expect("printable and short");
         rules.payouts.fee = fee;
         let link = client(&mut pool, agent);
         let second = format!("{}.b", address(1));

@@ -7,7 +7,7 @@ use headframe_channels::{DifficultySettings, ExtranoncePrefix};
 use headframe_mining::server::{
     FoundBlock, Hub, JobIds, NewTemplate, PoolRules, PoolWork, SessionEvent, ShareEvent, Sv2Rules,
 };
-use headframe_work::{Network, PayoutPolicy, PoolTag};
+use headframe_work::{Imprint, Network, PayoutPolicy, PoolTag};
 
 use super::ledger::ModelLedger;
 use super::schedule::{Event, Schedule};
@@ -49,8 +49,10 @@ impl Host {
                 fee: None,
                 plain_names: Some(address(0)),
             },
-            tag: PoolTag::new("/simulator/").expect("printable and short"),
-            process: [9, 8, 7, 6],
+            imprint: Imprint {
+                tag: PoolTag::new("/simulator/").expect("printable and short"),
+                process: [9, 8, 7, 6],
+            },
             difficulty,
             ignores_suggestions: false,
             job_ids: JobIds::new(first_job_id),

@@ -274,7 +274,7 @@ impl Sv1Session {
 
     /// Hands out what is to be sent: whole lines, in order.
     pub fn drain_output(&mut self, send: impl FnOnce(&[u8])) {
-        self.desk.release_events();
+        self.desk.release();
         self.replies.drain_output(send);
     }
 
@@ -450,7 +450,7 @@ impl Sv1Session {
         let Some(job) = job else {
             return Reply::refused(id, Refusal::new(ErrorCode::JOB_NOT_FOUND));
         };
-        let count = job.job().prepared().template().transactions.len();
+        let count = job.template().transactions.len();
         answer(id, Answer::Number(count as i64))
     }
 
@@ -547,7 +547,9 @@ impl Sv1Session {
         let resumed = self.take_resumed(&miner.payout);
         let mut channel = resumed.unwrap_or_else(|| {
             let payout = miner.payout.clone();
-            Channel::new(ChannelKind::Extended, prefix, payout, &self.desk.budget)
+            let imprint = self.desk.rules.imprint.clone();
+            let budget = &self.desk.budget;
+            Channel::new(ChannelKind::Extended, prefix, payout, imprint, budget)
         });
         channel.set_version_mask(self.version_mask);
         let settings = self.desk.rules.difficulty;

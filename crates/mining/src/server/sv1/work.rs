@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use bitcoin::hashes::Hash;
-use headframe_channels::{ChannelJob, JobId};
+use headframe_channels::JobId;
 use headframe_sv1_wire::{Difficulty, Notification, Notify};
-use headframe_work::{Rung, UnixTime};
+use headframe_work::{Job, Rung, UnixTime};
 
 use super::{Sv1Session, WorkFlow};
 use crate::server::{LongCoinbase, SessionEvent};
@@ -84,8 +84,8 @@ impl Sv1Session {
         };
         let clean_jobs = !seat.is_on_tip_of(work);
         // SV1 names no earliest time, so that a miner may take any that consensus allows.
-        let sent = seat.send_job(now, job_id, work, job, work.earliest);
-        let notify = notify(sent, work.time(now), clean_jobs);
+        seat.send_job(now, job_id, work, &job, work.earliest);
+        let notify = notify(job_id, &job, work.time(now), clean_jobs);
         self.replies.notify(&Notification::Notify(notify));
         true
     }
@@ -124,11 +124,10 @@ fn set_difficulty(rung: Rung) -> Notification<'static> {
     Notification::SetDifficulty(difficulty.expect("a rung's difficulty is positive and finite"))
 }
 
-fn notify(sent: &ChannelJob, time: UnixTime, clean_jobs: bool) -> Notify<'_> {
-    let job = sent.job();
+fn notify(id: JobId, job: &Job, time: UnixTime, clean_jobs: bool) -> Notify<'_> {
     let template = job.prepared().template();
     Notify {
-        job_id: Cow::Owned(sent.id().to_string()),
+        job_id: Cow::Owned(id.to_string()),
         prev_hash: template.prev_hash.to_byte_array(),
         coinbase1: job.coinbase().prefix().into(),
         coinbase2: job.coinbase().suffix().into(),

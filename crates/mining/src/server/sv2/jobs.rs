@@ -34,7 +34,6 @@ impl Sv2Session {
 
     /// Gives some channels the pool's present work.
     pub(super) fn send_pool_jobs(&mut self, now: Instant) {
-        self.old_jobs = Vec::new();
         let job_id = self.desk.work.job_id;
         for audience in self.jobs.next(&self.groups, self.is_single()) {
             // Who has begun with the job sent ahead has all that there is.
@@ -167,7 +166,7 @@ impl Sv2Session {
         let (time, is_on_tip) = (self.next_time(now, audience), self.know_tip(audience));
         for id in audience.members() {
             if let Some(seat) = self.seats.get_mut(id) {
-                seat.send_job(now, job_id, &self.desk.work, job.clone(), time);
+                seat.send_job(now, job_id, &self.desk.work, &job, time);
                 let due = seat.poll_timeout(&self.desk.work);
                 self.look_by(due);
             }
@@ -181,7 +180,7 @@ impl Sv2Session {
         true
     }
 
-    fn make_job(&mut self, audience: &Audience, job_id: JobId) -> Option<Job> {
+    fn make_job(&mut self, audience: &Audience, job_id: JobId) -> Option<Arc<Job>> {
         let seat = self.seats.get_mut(audience.members().first()?)?;
         let job = self.desk.present_job(seat, job_id);
         if job.is_none() {
@@ -220,7 +219,7 @@ impl Sv2Session {
         };
         for id in audience.members() {
             if let Some(seat) = self.seats.get_mut(id) {
-                seat.stage_job(staged, job_id, job.clone());
+                seat.stage_job(staged, job_id, &job);
             }
         }
         let root = self.staged_root(audience);
@@ -235,22 +234,20 @@ impl Sv2Session {
         };
         let mut held = audience.members().iter().map(|id| {
             let held = self.seats.get(id)?.staged_job(staged)?;
-            Some((held.id(), held.job().clone()))
+            Some(held.id())
         });
-        let Some(Some((job_id, job))) = held.next() else {
+        let Some(Some(job_id)) = held.next() else {
             return;
         };
-        let is_same = |other: Option<(JobId, _)>| other.is_some_and(|(id, _)| id == job_id);
-        if !held.all(is_same) {
+        if !held.all(|other| other == Some(job_id)) {
             return;
         }
-        let job = job.on_tip(Arc::clone(&start.prepared));
         self.announce(audience);
         let time = self.next_time(now, audience);
         for id in audience.members() {
             if let Some(seat) = self.seats.get_mut(id) {
-                let job = (job.clone(), time);
-                seat.activate_job(now, job_id, &self.desk.work, job, &mut self.old_jobs);
+                let prepared = Arc::clone(&start.prepared);
+                seat.activate_job(now, job_id, &self.desk.work, prepared, time);
                 let due = seat.poll_timeout(&self.desk.work);
                 self.look_by(due);
             }

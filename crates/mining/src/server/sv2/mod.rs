@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 use headframe_channels::{Channel, ChannelId, ExtranoncePrefix, Past};
 use headframe_sv2_wire::mining::MiningMessage;
 use headframe_sv2_wire::{DecodeError, Frame, Incoming};
-use headframe_work::Job;
 
 use self::acks::Acks;
 use self::extensions::{Extensions, MAX_REQUESTS};
@@ -75,9 +74,6 @@ pub struct Sv2Session {
     jobs: Round,
     /// The next tip's jobs are sent ahead.
     staging: Round,
-    /// Jobs of old tips, which are dropped when nobody waits for the new one: to free them takes as long as
-    /// to tell it.
-    old_jobs: Vec<Job>,
     acks: Acks,
     output: Vec<u8>,
     /// A channel that is open and whose client does not know it yet.
@@ -132,7 +128,6 @@ impl Sv2Session {
             rested_at: now,
             jobs: Round::NONE,
             staging: Round::NONE,
-            old_jobs: Vec::new(),
             acks: Acks::default(),
             output: Vec::new(),
             opening: None,
@@ -301,7 +296,7 @@ impl Sv2Session {
         self.answer_opening();
         // Its memory is freed with it, and that of the events: a client that is told nothing holds none.
         let output = core::mem::take(&mut self.output);
-        self.desk.release_events();
+        self.desk.release();
         let mut rest = output.as_slice();
         while let Some((frame, after)) = Frame::split(rest) {
             send(&rest[..rest.len() - after.len()]);

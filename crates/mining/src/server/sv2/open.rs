@@ -156,9 +156,9 @@ impl Sv2Session {
         let miner = self.miner(opening.user)?;
         let prefix = self.take_place()?;
         let id = self.next_id();
-        let payout = miner.payout.clone();
+        let (payout, imprint) = (miner.payout.clone(), self.desk.rules.imprint.clone());
         let budget = &self.desk.budget;
-        let channel = Channel::with_rolled_len(kind, prefix, payout, rolled_len, budget);
+        let channel = Channel::with_rolled_len(kind, prefix, payout, imprint, rolled_len, budget);
         let control = DifficultyControl::new(settings, rate, floor, now);
         let seat = Seat::new(id, miner, channel, control, &self.desk.work, now);
         let group = self.join_group(&seat);

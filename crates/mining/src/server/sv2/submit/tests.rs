@@ -6,7 +6,7 @@ use std::time::Duration;
 use headframe_channels::MemoryBudget;
 use headframe_sv2_wire::{Frame, U256};
 use headframe_testkit::{Chain, Chance, Device, Sv2Miner, address, fixed_difficulty};
-use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
+use headframe_work::{Imprint, Network, PayoutPolicy, PoolTag, Rung};
 
 use super::*;
 use crate::server::{Hub, JobIds, NewTemplate, PoolRules, Sv2Rules};
@@ -32,8 +32,10 @@ impl Bench {
                 fee: None,
                 plain_names: None,
             },
-            tag: PoolTag::new("test").expect("short"),
-            process: [1; 4],
+            imprint: Imprint {
+                tag: PoolTag::new("test").expect("short"),
+                process: [1; 4],
+            },
             difficulty: fixed_difficulty(Rung::EASIEST.exponent()),
             ignores_suggestions: false,
             job_ids: JobIds::new(1),
