@@ -8,7 +8,7 @@ use headframe_work::{Block, CoinbaseError, Header, Imprint, Job, Payout, Prepare
 
 use crate::jobs::JobTable;
 use crate::recipe::Recipe;
-use crate::seen::Noted;
+use crate::seen::{Noted, Place};
 use crate::{
     ChannelJob, Credit, ExtranoncePrefix, JobId, JobTerms, MemoryBudget, RejectReason, Share,
     ShareVerdict,
@@ -316,6 +316,8 @@ impl Channel {
         let Some(entry) = self.jobs.find_mut(share.job_id) else {
             return ShareVerdict::Rejected(RejectReason::UnknownJob);
         };
+        let place = Place::of(share);
+        entry.approach_share(place);
         let root = entry.merkle_root().unwrap_or_else(|| {
             let job = entry.at_hand(&self.recipe);
             job.merkle_root(self.prefix.as_bytes(), share.extranonce)
@@ -323,7 +325,7 @@ impl Channel {
         let header = header(entry, root, share);
         let hash = header.hash();
         if entry.prepared().target().is_met_by(&hash) {
-            let noted = entry.note_block(&hash);
+            let noted = entry.note_block(&hash, place);
             if noted == Noted::Known {
                 return ShareVerdict::Rejected(RejectReason::Duplicate);
             }
@@ -335,7 +337,7 @@ impl Channel {
             let block = entry.remade(&self.recipe).block(header, &extranonce);
             return ShareVerdict::Block(Box::new(block), credit);
         }
-        match judge_hash(entry, self.version_mask, now, share, hash) {
+        match judge_hash(entry, self.version_mask, now, share, (hash, place)) {
             Ok(credit) => ShareVerdict::Accepted(credit),
             Err(reason) => ShareVerdict::Rejected(reason),
         }
@@ -378,14 +380,14 @@ fn judge_hash(
     version_mask: u32,
     now: Instant,
     share: &Share<'_>,
-    hash: BlockHash,
+    (hash, place): (BlockHash, Place),
 ) -> Result<Credit, RejectReason> {
     let rung = entry.rung();
     check_policy(entry, version_mask, now, share)?;
     if !rung.target().is_met_by(&hash) {
         return Err(RejectReason::LowDifficulty);
     }
-    match entry.note_share(&hash) {
+    match entry.note_share(&hash, place) {
         Noted::New => retire_full(entry),
         Noted::Known => return Err(RejectReason::Duplicate),
         // A share that cannot be remembered could come again, but not for a retired job.

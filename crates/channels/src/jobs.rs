@@ -9,7 +9,7 @@ use headframe_work::{Job, PreparedTemplate, Rung, Template, UnixTime};
 
 use crate::budget::JobPlace;
 use crate::recipe::Recipe;
-use crate::seen::{Noted, Seen};
+use crate::seen::{Noted, Place, Seen};
 use crate::{JobId, MemoryBudget};
 
 /// Jobs that a channel remembers, whatever their age. Each holds on to its template, which is up to
@@ -208,16 +208,22 @@ impl ChannelJob {
         self.max_time.map_or(ahead, |latest| latest.min(ahead))
     }
 
+    /// A share is about to be hashed that is kept at `place`.
+    #[inline]
+    pub(crate) fn approach_share(&self, place: Place) {
+        self.seen.approach(place);
+    }
+
     /// Remembers a share.
     #[inline]
-    pub(crate) fn note_share(&mut self, hash: &BlockHash) -> Noted {
-        self.seen.note(hash)
+    pub(crate) fn note_share(&mut self, hash: &BlockHash, place: Place) -> Noted {
+        self.seen.note(hash, place)
     }
 
     /// Remembers a block. One that there is no room for is to be taken for a new one: a node that
     /// gets a block twice says so, one that does not get it cannot.
-    pub(crate) fn note_block(&mut self, hash: &BlockHash) -> Noted {
-        self.blocks.note(hash)
+    pub(crate) fn note_block(&mut self, hash: &BlockHash, place: Place) -> Noted {
+        self.blocks.note(hash, place)
     }
 
     /// Whether the job has taken all the shares that it can remember.

@@ -1,25 +1,23 @@
 //! The hashes that a job remembers, so that none is credited twice.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
+mod table;
+
+use std::hint::black_box;
 
 use bitcoin::BlockHash;
-use bitcoin::hashes::Hash;
 
-use crate::MemoryBudget;
+use self::table::{Spot, Table};
 use crate::budget::Room;
+use crate::{MemoryBudget, Share};
 
 /// Hashes of shares or of blocks, which draw from the connection's budget while they are here.
 #[derive(Debug)]
 pub(crate) struct Seen {
     kind: Kind,
     /// `None` until there is one: most jobs of most miners see none.
-    hashes: Option<Box<Hashes>>,
+    hashes: Option<Box<Table>>,
     budget: MemoryBudget,
 }
-
-/// Cut to the sixteen bytes that proof of work does not make zero.
-type Hashes = HashSet<u128, BuildHasherDefault<Uniform>>;
 
 /// What a set holds. Blocks have room of their own: they outlive the credit for their job.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +35,27 @@ pub(crate) enum Noted {
     Known,
     /// It is new, and there is no room to remember it.
     NoRoom,
+}
+
+/// Where the hash of a share is kept. It is known before the hash is, by what the share names: shares
+/// of one job that differ in nothing of it are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place(u32);
+
+impl Place {
+    #[inline]
+    pub(crate) fn of(share: &Share<'_>) -> Self {
+        let Share { nonce, version, .. } = *share;
+        let time = share.time.as_secs();
+        let first = mixed(u64::from(nonce) | u64::from(time) << 32);
+        let mut place = mixed(first ^ u64::from(version));
+        for rolled in share.extranonce.chunks(8) {
+            let mut word = [0; 8];
+            word[..rolled.len()].copy_from_slice(rolled);
+            place = mixed(place ^ u64::from_le_bytes(word));
+        }
+        Self((place >> 32) as u32)
+    }
 }
 
 impl Seen {
@@ -60,33 +79,42 @@ impl Seen {
         self.hashes.as_ref().map_or(0, |hashes| hashes.len())
     }
 
+    /// Asks for the memory at `place`, so that it is at hand for [`Self::note`] when the hash is there.
+    /// Where a job has many shares it is in no cache, and takes as long to come as a header to hash.
     #[inline]
-    pub(crate) fn note(&mut self, hash: &BlockHash) -> Noted {
-        let key = key(hash);
-        if !self.room().draw() {
-            let hashes = self.hashes.as_ref();
-            return match hashes.is_some_and(|hashes| hashes.contains(&key)) {
-                true => Noted::Known,
-                false => Noted::NoRoom,
-            };
+    pub(crate) fn approach(&self, place: Place) {
+        if let Some(hashes) = &self.hashes {
+            black_box(hashes.glance(place));
         }
-        if !self.hashes.get_or_insert_default().insert(key) {
-            self.room().give_back(1);
-            return Noted::Known;
+    }
+
+    #[inline]
+    pub(crate) fn note(&mut self, hash: &BlockHash, place: Place) -> Noted {
+        let hashes = self.hashes.get_or_insert_default();
+        hashes.make_room();
+        let room = self.kind.room(&self.budget);
+        match hashes.find(hash, place) {
+            Spot::Taken => Noted::Known,
+            Spot::Free(free) if room.draw() => {
+                hashes.put(free, hash, place);
+                Noted::New
+            }
+            Spot::Free(_) | Spot::None => Noted::NoRoom,
         }
-        Noted::New
     }
 
     /// Forgets all, and frees the memory.
     pub(crate) fn clear(&mut self) {
-        self.room().give_back(self.len());
+        self.kind.room(&self.budget).give_back(self.len());
         self.hashes = None;
     }
+}
 
-    fn room(&self) -> &Room {
-        match self.kind {
-            Kind::Shares => self.budget.shares(),
-            Kind::Blocks => self.budget.blocks(),
+impl Kind {
+    fn room(self, budget: &MemoryBudget) -> &Room {
+        match self {
+            Self::Shares => budget.shares(),
+            Self::Blocks => budget.blocks(),
         }
     }
 }
@@ -97,30 +125,61 @@ impl Drop for Seen {
     }
 }
 
-/// Hashes a hash by taking eight of its bytes, which are uniform as they are.
-///
-/// A miner may grind shares that fall into one bucket. It has to grind each, and meets the end of
-/// the job's memory.
-#[derive(Debug, Default)]
-struct Uniform(u64);
+/// Spreads words that differ in a few bits over all of them.
+fn mixed(word: u64) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let product = u128::from(word ^ ODD.rotate_left(32)) * u128::from(ODD);
+    product as u64 ^ (product >> 64) as u64
+}
 
-impl Hasher for Uniform {
-    fn finish(&self) -> u64 {
-        self.0
-    }
+#[cfg(test)]
+mod tests {
+    use headframe_work::UnixTime;
 
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+    use super::*;
+    use crate::JobId;
+
+    fn share(nonce: u32, time: u32, version: u32, extranonce: &[u8]) -> Share<'_> {
+        Share {
+            job_id: JobId::new(1).expect("not 0"),
+            version,
+            time: UnixTime::from_secs(time),
+            nonce,
+            extranonce,
         }
     }
 
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
+    /// However a device goes through its headers, its shares do not crowd: of 4,096 in as many places
+    /// some 63 % are taken.
+    #[test]
+    fn places_are_spread_whatever_is_rolled() {
+        let extranonces: Vec<_> = (0..4_096_u64).map(u64::to_be_bytes).collect();
+        type Roll<'a> = &'a dyn Fn(u32) -> Share<'a>;
+        let rolls: [Roll<'_>; 5] = [
+            &|step| share(step, 1_800_000_000, 0x2000_0000, &[]),
+            &|step| share(step << 20, 1_800_000_000, 0x2000_0000, &[]),
+            &|step| share(7, 1_800_000_000 + step, 0x2000_0000, &[]),
+            &|step| share(7, 1_800_000_000, 0x2000_0000 | step << 13, &[]),
+            &|step| share(7, 1_800_000_000, 0x2000_0000, &extranonces[step as usize]),
+        ];
+        for (number, roll) in rolls.iter().enumerate() {
+            let mut taken = [false; 4_096];
+            (0..4_096).for_each(|step| taken[(Place::of(&roll(step)).0 >> 20) as usize] = true);
+            let taken = taken.iter().filter(|it| **it).count();
+            assert!((2_300..=4_096).contains(&taken), "{number}: {taken}");
+        }
     }
-}
 
-fn key(hash: &BlockHash) -> u128 {
-    let (low, _) = hash.as_byte_array().split_at(16);
-    u128::from_le_bytes(low.try_into().expect("split at 16"))
+    #[test]
+    fn a_place_tells_all_apart_that_a_share_names() {
+        let first = Place::of(&share(1, 2, 3, &[4, 5]));
+        for other in [
+            share(2, 2, 3, &[4, 5]),
+            share(1, 3, 3, &[4, 5]),
+            share(1, 2, 2, &[4, 5]),
+            share(1, 2, 3, &[5, 4]),
+        ] {
+            assert_ne!(Place::of(&other), first);
+        }
+    }
 }
