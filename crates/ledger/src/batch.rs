@@ -10,10 +10,10 @@ use crate::history::{Span, floor_to};
 use crate::retention::MAX_WORKERS;
 use crate::{BestShare, RankedShare, Rejection, Sighting, Sums, Tally, WorkerId};
 
-/// A batch of this many shares is committed at once.
+/// A batch of this many accepted shares is committed at once.
 pub const COMMIT_SHARES: u64 = 1_000;
 
-/// A share waits at most this long for its batch to be committed.
+/// An accepted share waits at most this long for its batch to be committed.
 pub const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How many minutes of one worker a batch tells apart. A batch grows past a minute or two only
@@ -26,6 +26,7 @@ const MAX_MINUTES: usize = 120;
 #[derive(Debug, Clone, Default)]
 pub struct ShareBatch {
     shares: u64,
+    accepted: Tally,
     workers: HashMap<WorkerId, WorkerSums>,
     best: BestList,
 }
@@ -45,6 +46,7 @@ impl ShareBatch {
     /// Adds an accepted share; `work` is that of the target it was accepted for, not of its hash.
     pub fn accept(&mut self, worker: &WorkerId, work: Work, share: BestShare) {
         self.shares += 1;
+        self.accepted.add(Tally::one(work));
         self.best.offer(worker, share);
         let sums = self.worker(worker, share.at);
         sums.last_accepted = sums.last_accepted.max(Some(share.at));
@@ -78,6 +80,7 @@ impl ShareBatch {
     /// Adds all that another batch holds.
     pub fn append(&mut self, other: Self) {
         self.shares += other.shares;
+        self.accepted.add(other.accepted);
         for (worker, news) in &other.workers {
             let sums = self.worker(worker, news.first_seen);
             sums.merge(news);
@@ -94,16 +97,13 @@ impl ShareBatch {
     }
 
     /// The accepted shares that the batch holds, and their work.
-    pub fn accepted(&self) -> Tally {
-        let mut accepted = Tally::default();
-        let minutes = self.workers.values().flat_map(|sums| sums.minutes.values());
-        minutes.for_each(|minute| accepted.add(minute.accepted));
-        accepted
+    pub const fn accepted(&self) -> Tally {
+        self.accepted
     }
 
     /// Whether it is time to commit without waiting for more.
     pub const fn is_full(&self) -> bool {
-        self.shares >= COMMIT_SHARES
+        self.accepted.count >= COMMIT_SHARES
     }
 
     /// Whether there is nothing to commit.
@@ -111,11 +111,20 @@ impl ShareBatch {
         self.workers.is_empty()
     }
 
-    /// Empties the batch and keeps its memory.
+    /// Gives all away that the batch holds, to who will see it recorded.
+    pub fn take(&mut self) -> Self {
+        let empty = Self {
+            best: self.best.successor(),
+            ..Self::default()
+        };
+        core::mem::replace(self, empty)
+    }
+
+    /// Empties the batch, which was recorded, and keeps its memory.
     pub fn clear(&mut self) {
-        self.shares = 0;
+        (self.shares, self.accepted) = (0, Tally::default());
         self.workers.clear();
-        self.best = BestList::default();
+        self.best = self.best.successor();
     }
 
     /// What the batch holds, in the order of the workers' names.

@@ -67,32 +67,46 @@ pub(crate) fn keep_better(best: &mut Option<BestShare>, share: BestShare) {
 
 /// The [`BEST_SHARES`] best of all shares offered, the best first, no hash twice.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct BestList(Vec<RankedShare>);
+pub(crate) struct BestList {
+    shares: Vec<RankedShare>,
+    /// A full list of shares is as good or better, this one or one before it. Boxed: few connections have
+    /// had so many at once.
+    bar: Option<Box<BestShare>>,
+}
 
 impl BestList {
+    #[inline]
     pub(crate) fn offer(&mut self, worker: &WorkerId, share: BestShare) {
-        let is_full = self.0.len() == BEST_SHARES;
-        if is_full && self.0.last().is_some_and(|worst| worst.share.beats(&share)) {
-            return;
+        if self.bar.as_ref().is_none_or(|bar| share.beats(bar)) {
+            self.insert(worker, share);
         }
-        let rank = share.rank();
-        let Err(place) = self.0.binary_search_by_key(&rank, |kept| kept.share.rank()) else {
-            return;
-        };
-        if place < BEST_SHARES {
-            self.0.truncate(BEST_SHARES - 1);
-            self.0.insert(
-                place,
-                RankedShare {
-                    worker: worker.clone(),
-                    share,
-                },
-            );
+    }
+
+    /// An empty list for what is offered next, where this one is heeded too: only what would have a place on
+    /// it has one there.
+    pub(crate) fn successor(&self) -> Self {
+        Self {
+            shares: Vec::new(),
+            bar: self.bar.clone(),
         }
     }
 
     pub(crate) fn shares(&self) -> &[RankedShare] {
-        &self.0
+        &self.shares
+    }
+
+    fn insert(&mut self, worker: &WorkerId, share: BestShare) {
+        let rank = share.rank();
+        let place = self
+            .shares
+            .binary_search_by_key(&rank, |kept| kept.share.rank());
+        let Err(place) = place else { return };
+        self.shares.truncate(BEST_SHARES - 1);
+        let worker = worker.clone();
+        self.shares.insert(place, RankedShare { worker, share });
+        if let Some(worst) = self.shares.get(BEST_SHARES - 1) {
+            **self.bar.get_or_insert_with(|| Box::new(worst.share)) = worst.share;
+        }
     }
 }
 
@@ -115,6 +129,30 @@ mod tests {
         }
         let kept: Vec<u8> = list.shares().iter().map(|s| s.share.rank()[31]).collect();
         assert_eq!(kept, (0..16).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn what_no_list_before_had_a_place_for_has_none() {
+        let worker = WorkerId::new("w", "a").unwrap();
+        let mut pools = BestList::default();
+        let mut list = BestList::default();
+        let numbers = [200..215, 100..117, 90..120, 210..230, 80..95];
+        for number in numbers.iter().cloned().flatten() {
+            pools.offer(&worker, share(number));
+        }
+        let mut heeded = BestList::default();
+        for numbers in numbers {
+            numbers.for_each(|number| list.offer(&worker, share(number)));
+            for ranked in list.shares() {
+                heeded.offer(&ranked.worker, ranked.share);
+            }
+            list = list.successor();
+        }
+        assert_eq!(heeded.shares(), pools.shares());
+        list.offer(&worker, share(200));
+        assert_eq!(list.shares(), []);
+        list.offer(&worker, share(70));
+        assert_eq!(list.shares().len(), 1);
     }
 
     #[test]
