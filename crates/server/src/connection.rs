@@ -157,8 +157,9 @@ impl Connection {
         self.wire.handle_closed(Instant::now());
         self.take_events(wall_clock()).await;
         self.tell_ban().await;
-        self.dues.offer();
-        self.dues.tell();
+        let now = Instant::now();
+        self.dues.offer(now);
+        self.dues.tell(now);
         // What was queued for the miner is written if it can be; an error is already what ends the
         // connection.
         let _ = self.wire.queue_output(&mut self.tap);
@@ -179,7 +180,7 @@ impl Connection {
     /// Answers the shares whose answers wait for the ledger, as long as such an answer may take.
     async fn acknowledge(&mut self) {
         self.take_events(wall_clock()).await;
-        self.dues.offer();
+        self.dues.offer(Instant::now());
         let sequence = self.dues.sequence();
         let committed = self.bell.committed_to(sequence);
         if timeout(REPLY_WITHIN, committed).await.is_ok() {
@@ -254,7 +255,7 @@ impl Connection {
             self.wire.handle_timeout(now)?;
         }
         if is_due(self.dues.tell_at()) {
-            self.dues.tell();
+            self.dues.tell(now);
         }
         Ok(())
     }
@@ -363,7 +364,7 @@ impl Connection {
     /// Tells the pool what happened, and queues what the miner is told. Blocks go first.
     async fn settle(&mut self) -> Result<(), End> {
         self.take_events(wall_clock()).await;
-        self.dues.offer();
+        self.dues.offer(Instant::now());
         Ok(self.wire.queue_output(&mut self.tap)?)
     }
 

@@ -54,6 +54,8 @@ pub(crate) struct Dues {
     /// Shares of miners that went before the board knew them.
     strays: ShareTally,
     remarks: VecDeque<News>,
+    /// When the ledger and the board were told last.
+    told: Instant,
     /// When what is kept is offered again; `None` while there is nothing.
     tell_at: Option<Instant>,
 }
@@ -108,6 +110,7 @@ impl Dues {
             departures: VecDeque::new(),
             strays: ShareTally::default(),
             remarks: VecDeque::new(),
+            told: Instant::now(),
             tell_at: None,
         }
     }
@@ -257,9 +260,9 @@ impl Dues {
     }
 
     /// Gives the ledger accepted shares, whose replies wait for it, and the hub what it is owed, as far as
-    /// they take it. Nobody waits for what else the ledger is owed: it goes with such shares, or when the
-    /// board is told, since each entry wakes the ledger's thread.
-    pub(crate) fn offer(&mut self) {
+    /// they take it. Nobody waits for what else is owed: it goes with such shares, or when the board is told,
+    /// which is at once where that was some time ago, so that the connection need not be woken for it.
+    pub(crate) fn offer(&mut self, now: Instant) {
         self.hub.give_back_prefixes(&mut self.prefixes);
         if self.sequence > self.given {
             self.offer_batch();
@@ -267,11 +270,14 @@ impl Dues {
         if !(self.batch.is_empty() && self.prefixes.is_empty()) {
             self.tell_later();
         }
+        if self.tell_at.is_some_and(|at| at <= now) {
+            self.tell(now);
+        }
     }
 
     /// Gives the ledger and the board what they are owed, as far as they take it.
-    pub(crate) fn tell(&mut self) {
-        self.tell_at = None;
+    pub(crate) fn tell(&mut self, now: Instant) {
+        (self.told, self.tell_at) = (now, None);
         self.offer_batch();
         let told = self.tell_board();
         self.keep(told);
@@ -307,11 +313,11 @@ impl Dues {
             return None;
         }
         Some(Entry::Shares {
-            batch: core::mem::take(&mut self.batch),
-            commit: Commit {
+            batch: self.batch.take(),
+            commit: (self.sequence > self.given).then(|| Commit {
                 sequence: self.sequence,
                 bell: Arc::clone(&self.bell),
-            },
+            }),
         })
     }
 
@@ -358,8 +364,7 @@ impl Dues {
     }
 
     fn tell_later(&mut self) {
-        self.tell_at
-            .get_or_insert_with(|| Instant::now() + TOLD_EVERY);
+        self.tell_at.get_or_insert(self.told + TOLD_EVERY);
     }
 
     fn key(&self, seat: ChannelId) -> MinerKey {

@@ -3,14 +3,18 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel,
+};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
 use headframe_ledger::{
-    Ban, BlockUpdate, COMMIT_INTERVAL, FoundBlock, Ledger, LedgerError, ShareBatch, Tally, Upkeep,
+    Ban, BlockUpdate, COMMIT_INTERVAL, COMMIT_SHARES, FoundBlock, Ledger, LedgerError, ShareBatch,
+    Tally, Upkeep,
 };
 use headframe_work::Work;
 use tokio::sync::watch;
@@ -24,6 +28,8 @@ use crate::vital::VitalGuard;
 /// Entries that wait for the ledger. A connection whose entry does not fit keeps it, and merges
 /// more into it, so that no share is lost and nobody waits.
 const QUEUE: usize = 4_096;
+/// Refused shares are committed so late at most, where no accepted one is: nobody waits for them.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 /// How long the ledger rests after it failed, before it tries again.
 const REST: Duration = Duration::from_secs(1);
 /// How often a failing ledger is tried when the pool stops.
@@ -44,13 +50,23 @@ pub(crate) enum Entry {
     /// Shares of one connection.
     Shares {
         batch: ShareBatch,
-        /// Told when they are on disk.
-        commit: Commit,
+        /// Told when they are on disk, where an answer waits for that.
+        commit: Option<Commit>,
     },
     /// There is news of a block.
     Block(BlockHash, BlockEntry),
     /// An address is banned.
     Ban(Ban),
+}
+
+impl Entry {
+    /// The accepted shares in it.
+    fn accepted(&self) -> i64 {
+        match self {
+            Self::Shares { batch, .. } => batch.accepted().count.cast_signed(),
+            Self::Block(..) | Self::Ban(_) => 0,
+        }
+    }
 }
 
 /// What the ledger is told of a block.
@@ -86,10 +102,43 @@ pub(crate) struct Commit {
     pub(crate) bell: Arc<Bell>,
 }
 
+/// The rest of the ledger's thread between the first share of a batch and its commit. An entry does not
+/// wake it, for there are tens of thousands a second; one that fills the batch does.
+#[derive(Debug, Default)]
+struct Nap {
+    /// Accepted shares that were given and are not committed.
+    waiting: AtomicI64,
+    sleeper: OnceLock<Thread>,
+}
+
+impl Nap {
+    /// So many accepted shares were given.
+    fn note_given(&self, shares: i64) {
+        if self.is_filled_by(shares)
+            && let Some(sleeper) = self.sleeper.get()
+        {
+            sleeper.unpark();
+        }
+    }
+
+    /// So many accepted shares were committed.
+    fn note_committed(&self, shares: i64) {
+        self.waiting.fetch_sub(shares, Ordering::Relaxed);
+    }
+
+    /// Whether it takes just these to make a batch full.
+    fn is_filled_by(&self, shares: i64) -> bool {
+        const FULL: i64 = COMMIT_SHARES.cast_signed();
+        let before = self.waiting.fetch_add(shares, Ordering::Relaxed);
+        (FULL - shares..FULL).contains(&before)
+    }
+}
+
 /// The way to the ledger.
 #[derive(Debug, Clone)]
 pub(crate) struct LedgerHandle {
     entries: SyncSender<Entry>,
+    nap: Arc<Nap>,
     state: watch::Receiver<LedgerState>,
 }
 
@@ -105,7 +154,13 @@ impl LedgerHandle {
     pub(crate) fn heard() -> (Self, Receiver<Entry>) {
         let (entries, heard) = sync_channel(1);
         let state = watch::channel(LedgerState::default()).1;
-        (Self { entries, state }, heard)
+        let nap = Arc::default();
+        let handle = Self {
+            entries,
+            nap,
+            state,
+        };
+        (handle, heard)
     }
 
     /// How the ledger is doing, told when it begins to fail and when it is well again. The other
@@ -121,8 +176,12 @@ impl LedgerHandle {
 
     /// Gives the ledger an entry, or gives it back when the queue is full.
     pub(crate) fn offer(&self, entry: Entry) -> Result<(), Entry> {
+        let accepted = entry.accepted();
         match self.entries.try_send(entry) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.nap.note_given(accepted);
+                Ok(())
+            }
             Err(TrySendError::Full(entry)) => Err(entry),
             Err(TrySendError::Disconnected(_)) => {
                 warn!("the ledger has stopped; shares are not recorded");
@@ -156,15 +215,17 @@ pub(crate) fn start(
 ) -> io::Result<(LedgerHandle, JoinHandle<()>)> {
     let (sender, entries) = sync_channel(QUEUE);
     let (writer, state) = Writer::new(ledger, held);
+    let nap = Arc::new(Nap::default());
+    let handle = LedgerHandle {
+        entries: sender,
+        nap: Arc::clone(&nap),
+        state,
+    };
     let thread = thread::Builder::new().name("ledger".to_owned());
     let thread = thread.spawn(move || {
         let _guard = guard;
-        writer.run(&entries);
+        writer.run(&entries, &nap);
     })?;
-    let handle = LedgerHandle {
-        entries: sender,
-        state,
-    };
     Ok((handle, thread))
 }
 
@@ -207,16 +268,23 @@ impl Writer {
         (writer, receiver)
     }
 
-    fn run(mut self, entries: &Receiver<Entry>) {
+    fn run(mut self, entries: &Receiver<Entry>, nap: &Nap) {
+        nap.sleeper.get_or_init(thread::current);
         loop {
-            let wait = self.due.unwrap_or(self.upkeep_at);
-            match entries.recv_timeout(wait.saturating_duration_since(Instant::now())) {
-                Ok(entry) => self.take(entry),
+            match self.next(entries) {
+                Ok(entry) => self.take(entry, Instant::now()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),
             }
-            if self.is_due() {
+            if self.is_due(Instant::now()) {
+                // What has come meanwhile goes with it.
+                for entry in entries.try_iter().take(QUEUE) {
+                    self.take(entry, Instant::now());
+                }
+                let before = self.batch.accepted().count;
                 self.write();
+                let committed = before - self.batch.accepted().count;
+                nap.note_committed(committed.cast_signed());
             }
             // A small piece between two commits, so that neither waits for the other.
             if self.due.is_none() && Instant::now() >= self.upkeep_at {
@@ -225,15 +293,35 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, entry: Entry) {
-        let due = Instant::now() + COMMIT_INTERVAL;
-        self.due.get_or_insert(due);
+    /// The next entry. While others wait for their commit it is not waited for, but only looked for when
+    /// the thread has rested.
+    fn next(&self, entries: &Receiver<Entry>) -> Result<Entry, RecvTimeoutError> {
+        let Some(due) = self.due else {
+            let idle = self.upkeep_at.saturating_duration_since(Instant::now());
+            return entries.recv_timeout(idle);
+        };
+        entries.try_recv().or_else(|error| {
+            let rest = due.saturating_duration_since(Instant::now());
+            match error {
+                TryRecvError::Disconnected => return Err(RecvTimeoutError::Disconnected),
+                TryRecvError::Empty if rest.is_zero() => {}
+                TryRecvError::Empty => thread::park_timeout(rest.min(COMMIT_INTERVAL)),
+            }
+            Err(RecvTimeoutError::Timeout)
+        })
+    }
+
+    fn take(&mut self, entry: Entry, now: Instant) {
         match entry {
             Entry::Shares { batch, commit } => {
-                let work = batch.accepted().work;
+                let Tally { count, work } = batch.accepted();
                 self.note(|state| state.work += work);
                 self.batch.append(batch);
-                self.commits.push(commit);
+                self.commits.extend(commit);
+                return self.write_by(match count {
+                    0 => now + REFUSED_WITHIN,
+                    _ => now + COMMIT_INTERVAL,
+                });
             }
             Entry::Block(hash, news) => {
                 self.blocks.push_back((hash, news));
@@ -250,11 +338,24 @@ impl Writer {
                 }
             }
         }
+        self.write_by(now + COMMIT_INTERVAL);
     }
 
-    fn is_due(&self) -> bool {
-        let is_full = self.batch.is_full() && self.state.borrow().trouble.is_none();
-        is_full || self.due.is_some_and(|due| Instant::now() >= due)
+    /// There is something to write. A ledger that fails is not tried the sooner for it.
+    fn write_by(&mut self, at: Instant) {
+        self.due = Some(match self.due {
+            Some(due) if due <= at || self.is_in_trouble() => due,
+            _ => at,
+        });
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let is_full = self.batch.is_full() && !self.is_in_trouble();
+        is_full || self.due.is_some_and(|due| now >= due)
+    }
+
+    fn is_in_trouble(&self) -> bool {
+        self.state.borrow().trouble.is_some()
     }
 
     /// Writes all there is, or keeps it for another try.

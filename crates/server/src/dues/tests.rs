@@ -67,11 +67,13 @@ fn accepted(sequence: u64) -> ShareEvent {
     share(Ok(Credit { rung, hash }), sequence)
 }
 
-/// Shares, accepted ones among them, and the sequence number of the next entry.
-fn next(heard: &Receiver<Entry>) -> Option<(u64, u64, u64)> {
+/// Shares, accepted ones among them, and the number that the connection is called with when they are
+/// committed, if it is.
+fn next(heard: &Receiver<Entry>) -> Option<(u64, u64, Option<u64>)> {
     match heard.try_recv().ok()? {
         Entry::Shares { batch, commit } => {
-            Some((batch.shares(), batch.accepted().count, commit.sequence))
+            let sequence = commit.map(|commit| commit.sequence);
+            Some((batch.shares(), batch.accepted().count, sequence))
         }
         other => panic!("{other:?}"),
     }
@@ -80,39 +82,62 @@ fn next(heard: &Receiver<Entry>) -> Option<(u64, u64, u64)> {
 #[test]
 fn refused_shares_wait_for_the_board_or_for_an_accepted_one() {
     let (mut dues, heard) = dues();
+    let now = Instant::now();
+    dues.tell(now);
+    assert_eq!(next(&heard), Some((0, 0, None)), "who is here");
     let refused = share(Err(RejectReason::LowDifficulty), 1);
     dues.note_share(&refused, wall_clock());
-    dues.offer();
+    dues.offer(now);
     assert_eq!(next(&heard), None);
-    assert!(dues.tell_at().is_some(), "it is told with the board");
-    dues.tell();
-    assert_eq!(next(&heard), Some((1, 0, 0)));
+    assert_eq!(dues.tell_at(), Some(now + TOLD_EVERY), "with the board");
+    dues.tell(now);
+    assert_eq!(next(&heard), Some((1, 0, None)), "nobody waits for them");
 
     dues.note_share(&refused, wall_clock());
     dues.note_share(&accepted(1), wall_clock());
-    dues.offer();
-    assert_eq!(next(&heard), Some((2, 1, 1)));
-    dues.offer();
+    dues.offer(now);
+    assert_eq!(next(&heard), Some((2, 1, Some(1))));
+    dues.offer(now);
     assert_eq!(next(&heard), None);
+}
+
+/// A connection with a share now and then is not woken a second time for each.
+#[test]
+fn what_comes_after_a_pause_is_told_at_once() {
+    let (mut dues, heard) = dues();
+    let now = Instant::now();
+    dues.tell(now);
+    assert_eq!(next(&heard), Some((0, 0, None)));
+    let refused = share(Err(RejectReason::LowDifficulty), 1);
+    for after in [TOLD_EVERY, TOLD_EVERY * 7] {
+        dues.note_share(&refused, wall_clock());
+        dues.offer(now + after);
+        assert_eq!(next(&heard), Some((1, 0, None)));
+    }
+    dues.note_share(&refused, wall_clock());
+    dues.offer(now + TOLD_EVERY * 8 - Duration::from_nanos(1));
+    assert_eq!(next(&heard), None);
+    assert_eq!(dues.tell_at(), Some(now + TOLD_EVERY * 8));
 }
 
 #[test]
 fn what_the_ledger_has_no_room_for_is_offered_again() {
     let (mut dues, heard) = dues();
+    let now = Instant::now();
     dues.note_share(&accepted(1), wall_clock());
-    dues.offer();
+    dues.offer(now);
     dues.note_share(&accepted(2), wall_clock());
-    dues.offer();
-    assert_eq!(next(&heard), Some((1, 1, 1)));
-    dues.offer();
-    assert_eq!(next(&heard), Some((1, 1, 2)));
+    dues.offer(now);
+    assert_eq!(next(&heard), Some((1, 1, Some(1))));
+    dues.offer(now);
+    assert_eq!(next(&heard), Some((1, 1, Some(2))));
 
     dues.note_share(&accepted(3), wall_clock());
-    dues.offer();
+    dues.offer(now);
     dues.note_share(&share(Err(RejectReason::Stale), 4), wall_clock());
-    dues.tell();
-    assert_eq!(next(&heard), Some((1, 1, 3)));
+    dues.tell(now);
+    assert_eq!(next(&heard), Some((1, 1, Some(3))));
     assert!(dues.tell_at().is_some(), "and without an accepted one");
-    dues.tell();
-    assert_eq!(next(&heard), Some((1, 0, 3)));
+    dues.tell(now);
+    assert_eq!(next(&heard), Some((1, 0, None)));
 }

@@ -4,18 +4,15 @@
 use std::task::{Poll, Waker};
 
 use bitcoin::hashes::Hash;
-use headframe_ledger::{BestShare, COMMIT_SHARES, MemoryLedger, Retention, WorkerId};
+use headframe_ledger::{BestShare, MemoryLedger, Rejection, Retention, WorkerId};
 use headframe_work::{Rung, UnixTime, Work};
 
 use super::*;
 use crate::bell::Call;
 
-/// A writer whose commits are due when they are full, and not by time.
-fn patient_writer() -> Writer {
+fn writer() -> Writer {
     let ledger = Box::new(MemoryLedger::new(Retention::default()));
-    let (mut writer, _) = Writer::new(ledger, Tally::default());
-    writer.due = Some(Instant::now() + Duration::from_secs(3_600));
-    writer
+    Writer::new(ledger, Tally::default()).0
 }
 
 fn shares(count: u64, sequence: u64, bell: &Arc<Bell>) -> Entry {
@@ -27,31 +24,90 @@ fn shares(count: u64, sequence: u64, bell: &Arc<Bell>) -> Entry {
         batch.accept(&worker, Work::of_rung(Rung::ONE), BestShare { hash, at });
     }
     let bell = Arc::clone(bell);
-    let commit = Commit { sequence, bell };
+    let commit = Some(Commit { sequence, bell });
     Entry::Shares { batch, commit }
+}
+
+fn refused(count: u64) -> Entry {
+    let worker = WorkerId::new("rig", "address").unwrap();
+    let at = UnixTime::from_secs(1_800_000_000);
+    let mut batch = ShareBatch::default();
+    for _ in 0..count {
+        batch.reject(&worker, at, Work::of_rung(Rung::ONE), Rejection::Stale);
+    }
+    Entry::Shares {
+        batch,
+        commit: None,
+    }
 }
 
 /// a thousand shares wait no longer, however much of the 10 ms is left.
 #[test]
 fn a_thousand_shares_are_committed_before_their_time() {
-    let mut writer = patient_writer();
+    let mut writer = writer();
+    let now = Instant::now();
     let bell = Arc::new(Bell::default());
-    writer.take(shares(COMMIT_SHARES - 1, 999, &bell));
-    assert!(!writer.is_due(), "999 shares wait for more");
-    writer.take(shares(1, 1_000, &bell));
-    assert!(writer.is_due());
+    writer.take(shares(COMMIT_SHARES - 1, 999, &bell), now);
+    assert!(!writer.is_due(now), "999 shares wait for more");
+    assert!(writer.is_due(now + COMMIT_INTERVAL));
+    writer.take(shares(1, 1_000, &bell), now);
+    assert!(writer.is_due(now));
     writer.write();
     assert_eq!(bell.committed(), 1_000);
     assert_eq!(writer.ledger.totals().unwrap().sums.accepted.count, 1_000);
-    assert!(!writer.is_due(), "all is written");
+    assert!(!writer.is_due(now), "all is written");
     // The 10 ms of the next shares begin with them.
     assert_eq!(writer.due, None);
+}
+
+/// Nobody waits for refused shares, so that they cause few commits; an accepted one takes them with it.
+#[test]
+fn refused_shares_wait_for_accepted_ones_or_for_a_second() {
+    let mut writer = writer();
+    let now = Instant::now();
+    writer.take(refused(5 * COMMIT_SHARES), now);
+    assert!(!writer.is_due(now + COMMIT_INTERVAL));
+    assert!(writer.is_due(now + REFUSED_WITHIN));
+    writer.take(shares(1, 1, &Arc::default()), now);
+    assert!(!writer.is_due(now) && writer.is_due(now + COMMIT_INTERVAL));
+    writer.write();
+    let sums = writer.ledger.totals().unwrap().sums;
+    assert_eq!((sums.accepted.count, sums.stale().count), (1, 5_000));
+}
+
+/// A ledger that fails is tried again after its rest, whatever comes meanwhile.
+#[test]
+fn a_failing_ledger_has_its_rest() {
+    let mut writer = writer();
+    let now = Instant::now();
+    writer.tell_trouble(Some("the disk is full".to_owned()));
+    writer.due = Some(now + REST);
+    writer.take(shares(COMMIT_SHARES, 1_000, &Arc::default()), now);
+    assert!(!writer.is_due(now + COMMIT_INTERVAL) && writer.is_due(now + REST));
+}
+
+/// The thread that rests between an entry and its commit is woken by whoever fills the batch, and by nobody
+/// else.
+#[test]
+fn a_full_batch_ends_the_rest() {
+    let nap = Nap::default();
+    let fills = |shares| nap.is_filled_by(shares);
+    assert!(
+        !fills(999) && fills(64) && !fills(5_000),
+        "it is awake already"
+    );
+    nap.note_committed(5_164);
+    assert!(!fills(100), "that makes 999");
+    assert!(fills(1));
+    nap.note_committed(1_000);
+    assert!(!fills(0) && fills(4_000) && !fills(1));
 }
 
 /// each commit wakes the sessions that have shares in it, and no other.
 #[test]
 fn a_commit_wakes_only_those_with_shares_in_it() {
-    let mut writer = patient_writer();
+    let mut writer = writer();
+    let now = Instant::now();
     let connections = [(); 3].map(|()| Arc::new(Bell::default()));
     let [first, second, third] = &connections;
     let commit = |writer: &mut Writer| {
@@ -61,11 +117,11 @@ fn a_commit_wakes_only_those_with_shares_in_it() {
             is_called.then(|| bell.committed())
         })
     };
-    writer.take(shares(2, 2, first));
-    writer.take(shares(1, 7, second));
+    writer.take(shares(2, 2, first), now);
+    writer.take(shares(1, 7, second), now);
     assert_eq!(commit(&mut writer), [Some(2), Some(7), None]);
-    writer.take(shares(1, 1, third));
-    writer.take(shares(1, 3, first));
+    writer.take(shares(1, 1, third), now);
+    writer.take(shares(1, 3, first), now);
     assert_eq!(commit(&mut writer), [Some(3), None, Some(1)]);
     assert_eq!(commit(&mut writer), [None; 3], "nothing was committed");
 }
@@ -93,16 +149,22 @@ fn accepted() -> BlockEntry {
 /// journal has no answer, and never if it is the other way round.
 #[test]
 fn the_journal_hears_the_last_word_when_the_ledger_has_the_block() {
-    let mut writer = patient_writer();
+    let mut writer = writer();
     let (known, unknown) = (block(1), block(2));
     let (word, was_heard) = LastWord::overheard();
     let (lost_word, was_lost_word_heard) = LastWord::overheard();
     let found = BlockEntry::Found(Box::new(known.clone()));
-    writer.take(Entry::Block(known.hash, found));
-    writer.take(Entry::Block(known.hash, accepted()));
-    writer.take(Entry::Block(known.hash, BlockEntry::LastWord(word)));
-    writer.take(Entry::Block(unknown.hash, accepted()));
-    writer.take(Entry::Block(unknown.hash, BlockEntry::LastWord(lost_word)));
+    writer.take(Entry::Block(known.hash, found), Instant::now());
+    writer.take(Entry::Block(known.hash, accepted()), Instant::now());
+    writer.take(
+        Entry::Block(known.hash, BlockEntry::LastWord(word)),
+        Instant::now(),
+    );
+    writer.take(Entry::Block(unknown.hash, accepted()), Instant::now());
+    writer.take(
+        Entry::Block(unknown.hash, BlockEntry::LastWord(lost_word)),
+        Instant::now(),
+    );
     assert!(!was_heard(), "nothing is written yet");
     writer.write();
     assert!(was_heard());
@@ -113,17 +175,20 @@ fn the_journal_hears_the_last_word_when_the_ledger_has_the_block() {
 
 #[test]
 fn the_journal_does_not_hear_of_blocks_whose_news_had_no_room() {
-    let mut writer = patient_writer();
+    let mut writer = writer();
     let (first, second) = (block(1), block(2));
     let found = |block: &FoundBlock| BlockEntry::Found(Box::new(block.clone()));
-    writer.take(Entry::Block(first.hash, found(&first)));
-    writer.take(Entry::Block(second.hash, found(&second)));
+    writer.take(Entry::Block(first.hash, found(&first)), Instant::now());
+    writer.take(Entry::Block(second.hash, found(&second)), Instant::now());
     let (words, heard): (Vec<_>, Vec<_>) = (0..2).map(|_| LastWord::overheard()).unzip();
     for _ in 0..MAX_BLOCK_NEWS - 3 {
-        writer.take(Entry::Block(second.hash, accepted()));
+        writer.take(Entry::Block(second.hash, accepted()), Instant::now());
     }
     for (block, word) in [first, second].iter().zip(words) {
-        writer.take(Entry::Block(block.hash, BlockEntry::LastWord(word)));
+        writer.take(
+            Entry::Block(block.hash, BlockEntry::LastWord(word)),
+            Instant::now(),
+        );
     }
     writer.write();
     let heard: Vec<_> = heard.iter().map(|was_heard| was_heard()).collect();
@@ -139,7 +204,7 @@ fn the_state_tells_what_is_given_and_what_is_held() {
     };
     let (mut writer, state) = Writer::new(ledger, held);
     let bell = Arc::new(Bell::default());
-    writer.take(shares(3, 3, &bell));
+    writer.take(shares(3, 3, &bell), Instant::now());
     let work = Work::from_units(7 + 3 * Work::of_rung(Rung::ONE).units());
     let seen = state.borrow().clone();
     assert_eq!((seen.work, seen.committed), (work, 5));
@@ -161,10 +226,10 @@ fn ban(number: u32) -> Ban {
 
 #[test]
 fn bans_reach_the_ledger_and_wait_for_it_in_bounded_number() {
-    let mut writer = patient_writer();
+    let mut writer = writer();
     let many = u32::try_from(MAX_BAN_NEWS).unwrap() + 3;
     for number in 0..many {
-        writer.take(Entry::Ban(ban(number)));
+        writer.take(Entry::Ban(ban(number)), Instant::now());
     }
     writer.write();
     let kept = writer
