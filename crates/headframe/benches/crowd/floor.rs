@@ -60,7 +60,8 @@ pub(crate) fn hash_extended() -> anyhow::Result<f64> {
     })
 }
 
-fn header() -> Header {
+/// Some header.
+pub(crate) fn header() -> Header {
     Header {
         version: 0x2000_0000,
         prev_hash: bitcoin::BlockHash::all_zeros(),

@@ -1,7 +1,7 @@
 //! A pool under a crowd, and the same bytes from a program that does nothing else.
 //!
 //! Three processes: this one reads and keeps the time; a child is the pool, on templates that this one
-//! releases; another child is the bare loop. The children are this program again, told their part by
+//! releases; another child is the bare loop, or a bare server. The children are this program again, told their part by
 //! their first argument, so that processor time and memory are those of the part alone.
 //!
 //! `cargo bench -p headframe --bench crowd` does all; `-- memory`, and the other names below, does one, and
@@ -12,6 +12,7 @@ mod bare;
 mod channels;
 mod child;
 mod client;
+mod echo;
 mod fan_out;
 mod floor;
 mod load;
@@ -47,6 +48,7 @@ fn main() -> anyhow::Result<()> {
     match arguments[..] {
         ["pool", ..] => pool::run(&arguments[1..]),
         ["bare", ..] => bare::run(),
+        ["echo", ..] => echo::run(&arguments[1..]),
         _ => run_sections(&arguments),
     }
 }

@@ -1,5 +1,5 @@
-//! Shares that miss their target, each judged in full and refused: what one costs the pool's process, and
-//! what its hashes and system calls cost alone.
+//! Shares that miss their target, each judged in full and refused: what one costs the pool's process, what
+//! its hashes and system calls cost alone, and what it costs a bare server under the same swarm.
 
 use std::time::Duration;
 
@@ -35,24 +35,19 @@ pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
 
 async fn measure(protocol: Protocol, connections: usize) -> anyhow::Result<()> {
     let pool = Child::start(&["pool", "hard"])?;
+    let server = Child::start(&["echo", "hashing"])?;
     let [mut cost, mut rate, mut ratio] = [(); 3].map(|()| Spread::default());
     let [mut hashes, mut system] = [(); 2].map(|()| Spread::default());
+    let [mut bare, mut to_bare] = [(); 2].map(|()| Spread::default());
     for _ in 0..ROUNDS {
-        let report = load(SwarmSettings {
-            ramp: Duration::from_secs_f64(connections as f64 / A_SECOND),
-            duration: ROUND,
-            pace: Pace::AsAnswered { window: WINDOW },
-            quality: Quality::AboveTarget,
-            ..swarm(&pool, protocol, connections)?
-        });
-        let report = report.await?;
-        ensure!(report.shares.accepted == 0, "a share met its target");
-        let ours = report.process.and_then(|it| it.cpu_us_per_share);
-        let ours = ours.context("no cost")?;
+        let (ours, answered) = cost_of(&pool, protocol, connections).await?;
+        let (servers, _) = cost_of(&server, protocol, connections).await?;
         let hash = hash_extended()?;
         let calls = calls(connections, SUBMIT * WINDOW, REPLY * WINDOW)? / WINDOW as f64;
         cost.add(ours);
-        rate.add(report.shares.answered_per_second);
+        rate.add(answered);
+        bare.add(servers);
+        to_bare.add(servers / ours);
         hashes.add(hash);
         system.add(calls);
         ratio.add((hash + calls) / ours);
@@ -60,8 +55,28 @@ async fn measure(protocol: Protocol, connections: usize) -> anyhow::Result<()> {
     println!(
         "  {connections} connections, {WINDOW} shares of each wait; {rate:.0} shares a second\n    \
          pool: {cost:.2} \u{b5}s a share, {:.0} a second of its processor time\n    \
-         floor: hashes {hashes:.2} \u{b5}s, system calls {system:.2} \u{b5}s, ratio {ratio:.2}",
+         floor: hashes {hashes:.2} \u{b5}s, system calls {system:.2} \u{b5}s, ratio {ratio:.2}\n    \
+         bare server: {bare:.2} \u{b5}s, ratio {to_bare:.2}",
         1e6 / cost.median()
     );
     Ok(())
+}
+
+/// Microseconds of processor time a share, and shares a second.
+async fn cost_of(
+    server: &Child,
+    protocol: Protocol,
+    connections: usize,
+) -> anyhow::Result<(f64, f64)> {
+    let report = load(SwarmSettings {
+        ramp: Duration::from_secs_f64(connections as f64 / A_SECOND),
+        duration: ROUND,
+        pace: Pace::AsAnswered { window: WINDOW },
+        quality: Quality::AboveTarget,
+        ..swarm(server, protocol, connections)?
+    });
+    let report = report.await?;
+    ensure!(report.shares.accepted == 0, "a share met its target");
+    let cost = report.process.and_then(|it| it.cpu_us_per_share);
+    Ok((cost.context("no cost")?, report.shares.answered_per_second))
 }
