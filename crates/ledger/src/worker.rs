@@ -1,6 +1,8 @@
 //! Who did the work: the name a miner gave and the address that its block would pay.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
+use std::hash::DefaultHasher;
 use std::sync::Arc;
 
 use headframe_work::UnixTime;
@@ -9,13 +11,21 @@ use crate::{BestShare, Sums, Text};
 
 /// A worker: its user name as the miner gave it and the address that is paid for it. Cheap to
 /// clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WorkerId(Arc<Identity>);
 
-#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Identity {
     user: Box<str>,
     payout: Box<str>,
+    /// Of both: each share looks for its worker by it.
+    hash: u64,
+}
+
+impl Hash for WorkerId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash);
+    }
 }
 
 impl WorkerId {
@@ -48,9 +58,12 @@ impl WorkerId {
 
     /// For what the database holds, which came in through [`new`](Self::new).
     pub(crate) fn unchecked(user: &str, payout: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (user, payout).hash(&mut hasher);
         Self(Arc::new(Identity {
             user: user.into(),
             payout: payout.into(),
+            hash: hasher.finish(),
         }))
     }
 
