@@ -5,6 +5,7 @@ use core::ops::Range;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
+use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::TransportError;
@@ -117,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineStream<S> {
         let pending = self.link.inbox.pending();
         // A line of the limit's length may be followed by a carriage return and a line feed.
         let window = &pending[self.searched..pending.len().min(self.limit + 2)];
-        let Some(end) = window.iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = memchr(b'\n', window) else {
             if pending.len() >= self.limit + 2 {
                 return Err(self.too_long());
             }
