@@ -52,7 +52,7 @@ pub(crate) struct Dues {
     /// there are never more than a connection can have seats.
     departures: VecDeque<Departure>,
     /// Shares of miners that went before the board knew them.
-    strays: ShareTally,
+    strays: Option<Box<ShareTally>>,
     remarks: VecDeque<News>,
     /// When the ledger and the board were told last.
     told: Instant,
@@ -108,7 +108,7 @@ impl Dues {
             bell,
             prefixes: Vec::new(),
             departures: VecDeque::new(),
-            strays: ShareTally::default(),
+            strays: None,
             remarks: VecDeque::new(),
             told: Instant::now(),
             tell_at: None,
@@ -146,6 +146,7 @@ impl Dues {
         let key = self.key(seat);
         let arrival = News::Joined {
             key,
+            worker: worker.clone(),
             joined,
             peer,
             encryption,
@@ -169,7 +170,7 @@ impl Dues {
     pub(crate) fn leave(&mut self, seat: ChannelId, vacated: bool) -> Option<WorkerId> {
         let left = self.seats.remove(&seat)?;
         if left.arrival.is_some() {
-            self.strays.append(left.tally);
+            self.strays.get_or_insert_default().append(left.tally);
             self.tell_later();
             return Some(left.worker);
         }
@@ -325,7 +326,10 @@ impl Dues {
         self.tell_departures()?;
         self.tell_remarks()?;
         let key = self.key(ChannelId::new(0));
-        tell_tally(key, &mut self.strays, &self.news)?;
+        if let Some(strays) = &mut self.strays {
+            tell_tally(key, strays, &self.news)?;
+            self.strays = None;
+        }
         for (&seat, miner) in &mut self.seats {
             let key = MinerKey { seat, ..key };
             miner.tell_arrival(key, &self.news)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bitcoin::{Amount, BlockHash};
 use headframe_api::Encryption;
 use headframe_channels::ChannelId;
-use headframe_ledger::{Ban, BestShare, BlockFate, FoundBlock, Rejection};
+use headframe_ledger::{Ban, BestShare, BlockFate, FoundBlock, Rejection, WorkerId};
 use headframe_mining::server::{Joined, LongCoinbase};
 use headframe_node::NodeStatus;
 use headframe_node::several::NodeHealth;
@@ -31,6 +31,8 @@ pub(crate) enum News {
     /// A miner has a seat.
     Joined {
         key: MinerKey,
+        /// As the ledger knows it.
+        worker: WorkerId,
         joined: Box<Joined>,
         peer: SocketAddr,
         encryption: Encryption,

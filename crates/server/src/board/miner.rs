@@ -1,6 +1,6 @@
 //! One miner: what is kept of it when it goes, and what is known while it is here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use headframe_api::{Encryption, HashrateWindows, MinerState, RejectReason, Silence};
@@ -128,14 +128,15 @@ impl Record {
 #[derive(Debug)]
 pub(super) struct Connected {
     pub(super) record: Record,
-    peer: String,
+    peer: IpAddr,
     since: Instant,
     /// Those of its shares, from the first on.
     windows: Option<Box<Windows>>,
     hearing: Hearing,
     /// A coinbase that is too long for its device.
     pub(super) coinbase: Option<LongCoinbase>,
-    pub(super) verdicts: Verdicts,
+    /// From the first share on.
+    verdicts: Option<Box<Verdicts>>,
 }
 
 impl Connected {
@@ -151,12 +152,12 @@ impl Connected {
         record.rung = Some(joined.rung);
         Self {
             record,
-            peer: peer.ip().to_canonical().to_string(),
+            peer: peer.ip().to_canonical(),
             since: now,
             windows: None,
             hearing: Hearing::new(joined, now),
             coinbase: None,
-            verdicts: Verdicts::default(),
+            verdicts: None,
         }
     }
 
@@ -178,7 +179,12 @@ impl Connected {
         } else {
             self.hearing.handle_rejected(&counts.rejected);
         }
-        self.verdicts.add(&counts, at);
+        self.verdicts.get_or_insert_default().add(&counts, at);
+    }
+
+    /// Whether too many of its last shares were rejected.
+    pub(super) fn high_rejects(&self) -> Option<HighRejects> {
+        self.verdicts.as_ref()?.high()
     }
 
     /// When this connection began.
@@ -239,7 +245,7 @@ impl Connected {
 
     pub(super) fn shown(&self, now: Instant, state: MinerState) -> headframe_api::Miner {
         headframe_api::Miner {
-            peer: self.peer.clone(),
+            peer: self.peer.to_string(),
             hashes_per_second: self.rates(now),
             silence: (state == MinerState::Quiet).then(|| self.silence()),
             coinbase_too_long: self.coinbase.map(convert::coinbase_too_long),
@@ -250,7 +256,7 @@ impl Connected {
 
 /// The verdicts on the last shares of a miner: between one and two times [`Verdicts::SHARES`].
 #[derive(Debug, Default)]
-pub(super) struct Verdicts {
+struct Verdicts {
     earlier: Counts,
     latest: Counts,
     high_since: Option<UnixTime>,
@@ -289,7 +295,7 @@ impl Verdicts {
         (judged >= Self::SHARES).then(|| 100.0 * rejected / judged as f64)
     }
 
-    pub(super) fn high(&self) -> Option<HighRejects> {
+    fn high(&self) -> Option<HighRejects> {
         let since = self.high_since?;
         let percent = self.percent()?;
         let mut both = self.earlier.clone();

@@ -193,7 +193,7 @@ impl Miners {
         let mut count = 0;
         let mut worst: Option<(&str, HighRejects)> = None;
         for miner in self.here.values() {
-            let Some(high) = miner.verdicts.high() else {
+            let Some(high) = miner.high_rejects() else {
                 continue;
             };
             count += 1;

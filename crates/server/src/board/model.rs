@@ -127,11 +127,12 @@ impl Model {
         match news {
             News::Joined {
                 key,
+                worker,
                 joined,
                 peer,
                 encryption,
                 at,
-            } => self.join(key, &joined, (peer, encryption), (now, at)),
+            } => self.join(key, worker, &joined, (peer, encryption), (now, at)),
             News::Shares { key, tally } => self.handle_shares(key, &tally, now, wall),
             News::Difficulty { key, rung } => self.miners.handle_difficulty(key, rung),
             News::LongCoinbase { key, coinbase } => {
@@ -282,15 +283,11 @@ impl Model {
     fn join(
         &mut self,
         key: MinerKey,
+        worker: WorkerId,
         joined: &Joined,
         from: (SocketAddr, Encryption),
         (now, at): (Instant, UnixTime),
     ) {
-        let miner = &joined.miner;
-        // A name that the ledger does not take is not seated either.
-        let Ok(worker) = WorkerId::new(&miner.user, &miner.address.to_string()) else {
-            return;
-        };
         self.since.get_or_insert(at);
         self.windows.get_or_insert_with(|| Windows::new(now));
         let client = convert::client(joined.protocol, joined.kind);

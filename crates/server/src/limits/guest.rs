@@ -15,7 +15,7 @@ pub(crate) struct Guest {
     visit: Visit,
     conduct: Conduct,
     /// What has come of it.
-    ban: Option<Ban>,
+    ban: Option<Box<Ban>>,
 }
 
 impl Guest {
@@ -73,14 +73,14 @@ impl Guest {
 
     /// The ban that its address has earned by it.
     pub(crate) fn ban(&self) -> Option<&Ban> {
-        self.ban.as_ref()
+        self.ban.as_deref()
     }
 
     fn note(&mut self, offence: Option<Offence>) {
         if let Some(offence) = offence
             && let Some(ban) = self.visit.offend(offence)
         {
-            self.ban = Some(ban);
+            self.ban = Some(Box::new(ban));
         }
     }
 }

@@ -142,6 +142,7 @@ fn joined(at: u64, number: u64, user: &str, protocol: Protocol) -> News {
     let address = address.assume_checked();
     News::Joined {
         key: key(number),
+        worker: WorkerId::new(user, ADDRESS).unwrap(),
         joined: Box::new(Joined {
             seat: ChannelId::new(1),
             miner: Miner {
