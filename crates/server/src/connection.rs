@@ -371,7 +371,10 @@ impl Connection {
     /// Nothing of this waits for anybody but who takes blocks, until the last event is taken.
     async fn take_events(&mut self, at: UnixTime) {
         loop {
-            let newcomers = self.take_events_at_hand(at).await;
+            let mut newcomers = Vec::new();
+            while let Some(found) = self.take_events_at_hand(at, &mut newcomers) {
+                Box::pin(self.hand_in(*found)).await;
+            }
             if newcomers.is_empty() {
                 return;
             }
@@ -386,12 +389,15 @@ impl Connection {
         }
     }
 
-    /// Gives who has come.
-    async fn take_events_at_hand(&mut self, at: UnixTime) -> Vec<(ChannelId, String)> {
-        let mut newcomers = Vec::new();
+    /// All up to the next block, which it gives. Who has come is added to `newcomers`.
+    fn take_events_at_hand(
+        &mut self,
+        at: UnixTime,
+        newcomers: &mut Vec<(ChannelId, String)>,
+    ) -> Option<Box<FoundBlock>> {
         while let Some(event) = self.wire.poll_event() {
             match event {
-                SessionEvent::Block(found) => Box::pin(self.hand_in(*found)).await,
+                SessionEvent::Block(found) => return Some(found),
                 SessionEvent::Share(share) => {
                     self.guest.handle_share(share.outcome);
                     self.dues.note_share(&share, at);
@@ -441,7 +447,7 @@ impl Connection {
                 }
             }
         }
-        newcomers
+        None
     }
 
     /// The ban that has come of what the connection did. The ledger keeps it across a restart.
