@@ -108,6 +108,13 @@ impl MemoryBudget {
     }
 }
 
+impl JobPlace {
+    /// What it was drawn from.
+    pub(crate) const fn budget(&self) -> &MemoryBudget {
+        &self.0
+    }
+}
+
 impl Drop for JobPlace {
     fn drop(&mut self) {
         self.0.0.jobs.give_back(1);

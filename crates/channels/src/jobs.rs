@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use bitcoin::BlockHash;
 use headframe_work::{Job, PreparedTemplate, Rung, Template, UnixTime};
 
-use crate::budget::JobPlace;
 use crate::recipe::Recipe;
 use crate::seen::{Noted, Place, Seen};
 use crate::{JobId, MemoryBudget};
@@ -46,16 +45,14 @@ pub struct ChannelJob {
     /// The earliest header time that is accepted.
     min_time: UnixTime,
     max_time: Option<UnixTime>,
-    clock: NetworkClock,
     /// The merkle root, where the miner cannot change it: on a standard channel.
     merkle_root: Option<[u8; 32]>,
     sent: Instant,
-    /// Shares that were credited; freed when the job is retired, since none is credited then.
+    network_time: Reading,
+    /// The shares that were credited, which are freed when the job is retired, since none is credited then;
+    /// and the blocks, which are found on a retired job too.
     seen: Seen,
-    /// Blocks, which are found on a retired job too.
-    blocks: Seen,
     state: JobState,
-    _place: JobPlace,
 }
 
 /// What a share of a job can still earn.
@@ -84,6 +81,29 @@ impl NetworkClock {
     pub fn at(&self, now: Instant) -> UnixTime {
         self.time
             .saturating_add(now.saturating_duration_since(self.at))
+    }
+
+    fn read(&self, now: Instant) -> Reading {
+        Reading {
+            time: self.at(now),
+            nanos: now.saturating_duration_since(self.at).subsec_nanos(),
+        }
+    }
+}
+
+/// What the clock said when a job was sent: the clock itself, in a third of its room.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    time: UnixTime,
+    nanos: u32,
+}
+
+impl Reading {
+    /// The network's time at `now`, when this was read at `then`.
+    #[inline]
+    fn at(self, then: Instant, now: Instant) -> UnixTime {
+        let since = now.saturating_duration_since(then) + Duration::from_nanos(self.nanos.into());
+        self.time.saturating_add(since)
     }
 }
 
@@ -126,13 +146,11 @@ impl ChannelJob {
             rung,
             min_time,
             max_time,
-            clock,
             merkle_root,
             sent,
-            seen: Seen::shares(budget),
-            blocks: Seen::blocks(budget),
+            network_time: clock.read(sent),
+            seen: Seen::new(budget),
             state: JobState::Live,
-            _place: budget.place_for_job(),
         }
     }
 
@@ -204,7 +222,8 @@ impl ChannelJob {
     /// The latest header time that is accepted at `now`.
     #[inline]
     pub(crate) fn max_time(&self, now: Instant) -> UnixTime {
-        let ahead = self.clock.at(now).saturating_add(MAX_TIME_AHEAD);
+        let ahead = self.network_time.at(self.sent, now);
+        let ahead = ahead.saturating_add(MAX_TIME_AHEAD);
         self.max_time.map_or(ahead, |latest| latest.min(ahead))
     }
 
@@ -217,28 +236,28 @@ impl ChannelJob {
     /// Remembers a share.
     #[inline]
     pub(crate) fn note_share(&mut self, hash: &BlockHash, place: Place) -> Noted {
-        self.seen.note(hash, place)
+        self.seen.note_share(hash, place)
     }
 
     /// Remembers a block. One that there is no room for is to be taken for a new one: a node that
     /// gets a block twice says so, one that does not get it cannot.
     pub(crate) fn note_block(&mut self, hash: &BlockHash, place: Place) -> Noted {
-        self.blocks.note(hash, place)
+        self.seen.note_block(hash, place)
     }
 
     /// Whether the job has taken all the shares that it can remember.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.seen.len() + self.blocks.len() >= MAX_SHARES_PER_JOB
+        self.seen.shares() + self.seen.blocks() >= MAX_SHARES_PER_JOB
     }
 
     pub(crate) fn holds_shares(&self) -> bool {
-        self.seen.len() > 0
+        self.seen.shares() > 0
     }
 
     pub(crate) fn retire(&mut self) {
         self.state = JobState::Stale;
-        self.seen.clear();
+        self.seen.clear_shares();
         self.job = None;
     }
 }
@@ -323,7 +342,7 @@ impl JobTable {
     fn bound_old_shares(&mut self) {
         let mut shares = 0;
         for job in self.jobs.iter_mut().rev().skip(1) {
-            shares += job.seen.len();
+            shares += job.seen.shares();
             if shares > MAX_OLD_SHARES {
                 job.retire();
             }

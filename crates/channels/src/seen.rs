@@ -7,23 +7,17 @@ use std::hint::black_box;
 use bitcoin::BlockHash;
 
 use self::table::{Spot, Table};
-use crate::budget::Room;
+use crate::budget::{JobPlace, Room};
 use crate::{MemoryBudget, Share};
 
-/// Hashes of shares or of blocks, which draw from the connection's budget while they are here.
+/// The hashes of a job's shares and of its blocks, which draw from the connection's budget while they are
+/// here. Blocks have room of their own: they outlive the credit for their job.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    kind: Kind,
     /// `None` until there is one: most jobs of most miners see none.
-    hashes: Option<Box<Table>>,
-    budget: MemoryBudget,
-}
-
-/// What a set holds. Blocks have room of their own: they outlive the credit for their job.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Shares,
-    Blocks,
+    shares: Option<Box<Table>>,
+    blocks: Option<Box<Table>>,
+    place: JobPlace,
 }
 
 /// What became of a hash.
@@ -59,69 +53,70 @@ impl Place {
 }
 
 impl Seen {
-    pub(crate) fn shares(budget: &MemoryBudget) -> Self {
-        Self::of(Kind::Shares, budget)
-    }
-
-    pub(crate) fn blocks(budget: &MemoryBudget) -> Self {
-        Self::of(Kind::Blocks, budget)
-    }
-
-    fn of(kind: Kind, budget: &MemoryBudget) -> Self {
+    pub(crate) fn new(budget: &MemoryBudget) -> Self {
         Self {
-            kind,
-            hashes: None,
-            budget: budget.clone(),
+            shares: None,
+            blocks: None,
+            place: budget.place_for_job(),
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.hashes.as_ref().map_or(0, |hashes| hashes.len())
+    pub(crate) fn shares(&self) -> usize {
+        len(self.shares.as_deref())
     }
 
-    /// Asks for the memory at `place`, so that it is at hand for [`Self::note`] when the hash is there.
+    pub(crate) fn blocks(&self) -> usize {
+        len(self.blocks.as_deref())
+    }
+
+    /// Asks for the memory at `place`, so that it is at hand for [`Self::note_share`] when the hash is there.
     /// Where a job has many shares it is in no cache, and takes as long to come as a header to hash.
     #[inline]
     pub(crate) fn approach(&self, place: Place) {
-        if let Some(hashes) = &self.hashes {
-            black_box(hashes.glance(place));
+        if let Some(shares) = &self.shares {
+            black_box(shares.glance(place));
         }
     }
 
     #[inline]
-    pub(crate) fn note(&mut self, hash: &BlockHash, place: Place) -> Noted {
-        let hashes = self.hashes.get_or_insert_default();
-        hashes.make_room();
-        let room = self.kind.room(&self.budget);
-        match hashes.find(hash, place) {
-            Spot::Taken => Noted::Known,
-            Spot::Free(free) if room.draw() => {
-                hashes.put(free, hash, place);
-                Noted::New
-            }
-            Spot::Free(_) | Spot::None => Noted::NoRoom,
-        }
+    pub(crate) fn note_share(&mut self, hash: &BlockHash, place: Place) -> Noted {
+        let shares = self.shares.get_or_insert_default();
+        note(shares, self.place.budget().shares(), hash, place)
     }
 
-    /// Forgets all, and frees the memory.
-    pub(crate) fn clear(&mut self) {
-        self.kind.room(&self.budget).give_back(self.len());
-        self.hashes = None;
+    pub(crate) fn note_block(&mut self, hash: &BlockHash, place: Place) -> Noted {
+        let blocks = self.blocks.get_or_insert_default();
+        note(blocks, self.place.budget().blocks(), hash, place)
     }
-}
 
-impl Kind {
-    fn room(self, budget: &MemoryBudget) -> &Room {
-        match self {
-            Self::Shares => budget.shares(),
-            Self::Blocks => budget.blocks(),
-        }
+    /// Forgets the shares, and frees their memory.
+    pub(crate) fn clear_shares(&mut self) {
+        self.place.budget().shares().give_back(self.shares());
+        self.shares = None;
     }
 }
 
 impl Drop for Seen {
     fn drop(&mut self) {
-        self.clear();
+        self.clear_shares();
+        self.place.budget().blocks().give_back(self.blocks());
+    }
+}
+
+fn len(hashes: Option<&Table>) -> usize {
+    hashes.map_or(0, Table::len)
+}
+
+#[inline]
+fn note(hashes: &mut Table, room: &Room, hash: &BlockHash, place: Place) -> Noted {
+    hashes.make_room();
+    match hashes.find(hash, place) {
+        Spot::Taken => Noted::Known,
+        Spot::Free(free) if room.draw() => {
+            hashes.put(free, hash, place);
+            Noted::New
+        }
+        Spot::Free(_) | Spot::None => Noted::NoRoom,
     }
 }
 
