@@ -132,7 +132,7 @@ impl Table {
 
     /// Places are spread evenly over the lines, in their order.
     fn line_at(&self, Place(place): Place) -> usize {
-        (u64::from(place) * self.lines.len() as u64 >> 32) as usize
+        ((u64::from(place) * self.lines.len() as u64) >> 32) as usize
     }
 }
 
