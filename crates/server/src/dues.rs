@@ -303,7 +303,7 @@ impl Dues {
             return;
         };
         if let Err(Entry::Shares { batch, .. }) = self.ledger.offer(entry) {
-            self.batch = batch;
+            self.batch = *batch;
             return self.tell_later();
         }
         self.given = self.sequence;
@@ -314,7 +314,7 @@ impl Dues {
             return None;
         }
         Some(Entry::Shares {
-            batch: self.batch.take(),
+            batch: Box::new(self.batch.take()),
             commit: (self.sequence > self.given).then(|| Commit {
                 sequence: self.sequence,
                 bell: Arc::clone(&self.bell),

@@ -49,7 +49,7 @@ const UPKEEP: Duration = Duration::from_secs(60);
 pub(crate) enum Entry {
     /// Shares of one connection.
     Shares {
-        batch: ShareBatch,
+        batch: Box<ShareBatch>,
         /// Told when they are on disk, where an answer waits for that.
         commit: Option<Commit>,
     },
@@ -300,14 +300,13 @@ impl Writer {
             let idle = self.upkeep_at.saturating_duration_since(Instant::now());
             return entries.recv_timeout(idle);
         };
-        entries.try_recv().or_else(|error| {
-            let rest = due.saturating_duration_since(Instant::now());
-            match error {
-                TryRecvError::Disconnected => return Err(RecvTimeoutError::Disconnected),
-                TryRecvError::Empty if rest.is_zero() => {}
-                TryRecvError::Empty => thread::park_timeout(rest.min(COMMIT_INTERVAL)),
+        entries.try_recv().map_err(|error| match error {
+            TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+            TryRecvError::Empty => {
+                let rest = due.saturating_duration_since(Instant::now());
+                thread::park_timeout(rest.min(COMMIT_INTERVAL));
+                RecvTimeoutError::Timeout
             }
-            Err(RecvTimeoutError::Timeout)
         })
     }
 
@@ -316,7 +315,7 @@ impl Writer {
             Entry::Shares { batch, commit } => {
                 let Tally { count, work } = batch.accepted();
                 self.note(|state| state.work += work);
-                self.batch.append(batch);
+                self.batch.append(*batch);
                 self.commits.extend(commit);
                 return self.write_by(match count {
                     0 => now + REFUSED_WITHIN,

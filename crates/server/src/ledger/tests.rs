@@ -24,8 +24,10 @@ fn shares(count: u64, sequence: u64, bell: &Arc<Bell>) -> Entry {
         batch.accept(&worker, Work::of_rung(Rung::ONE), BestShare { hash, at });
     }
     let bell = Arc::clone(bell);
-    let commit = Some(Commit { sequence, bell });
-    Entry::Shares { batch, commit }
+    Entry::Shares {
+        batch: Box::new(batch),
+        commit: Some(Commit { sequence, bell }),
+    }
 }
 
 fn refused(count: u64) -> Entry {
@@ -36,7 +38,7 @@ fn refused(count: u64) -> Entry {
         batch.reject(&worker, at, Work::of_rung(Rung::ONE), Rejection::Stale);
     }
     Entry::Shares {
-        batch,
+        batch: Box::new(batch),
         commit: None,
     }
 }
