@@ -19,6 +19,7 @@ mod proof;
 mod restart;
 mod several_nodes;
 mod shares;
+mod signalling;
 mod sri;
 mod start;
 mod sv1;

@@ -80,6 +80,7 @@ keys! {
         unlimited_from: List = r#"["private"]"#, "addresses that no limits apply to";
         proxy_protocol_from: List = "[]", "proxies; each connection of theirs needs a PROXY header";
         empty_block_seconds: Number = "30", "on a new tip without a template, at most; 0: never";
+        version_bits: List = "[]", "\"+4\" sets bit 4 of the version, \"-4\" clears it; empty: the node's";
         tag: Text = r#""headframe""#, "in the coinbase, at most 32 printable ASCII characters";
     }
     node {

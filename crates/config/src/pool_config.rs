@@ -8,7 +8,7 @@ use std::time::Duration;
 use headframe_node::tdp::ProviderAddress;
 use headframe_node::zmq::ZmqAddress;
 use headframe_transport::{AddressSet, Protocols};
-use headframe_work::{BasisPoints, Fee, Network, PayoutPolicy, PoolTag, Rung};
+use headframe_work::{BasisPoints, Fee, Network, PayoutPolicy, PoolTag, Rung, VersionBits};
 
 use crate::{KeysName, PayAddress, WrongNetwork};
 
@@ -30,6 +30,8 @@ pub struct PoolConfig {
     /// How long miners may work on a block without transactions on a tip that has no template yet; zero: not
     /// at all.
     pub empty_blocks: Duration,
+    /// What blocks signal, whatever the node says.
+    pub version_bits: VersionBits,
     /// The Bitcoin nodes.
     pub node: NodeConfig,
     /// Who is paid besides the miner.

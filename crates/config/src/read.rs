@@ -10,7 +10,7 @@ use crate::field::Field;
 use crate::source::Fields;
 use crate::value::{
     address_set, bound, connections, empty_blocks, host, host_list, log_level, optional_socket,
-    path, pay_address, percent, pool_tag, rung, shares_per_minute,
+    path, pay_address, percent, pool_tag, rung, shares_per_minute, version_bits,
 };
 use crate::{
     DifficultyConfig, FeeConfig, HttpConfig, ListenerConfig, PayAddress, PayoutConfig, PoolConfig,
@@ -47,6 +47,7 @@ impl Reader<'_> {
         let unlimited_from = self.read("pool", "unlimited_from", address_set);
         let tag = self.read("pool", "tag", pool_tag);
         let empty_blocks = self.read("pool", "empty_block_seconds", empty_blocks);
+        let version_bits = self.read("pool", "version_bits", version_bits);
         let node = self.node();
         let payout = self.payout(node.as_ref().and_then(|node| node.network));
         let difficulty = self.difficulty();
@@ -62,6 +63,7 @@ impl Reader<'_> {
             max_connections: max_connections?,
             unlimited_from: unlimited_from?,
             empty_blocks: empty_blocks?,
+            version_bits: version_bits?,
             tag: tag?,
             node: node?,
             payout: payout?,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use headframe_node::zmq::{ZmqAddress, ZmqAddressError};
 use headframe_transport::{AddressSet, Protocols};
-use headframe_work::{BasisPoints, Difficulty, Network, PoolTag, Rung};
+use headframe_work::{BasisPoints, Difficulty, Network, PoolTag, Rung, VersionBits};
 
 use headframe_node::tdp::{ProviderAddress, ProviderAddressError};
 
@@ -129,6 +129,34 @@ pub(crate) fn hold(field: &Field) -> Read<Option<Duration>> {
         Ok(seconds @ 10..=86_400) => Ok(Some(Duration::from_secs(seconds))),
         _ => Err(field.refuse("write a whole number of seconds from 10 to 86400, or 0 for no end")),
     }
+}
+
+/// `+4` and `-4`: bit 4 of the version set, and cleared.
+pub(crate) fn version_bits(field: &Field) -> Read<VersionBits> {
+    let mut bits = VersionBits::default();
+    for text in field.list()? {
+        let Some((bit, is_set)) = version_bit(text) else {
+            return Err(field.refuse(format!(
+                "{text:?} is no bit; write \"+4\" for bit 4 set, and \"-4\" for it clear"
+            )));
+        };
+        let with = bits.with(bit, is_set);
+        bits = with.map_err(|error| field.refuse(error.to_string()))?;
+    }
+    Ok(bits)
+}
+
+fn version_bit(text: &str) -> Option<(u8, bool)> {
+    let (sign, number) = text.split_at_checked(1)?;
+    let is_set = match sign {
+        "+" => true,
+        "-" => false,
+        _ => return None,
+    };
+    // A second sign would be read as part of the number.
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    let bit = number.parse().ok().filter(|_| is_number)?;
+    Some((bit, is_set))
 }
 
 /// Seconds; 0 is never. More than ten minutes would be no bound: another block is there by then.

@@ -1031,3 +1031,31 @@ fn empty_blocks_are_mined_for_a_time_or_never() {
         assert!(error.contains("`pool.empty_block_seconds"), "{error}");
     }
 }
+
+#[test]
+fn version_bits_are_chosen_where_nobody_rolls_them() {
+    let bits = |text: &str| config(&format!("[pool]\nversion_bits = {text}")).version_bits;
+    assert!(bits("[]").is_empty());
+    assert_eq!(
+        bits(r#"["+4", "-2"]"#).to_string(),
+        "bit 2 clear, bit 4 set"
+    );
+    for (wrong, reason) in [
+        (r#"["4"]"#, "write \"+4\""),
+        (r#"["+"]"#, "write \"+4\""),
+        (r#"["+-4"]"#, "write \"+4\""),
+        (r#"["++4"]"#, "write \"+4\""),
+        (r#"["+256"]"#, "write \"+4\""),
+        (r#"["é"]"#, "write \"+4\""),
+        (r#"["+5"]"#, "bit 5 is the miners' to roll"),
+        (r#"["-28"]"#, "bit 28 is the miners' to roll"),
+        (r#"["-29"]"#, "bits 29 to 31 are 001"),
+        (r#"["+32"]"#, "no bit 32"),
+        (r#"["+4", "-4"]"#, "bit 4 is there twice"),
+        ("4", "write a list"),
+    ] {
+        let error = errors(&format!("[pool]\nversion_bits = {wrong}"));
+        assert!(error.contains("`pool.version_bits"), "{error}");
+        assert!(error.contains(reason), "{wrong}: {error}");
+    }
+}

@@ -68,6 +68,7 @@ fn template() -> Template {
         network: Network::Regtest,
         height: 200,
         version: 0x2000_0000,
+        fixed_version_bits: 0,
         prev_hash: BlockHash::from_byte_array([3; 32]),
         bits: CompactTarget::from_consensus(0x207f_ffff),
         min_time: UnixTime::from_secs(1),

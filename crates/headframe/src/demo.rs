@@ -19,7 +19,7 @@ use headframe_server::{
     ListenSettings, Parts, Pool, Protocols, Settings, StartError, Started, Sv2Rules, Waiting,
 };
 use headframe_transport::PoolUrl;
-use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
+use headframe_work::{Network, PayoutPolicy, PoolTag, Rung, VersionBits};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -250,6 +250,7 @@ fn settings(listen: SocketAddr, certificate: CertificateId) -> Settings {
         sv2: Sv2Rules::default(),
         hold: None,
         empty_blocks: Duration::ZERO,
+        version_bits: VersionBits::default(),
         access: AccessSettings::default(),
     }
 }

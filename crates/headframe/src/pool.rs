@@ -112,6 +112,12 @@ async fn serve_from(
         match pool.await {
             Ok(pool) => {
                 info!("mining on {network} with {names}");
+                if !config.version_bits.is_empty() {
+                    info!(
+                        "blocks signal by pool.version_bits: {}",
+                        config.version_bits
+                    );
+                }
                 listeners::tell(config, &listeners, pool.addresses());
                 pool.stopped().await;
             }
@@ -243,6 +249,7 @@ fn settings(config: &PoolConfig, listen: Vec<ListenSettings>, payouts: PayoutPol
         },
         hold: config.node.hold,
         empty_blocks: config.empty_blocks,
+        version_bits: config.version_bits,
         access: AccessSettings {
             unlimited: config.unlimited_from.clone(),
             // Each listener has its own.

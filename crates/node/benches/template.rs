@@ -89,6 +89,7 @@ fn template(first: u64) -> Template {
         network: Network::Regtest,
         height: 111,
         version: 0x2000_0000,
+        fixed_version_bits: 0,
         prev_hash: prev_hash(),
         bits: CompactTarget::from_consensus(0x207f_ffff),
         min_time: UnixTime::from_secs(1_800_000_000),

@@ -92,6 +92,7 @@ mod tests {
             network,
             height,
             version: 0x2000_0000,
+            fixed_version_bits: 0,
             prev_hash: BlockHash::all_zeros(),
             bits: CompactTarget::from_consensus(bits),
             min_time: UnixTime::from_secs(PARENT.as_secs() - 3_000),

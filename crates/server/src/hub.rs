@@ -10,7 +10,7 @@ use headframe_mining::server::{
     AnnouncedTip, Hub, NewTemplate, ParkedSession, PoolWork, SessionId,
 };
 use headframe_node::{NewTip, NodeError, NodeStatus, TemplateSource, TemplateUpdate};
-use headframe_work::Difficulty;
+use headframe_work::{Difficulty, KeptVersion};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{self, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -122,6 +122,8 @@ pub(crate) struct HubTask {
     ahead: Ahead,
     service: watch::Sender<Service>,
     bells: Arc<Bells>,
+    /// What the log has of the version that blocks get.
+    kept_version: Option<KeptVersion>,
 }
 
 impl HubTask {
@@ -145,6 +147,7 @@ impl HubTask {
             ahead,
             service: watch::Sender::new(Service::Usual),
             bells: Arc::default(),
+            kept_version: None,
         };
         (task, HubHandle(sender))
     }
@@ -374,13 +377,26 @@ impl HubTask {
     /// The work that is made of a template, if a block can be built on it.
     fn prepare(&mut self, new: NewTemplate) -> Option<Arc<PoolWork>> {
         match self.hub.handle_template(now(), new.clone()) {
-            Ok(work) => Some(work),
+            Ok(work) => {
+                self.tell_version();
+                Some(work)
+            }
             Err(error) => {
                 error!("no block can be built on the node's template: {error}");
                 let (reason, at) = (error.to_string(), wall_clock());
                 self.tell(News::NoJob { reason, at });
                 self.hub.handle_unusable(now(), new)
             }
+        }
+    }
+
+    /// Says in the log that blocks do not signal as they are to.
+    fn tell_version(&mut self) {
+        let kept = self.hub.kept_version();
+        if core::mem::replace(&mut self.kept_version, kept) != kept
+            && let Some(reason) = kept
+        {
+            warn!("blocks signal as the node says, and not as pool.version_bits does: {reason}");
         }
     }
 

@@ -191,7 +191,8 @@ impl Pool {
             data_directory,
         } = opening;
         let job_ids = JobIds::new(u32::from_be_bytes(random_bytes()));
-        let hub = Hub::new(job_ids.clone(), u32::from_be_bytes(random_bytes()));
+        let hub = Hub::new(job_ids.clone(), u32::from_be_bytes(random_bytes()))
+            .signalling(settings.version_bits);
         let (mut hub, hub_handle) = HubTask::new(hub, templates, status.clone(), ways.news.clone());
         hub = hub
             .holding(settings.hold)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use headframe_channels::DifficultySettings;
 use headframe_mining::server::{Password, Sv2Rules};
 use headframe_transport::{AddressSet, Protocols};
-use headframe_work::{PayoutPolicy, PoolTag};
+use headframe_work::{PayoutPolicy, PoolTag, VersionBits};
 
 use crate::keys::KeysId;
 use crate::tls::CertificateId;
@@ -30,6 +30,8 @@ pub struct Settings {
     /// How long miners work on a block without transactions, where the node has told of a new tip and has no
     /// template on it yet; zero: they wait for the template.
     pub empty_blocks: Duration,
+    /// What blocks signal, whatever the node says.
+    pub version_bits: VersionBits,
     /// Whose connections are limited, and whose address is believed.
     pub access: AccessSettings,
 }

@@ -64,6 +64,7 @@ impl Chain {
             network: Network::Regtest,
             height: self.height,
             version: self.version,
+            fixed_version_bits: 0,
             prev_hash: self.tip,
             bits: CompactTarget::from_consensus(self.bits),
             min_time: UnixTime::from_secs(self.time - 3_000),

@@ -10,7 +10,7 @@ use headframe_mining::server::{
     SessionId, Sv1Session, Sv2Rules, Sv2Session,
 };
 use headframe_sv2_wire::Frame;
-use headframe_work::{Imprint, Network, PayoutPolicy, PoolTag, Rung, Template};
+use headframe_work::{Imprint, Network, PayoutPolicy, PoolTag, Rung, Template, VersionBits};
 
 use crate::{Chain, Chance, EASY_BITS, Sv1Miner, Sv2Miner, address};
 
@@ -35,6 +35,8 @@ pub struct PoolSettings {
     pub process: [u8; 4],
     /// What Stratum V2 clients have to put up with.
     pub sv2: Sv2Rules,
+    /// What blocks signal, whatever the node says.
+    pub version_bits: VersionBits,
 }
 
 impl Default for PoolSettings {
@@ -55,6 +57,7 @@ impl Default for PoolSettings {
             first_job_id: 0x0bad_cafe,
             process: [1, 2, 3, 4],
             sv2: Sv2Rules::default(),
+            version_bits: VersionBits::default(),
         }
     }
 }
@@ -167,7 +170,7 @@ impl Pool {
         let now = Instant::now();
         let mut pool = Self {
             now,
-            hub: Hub::new(rules.job_ids.clone(), 0xffff_fff0),
+            hub: Hub::new(rules.job_ids.clone(), 0xffff_fff0).signalling(settings.version_bits),
             rules,
             started: (now, chain.time),
             chain,

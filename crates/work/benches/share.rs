@@ -122,6 +122,7 @@ fn job() -> Job {
         network: Network::Mainnet,
         height: 900_000,
         version: 0x2000_0000,
+        fixed_version_bits: 0,
         prev_hash: BlockHash::all_zeros(),
         bits: CompactTarget::from_consensus(0x1702_3a04),
         min_time: UnixTime::from_secs(1_750_000_000),

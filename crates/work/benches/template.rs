@@ -66,6 +66,7 @@ fn a_template_made_ready(bencher: Bencher<'_, '_>) {
         network: Network::Mainnet,
         height: 900_000,
         version: 0x2000_0000,
+        fixed_version_bits: 0,
         prev_hash: BlockHash::from_byte_array(id(7)),
         bits: CompactTarget::from_consensus(0x1702_3a04),
         min_time: UnixTime::from_secs(1_800_000_000),

@@ -94,6 +94,7 @@ mod tests {
             network,
             height,
             version: 0x2000_0000,
+            fixed_version_bits: 0,
             prev_hash: BlockHash::from_byte_array([3; 32]),
             bits: CompactTarget::from_consensus(0x1d00_ffff),
             min_time: UnixTime::from_secs(1_000),
@@ -152,9 +153,10 @@ mod tests {
     fn another_height_version_value_or_commitment_is_another_block() {
         let staged = template(Network::Mainnet, 800_000).next_emptied().unwrap();
         let next = template(Network::Mainnet, 800_001).emptied().unwrap();
-        let changes: [fn(&mut Template); 6] = [
+        let changes: [fn(&mut Template); 7] = [
             |next| next.height += 1,
             |next| next.version ^= 1 << 13,
+            |next| next.fixed_version_bits ^= 1 << 4,
             |next| next.coinbase_value -= Amount::from_sat(1),
             |next| next.coinbase_lock_time = 0,
             |next| next.coinbase_sequence = 0xffff_ffff,

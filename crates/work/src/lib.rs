@@ -25,6 +25,7 @@ mod sha256d;
 mod target;
 mod template;
 mod time;
+mod version_bits;
 
 pub use amount::Work;
 pub use coinbase::{Coinbase, CoinbaseError, Imprint, PoolTag, PoolTagError, UniqueBytes};
@@ -45,3 +46,4 @@ pub use sha256d::sha256d;
 pub use target::Target;
 pub use template::{BlockLimits, Template, TemplateTransaction};
 pub use time::UnixTime;
+pub use version_bits::{BitError, KeptVersion, VersionBits};

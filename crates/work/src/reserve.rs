@@ -77,6 +77,7 @@ mod tests {
             network: Network::Regtest,
             height: u32::MAX >> 1,
             version: 0x2000_0000,
+            fixed_version_bits: 0,
             prev_hash: BlockHash::all_zeros(),
             bits: CompactTarget::from_consensus(0x207f_ffff),
             min_time: UnixTime::from_secs(1),

@@ -14,6 +14,9 @@ pub struct Template {
     pub height: u32,
     /// Header version, with the signalling bits that the node set.
     pub version: u32,
+    /// Version bits that a block has to have as they are here: those that the node requires (`vbrequired`), or
+    /// all that no miner rolls where the source says so (spec §7.7).
+    pub fixed_version_bits: u32,
     /// Hash of the block that this one builds on.
     pub prev_hash: BlockHash,
     /// The network target in its compact form.

@@ -74,6 +74,7 @@ fn template(height: u32, block: &Block) -> Template {
         network: Network::Mainnet,
         height,
         version: header(block).version,
+        fixed_version_bits: 0,
         prev_hash: block.header.prev_blockhash,
         bits: block.header.bits,
         min_time: UnixTime::from_secs(block.header.time),

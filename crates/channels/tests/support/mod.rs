@@ -33,6 +33,7 @@ pub(crate) fn template(tip: u8, bits: u32, transactions: u32) -> Arc<PreparedTem
         network: Network::Mainnet,
         height: 900_000,
         version: 0x2000_0000,
+        fixed_version_bits: 0,
         prev_hash: BlockHash::from_byte_array([tip; 32]),
         bits: CompactTarget::from_consensus(bits),
         min_time: UnixTime::from_secs(TIME),

@@ -63,6 +63,7 @@ pub(crate) fn template(tip: u8, transactions: Vec<TemplateTransaction>) -> Arc<T
         network: Network::Regtest,
         height,
         version: 0x2000_0000,
+        fixed_version_bits: 0,
         prev_hash: BlockHash::from_byte_array([tip; 32]),
         bits: CompactTarget::from_consensus(0x207f_ffff),
         min_time: UnixTime::from_secs(NOW.as_secs() - 1_000),

@@ -14,7 +14,7 @@ use headframe_server::{
 };
 use headframe_testkit::{Chain, CountingAllocator, fixed_difficulty};
 use headframe_transport::AddressSet;
-use headframe_work::{Network, PayoutPolicy, PoolTag};
+use headframe_work::{Network, PayoutPolicy, PoolTag, VersionBits};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -139,6 +139,7 @@ fn settings(is_limited: bool, is_hard: bool) -> Settings {
         sv2: Sv2Rules::default(),
         hold: None,
         empty_blocks: Duration::from_secs(30),
+        version_bits: VersionBits::default(),
         access: AccessSettings {
             unlimited: match is_limited {
                 true => AddressSet::NONE,

@@ -6,6 +6,7 @@
 mod finding;
 mod node;
 mod place;
+mod signals;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use headframe_config::{CertificateConfig, KeysName, Loaded, NodeAccess, PoolConf
 use headframe_node::NodeError;
 use headframe_node::rpc::{Examination, examine};
 use headframe_server::KeyPlace;
-use headframe_work::{Network, PayoutPolicy, Reserve, UnixTime};
+use headframe_work::{Network, PayoutPolicy, Reserve, UnixTime, VersionBits};
 
 use self::finding::Findings;
 use self::node::Needs;
@@ -101,6 +102,8 @@ struct Asked {
     pushed: Option<Result<Pushed, NodeError>>,
     /// Where it is to publish new blocks, by the configuration.
     published: Vec<String>,
+    /// Whether its templates come through a Template Provider.
+    is_provider: bool,
 }
 
 /// The first template that was pushed.
@@ -155,6 +158,7 @@ async fn ask(place: usize, access: &NodeAccess, found: Result<Reach, Missing>) -
                 socket: None,
                 pushed: None,
                 published: Vec::new(),
+                is_provider: false,
             };
         }
     };
@@ -183,6 +187,7 @@ async fn ask(place: usize, access: &NodeAccess, found: Result<Reach, Missing>) -
         answer,
         socket: socket.or_else(|| sockets.first()).cloned(),
         published,
+        is_provider: reach.kind() == NodeKind::TemplateDistribution,
     }
 }
 
@@ -241,6 +246,10 @@ fn tell_nodes(
                         Some(_) => &[],
                     },
                     others,
+                    version_bits: match asked.is_provider {
+                        false => config.version_bits,
+                        true => VersionBits::default(),
+                    },
                 };
                 node::examined(&mut to, facts, &needs);
             }
@@ -251,6 +260,9 @@ fn tell_nodes(
         }
         if let Some(pushed) = &asked.pushed {
             node::pushed(&mut to, pushed, &asked.published);
+        }
+        if asked.is_provider {
+            signals::through_provider(&mut to, config.version_bits);
         }
         if matches!(asked.answer, Answer::Unasked) {
             node::unasked(&mut to);

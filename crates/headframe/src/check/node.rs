@@ -8,11 +8,11 @@ use headframe_node::NodeError;
 use headframe_node::rpc::{ClockOffset, Examination, Publication, TemplateFacts};
 use headframe_work::{
     Coinbase, CoinbaseError, Header, Network, Payout, PayoutPolicy, PoolTag, PreparedTemplate,
-    Template, UniqueBytes,
+    Template, UniqueBytes, VersionBits,
 };
 
-use super::Pushed;
 use super::finding::Subject;
+use super::{Pushed, signals};
 
 /// A clock that is off by less is as good as any.
 const CLOCK_NOTED_MS: i64 = 5_000;
@@ -34,6 +34,8 @@ pub(crate) struct Needs<'a> {
     pub(crate) published: &'a [String],
     /// The height of the best of the other nodes.
     pub(crate) others: Option<u32>,
+    /// What blocks are to signal.
+    pub(crate) version_bits: VersionBits,
 }
 
 /// A node that cannot be asked.
@@ -49,6 +51,12 @@ pub(crate) fn examined(to: &mut Subject<'_>, facts: &Examination, needs: &Needs<
         Ok(template) => {
             gives_templates(to, template);
             room(to, template, needs);
+            signals::chosen(
+                to,
+                needs.version_bits,
+                &template.template,
+                &template.deployments,
+            );
         }
         Err(error) => to.wrong("template", error.to_string(), error.advice()),
     }

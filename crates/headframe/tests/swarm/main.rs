@@ -16,7 +16,7 @@ use headframe_server::{
     Protocols, Settings, Started, Sv2Rules,
 };
 use headframe_testkit::fixed_difficulty;
-use headframe_work::{Network, PayoutPolicy, PoolTag};
+use headframe_work::{Network, PayoutPolicy, PoolTag, VersionBits};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -95,6 +95,7 @@ impl TestPool {
                 sv2: Sv2Rules::default(),
                 hold: None,
                 empty_blocks: Duration::ZERO,
+                version_bits: VersionBits::default(),
                 access: AccessSettings::default(),
             },
             shutdown: shutdown.clone(),

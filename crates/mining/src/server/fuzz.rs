@@ -268,6 +268,7 @@ fn template(tip: u8) -> Template {
         network: Network::Regtest,
         height: 100,
         version: 0x2000_0000,
+        fixed_version_bits: 0,
         prev_hash: BlockHash::from_byte_array([tip; 32]),
         bits: CompactTarget::from_consensus(0x207f_ffff),
         min_time: UnixTime::from_secs(1_000_000),

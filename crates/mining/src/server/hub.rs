@@ -9,7 +9,9 @@ use bitcoin::{BlockHash, CompactTarget};
 use headframe_channels::{
     DifficultyMemory, ExtranoncePrefix, ExtranonceSpace, JobId, NetworkClock, Past,
 };
-use headframe_work::{PreparedTemplate, Template, TemplateError, UnixTime};
+use headframe_work::{
+    KeptVersion, PreparedTemplate, Template, TemplateError, UnixTime, VersionBits,
+};
 
 use super::parking::Parking;
 use super::refresh::{RENUMBER_AFTER, wait_for};
@@ -35,6 +37,8 @@ pub struct Hub {
     ahead: Option<Ahead>,
     memory: DifficultyMemory,
     parking: Parking,
+    version_bits: VersionBits,
+    kept_version: Option<KeptVersion>,
 }
 
 /// A template as the node gave it, with what is known of its time.
@@ -163,6 +167,17 @@ impl Hub {
             ahead: None,
             memory: DifficultyMemory::default(),
             parking: Parking::default(),
+            version_bits: VersionBits::default(),
+            kept_version: None,
+        }
+    }
+
+    /// Has blocks signal so, where their template allows it.
+    #[must_use]
+    pub fn signalling(self, version_bits: VersionBits) -> Self {
+        Self {
+            version_bits,
+            ..self
         }
     }
 
@@ -201,7 +216,9 @@ impl Hub {
         if self.work.as_ref()?.tip() == new.template.prev_hash {
             return None;
         }
-        let empty = new.template.emptied()?;
+        let empty = self
+            .version_bits
+            .applied_to(Arc::new(new.template.emptied()?));
         let staged = self.next.as_ref()?;
         if !empty.continues(staged.prepared.template()) {
             return None;
@@ -289,7 +306,9 @@ impl Hub {
         now: Instant,
         new: NewTemplate,
     ) -> Result<Arc<PoolWork>, TemplateError> {
-        let prepared = PreparedTemplate::new(Arc::clone(&new.template))?;
+        let template = self.version_bits.applied_to(Arc::clone(&new.template));
+        let prepared = PreparedTemplate::new(template)?;
+        self.kept_version = self.version_bits.version(&new.template).err();
         self.ahead = None;
         self.stage(prepared.template());
         // What a tip was begun with is for its bits alone.
@@ -329,6 +348,11 @@ impl Hub {
     /// What the pool works on.
     pub fn work(&self) -> Option<&Arc<PoolWork>> {
         self.work.as_ref()
+    }
+
+    /// Why what the pool works on has the version that the node gave it, in place of what blocks are to signal.
+    pub const fn kept_version(&self) -> Option<KeptVersion> {
+        self.kept_version
     }
 
     /// A prefix that no live channel has; `None` when all are out.

@@ -17,6 +17,7 @@ mod resume;
 mod rounds;
 mod setup;
 mod shares;
+mod signalling;
 mod staging;
 mod sv1;
 mod sv1_methods;

@@ -230,6 +230,7 @@ impl State {
             network: Network::Regtest,
             height,
             version: VERSION,
+            fixed_version_bits: 0,
             prev_hash: parent.hash,
             bits: difficulty.bits(parent.recent, parent.time, current_time),
             min_time: difficulty

@@ -68,6 +68,7 @@ pub(super) fn read(parts: &Parts, network: Network) -> Result<Template, NodeErro
         height,
         version: u32::try_from(header.version.to_consensus())
             .map_err(|_| wrong("version", "it is negative"))?,
+        fixed_version_bits: 0,
         prev_hash: header.prev_blockhash,
         bits: header.bits,
         min_time: time,

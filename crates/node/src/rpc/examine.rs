@@ -3,6 +3,7 @@
 //! Not on any path of the pool: `headframe check` asks once. Nothing is changed at the node; the block that it
 //! is given to see whether it takes any is no block.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use headframe_work::{Network, Template};
@@ -58,6 +59,8 @@ pub struct TemplateFacts {
     pub took: Duration,
     /// The weight that the node leaves for header and coinbase (`blockreservedweight`), where it says so.
     pub reserved_weight: Option<u64>,
+    /// What blocks can signal for by the node's word, by name, with the version bits (BIP9).
+    pub deployments: BTreeMap<String, u8>,
 }
 
 /// Something that a node publishes by ZeroMQ.
@@ -145,14 +148,17 @@ impl Asker {
             .await?;
         let took = asked.elapsed();
         let network = self.network;
-        let read =
-            tokio::task::spawn_blocking(move || template::read(&answer, network, None)).await;
-        let read = read.unwrap_or_else(|error| Err(unintelligible(template::METHOD, error)));
-        let template = read?.template;
+        let read = tokio::task::spawn_blocking(move || {
+            let fetched = template::read(&answer, network, None)?;
+            Ok((fetched.template, template::deployments(&answer)))
+        });
+        let unread = |error| Err(unintelligible(template::METHOD, error));
+        let (template, deployments) = read.await.unwrap_or_else(unread)?;
         Ok(TemplateFacts {
             reserved_weight: self.reserved_weight(&template).await,
             template,
             took,
+            deployments,
         })
     }
 

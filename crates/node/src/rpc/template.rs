@@ -4,7 +4,7 @@
 //! commitment are made again from the data, so that an answer that contradicts itself is refused
 //! here, with the field's name, and not at the block.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 
 use bitcoin::consensus::encode::deserialize;
@@ -69,6 +69,7 @@ pub(super) fn read(
         network,
         height,
         version: read_version(&fields)?,
+        fixed_version_bits: fields.optional("vbrequired")?.unwrap_or(0),
         prev_hash: fields.parsed("previousblockhash")?,
         bits: read_bits(&fields)?,
         min_time,
@@ -85,6 +86,15 @@ pub(super) fn read(
         template,
         longpoll_id,
     })
+}
+
+/// The changes of the rules that blocks can signal for by a node's word (`vbavailable`, BIP9), by name, with
+/// their bits; none where it says nothing that can be read.
+pub(super) fn deployments(body: &[u8]) -> BTreeMap<String, u8> {
+    let fields = raw_result(METHOD, body).ok();
+    let fields: Option<Fields<'_>> = fields.and_then(|result| serde_json::from_str(result).ok());
+    let named = fields.and_then(|fields| fields.optional("vbavailable").ok().flatten());
+    named.unwrap_or_default()
 }
 
 /// A JSON object whose members are read one by one, so that an error can say which.
@@ -364,6 +374,31 @@ mod tests {
                 .starts_with(&headframe_work::COMMITMENT_PREFIX)
         );
         assert!(fetched.longpoll_id.is_some());
+    }
+
+    #[test]
+    fn bits_that_the_node_requires_are_fixed_and_those_that_it_knows_are_told() {
+        let said =
+            r#""vbavailable":{"reduced_data":4,"testdummy":28},"vbrequired":16,"height":111"#;
+        let result = FROM_CORE
+            .replace(r#""vbavailable": {},"#, "")
+            .replace(r#""vbrequired": 0,"#, "")
+            .replace(r#""height": 111"#, said);
+        let template = read_result(&result, Network::Regtest).unwrap().template;
+        assert_eq!(template.fixed_version_bits, 1 << 4);
+        let body = |result: &str| format!(r#"{{"result":{result},"error":null,"id":0}}"#);
+        let known = deployments(body(&result).as_bytes());
+        let known: Vec<_> = known
+            .iter()
+            .map(|(name, bit)| (name.as_str(), *bit))
+            .collect();
+        assert_eq!(known, [("reduced_data", 4), ("testdummy", 28)]);
+        for nothing in [FROM_CORE, r#"{"vbavailable":7}"#, "null", "{"] {
+            assert!(deployments(body(nothing).as_bytes()).is_empty());
+        }
+        let wrong = result.replace(r#""vbrequired":16"#, r#""vbrequired":-1"#);
+        let error = read_result(&wrong, Network::Regtest).unwrap_err();
+        assert!(error.to_string().contains("vbrequired"), "{error}");
     }
 
     #[test]

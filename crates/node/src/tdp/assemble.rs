@@ -9,8 +9,8 @@ use std::time::Instant;
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Amount, ScriptBuf, Transaction};
-use headframe_distribution::CoinbaseConstraints;
 use headframe_distribution::client::{OfferedTemplate, ProviderTip};
+use headframe_distribution::{CoinbaseConstraints, ROLLED_VERSION_BITS};
 use headframe_work::{
     BlockLimits, COMMITMENT_PREFIX, Network, Template, TemplateTransaction, UnixTime, merkle_path,
     witness_commitment,
@@ -78,6 +78,7 @@ pub(super) fn assemble(pieces: Pieces<'_>) -> Result<Template, Flaw> {
         network: pieces.network,
         height: offered.height,
         version: offered.version,
+        fixed_version_bits: !ROLLED_VERSION_BITS,
         prev_hash: tip.prev_hash,
         bits: tip.bits,
         min_time: tip.time,

@@ -43,6 +43,7 @@ for_each_source!(
     a_block_full_of_segwit_transactions_is_accepted,
     a_block_on_an_older_template_of_the_same_tip_is_accepted,
     a_block_with_a_rolled_version_and_time_is_accepted,
+    a_block_that_signals_something_else_is_accepted,
     a_block_that_breaks_a_rule_is_refused_for_its_reason,
     what_is_no_block_is_refused,
     a_block_without_work_is_judged,
@@ -146,6 +147,20 @@ async fn a_block_with_a_rolled_version_and_time_is_accepted(arena: &Arena) {
     block.header.time += 60;
     solve(&mut block);
     assert_eq!(submit(&mut node, hex(&block)).await, SubmitAnswer::Accepted);
+}
+
+/// A bit that no miner rolls, which the operator has chosen.
+async fn a_block_that_signals_something_else_is_accepted(arena: &Arena) {
+    let mut node = arena.connect();
+    let update = template(&mut node).await;
+    let mut block = unsolved(&update.template);
+    let version = update.template.version ^ (1 << 4);
+    block.header.version = bitcoin::block::Version::from_consensus(version as i32);
+    solve(&mut block);
+    let hash = block.block_hash();
+    assert_eq!(submit(&mut node, hex(&block)).await, SubmitAnswer::Accepted);
+    let found = fate(&mut node, hash).await;
+    assert_eq!(found, BlockFate::InChain { confirmations: 1 });
 }
 
 async fn a_block_that_breaks_a_rule_is_refused_for_its_reason(arena: &Arena) {

@@ -18,7 +18,7 @@ use headframe_server::{
 use headframe_sv2_noise::AuthorityPublicKey;
 use headframe_testkit::fixed_difficulty;
 use headframe_transport::Fingerprint;
-use headframe_work::{Network, PayoutPolicy, PoolTag, Rung};
+use headframe_work::{Network, PayoutPolicy, PoolTag, Rung, VersionBits};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -273,6 +273,7 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
         sv2: Sv2Rules::default(),
         hold: None,
         empty_blocks: Duration::from_secs(30),
+        version_bits: VersionBits::default(),
         access,
     }
 }

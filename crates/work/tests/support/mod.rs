@@ -106,6 +106,7 @@ pub(crate) fn template() -> impl Strategy<Value = Template> {
             network: Network::Mainnet,
             height,
             version,
+            fixed_version_bits: 0,
             prev_hash: BlockHash::from_byte_array(prev_hash),
             bits: CompactTarget::from_consensus(0x1703_4219),
             min_time: UnixTime::from_secs(times.0),

@@ -1,10 +1,11 @@
 //! Each finding of a node, right and wrong.
 
+use std::collections::BTreeMap;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use headframe_node::embedded::{ChainSettings, EmbeddedChain};
-use headframe_work::{BasisPoints, Fee, UnixTime};
+use headframe_work::{BasisPoints, Fee, UnixTime, VersionBits};
 
 use super::super::finding::{Findings, Level};
 use super::*;
@@ -37,6 +38,7 @@ fn well() -> Examination {
             template: chain.template_at(UnixTime::from_secs(1_800_000_000)),
             took: Duration::from_millis(20),
             reserved_weight: Some(8_000),
+            deployments: BTreeMap::new(),
         }),
         takes_blocks: Ok(()),
         published: Some(Vec::new()),
@@ -69,6 +71,7 @@ fn needs(tag: &PoolTag) -> Needs<'_> {
         tag,
         published: &[],
         others: None,
+        version_bits: VersionBits::default(),
     }
 }
 

@@ -89,6 +89,7 @@ fn template(height: u32, tip: u8, clock: u32) -> Template {
         network: Network::Signet,
         height: height + 1,
         version: 0x2000_0000,
+        fixed_version_bits: 0,
         prev_hash: hash(tip),
         bits: CompactTarget::from_consensus(0x1d00_ffff),
         min_time: UnixTime::from_secs(clock - 100),
