@@ -46,7 +46,8 @@ impl NodeHealth {
 
     fn failure(&self) -> String {
         match &self.status.condition {
-            Condition::Unusable(error) => error.to_string(),
+            // The name stands before the reason already.
+            Condition::Unusable(error) => error.to_string().replace(&self.name, "it"),
             _ if self.is_silent => "it does not answer".to_owned(),
             Condition::Starting | Condition::Ready => "it gives no templates".to_owned(),
         }

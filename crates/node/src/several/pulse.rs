@@ -3,7 +3,7 @@
 //! A node that is frozen breaks no connection, and what waits for its next block would wait for ever.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -13,10 +13,14 @@ use crate::BlockSink;
 pub(super) const EVERY: Duration = Duration::from_secs(5);
 /// So many questions in a row without an answer, and it is not. A single one may have met a busy moment.
 pub(super) const MISSED: u32 = 2;
+/// The second question after a miss comes so long after the first at the earliest: a node that refuses at once, as with
+/// too many requests, refuses two within the same millisecond.
+const APART: Duration = Duration::from_secs(1);
 
 /// Asks until nobody wants to know, or until the other end of `stop` is dropped. Blocks its thread.
 pub(super) fn run(mut node: Box<dyn BlockSink>, missed: &watch::Sender<u32>, stop: &Receiver<()>) {
     loop {
+        let asked = Instant::now();
         let is_there = node.stand_by().is_ok();
         missed.send_if_modified(|missed| {
             let before = *missed;
@@ -27,13 +31,20 @@ pub(super) fn run(mut node: Box<dyn BlockSink>, missed: &watch::Sender<u32>, sto
             };
             (before >= MISSED) != (*missed >= MISSED)
         });
-        // One that did not answer in time is asked again at once.
-        let is_first_miss = *missed.borrow() == 1;
-        let wait = if is_first_miss { Duration::ZERO } else { EVERY };
+        let wait = wait_after(*missed.borrow(), asked.elapsed());
         match stop.recv_timeout(wait) {
             Err(RecvTimeoutError::Timeout) if !missed.is_closed() => {}
             _ => return,
         }
+    }
+}
+
+/// When the next question comes after one that took so long, with so many misses in a row. One that was not
+/// answered in time is asked again at once.
+fn wait_after(misses: u32, took: Duration) -> Duration {
+    match misses {
+        1 => APART.saturating_sub(took),
+        _ => EVERY,
     }
 }
 
@@ -68,6 +79,15 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_refuses_at_once_is_asked_again_a_moment_later() {
+        let millis = Duration::from_millis;
+        assert_eq!(wait_after(1, millis(1)), millis(999));
+        assert_eq!(wait_after(1, millis(2_000)), Duration::ZERO, "it timed out");
+        assert_eq!(wait_after(0, millis(1)), EVERY);
+        assert_eq!(wait_after(2, millis(1)), EVERY);
+    }
+
+    #[test]
     fn two_misses_in_a_row_are_silence() {
         for (answers, is_silent) in [
             (vec![false], false),
@@ -77,7 +97,7 @@ mod tests {
             let (alive, stop) = channel();
             let (missed, heard) = watch::channel(0);
             let node = Script(answers, Some(alive));
-            // The last answer ends it; until then only first misses are followed at once.
+            // The last answer ends it.
             run(Box::new(node), &missed, &stop);
             assert_eq!(*heard.borrow() >= MISSED, is_silent);
         }
