@@ -7,6 +7,7 @@
 mod address;
 mod message;
 mod subscriber;
+mod told;
 mod wire;
 
 pub use address::{ZmqAddress, ZmqAddressError};

@@ -6,11 +6,12 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::ZmqAddress;
 use super::message::{Message, Sequences, TOPICS};
+use super::told::Told;
 use super::wire::{self, Command, Decoder, Input, WireError};
 use crate::socket::keep_alive;
 use crate::zmq::Announced;
@@ -39,18 +40,16 @@ enum Lost {
 
 /// Tells each block that the publisher at `address` announces, for as long as the future lives.
 pub(crate) async fn subscribe(address: ZmqAddress, tell: impl Fn(Announced)) {
-    let mut is_told = false;
+    let mut told = Told::default();
     loop {
-        let mut link = Link::new(&address, &tell);
-        let lost = link.follow().await;
-        match link.is_subscribed || !is_told {
+        let lost = Link::new(&address, &tell, &mut told).follow().await;
+        match told.handle_lost(Instant::now()) {
             true => warn!(
                 "no word of new blocks from the node's ZMQ at {address}: {lost}; see whether bitcoin.conf has \
                  zmqpubrawblock={address}; long polls go on"
             ),
             false => debug!(%address, %lost, "the node's ZMQ is still away"),
         }
-        is_told = true;
         sleep(REST).await;
     }
 }
@@ -66,11 +65,12 @@ struct Link<'a, F> {
     answers: bool,
     is_subscribed: bool,
     sequences: Sequences,
+    told: &'a mut Told,
     buffer: Vec<u8>,
 }
 
 impl<'a, F: Fn(Announced)> Link<'a, F> {
-    fn new(address: &'a ZmqAddress, tell: &'a F) -> Self {
+    fn new(address: &'a ZmqAddress, tell: &'a F, told: &'a mut Told) -> Self {
         Self {
             address,
             tell,
@@ -79,6 +79,7 @@ impl<'a, F: Fn(Announced)> Link<'a, F> {
             answers: false,
             is_subscribed: false,
             sequences: Sequences::default(),
+            told,
             buffer: vec![0; READ],
         }
     }
@@ -101,10 +102,10 @@ impl<'a, F: Fn(Announced)> Link<'a, F> {
             .await
             .map_err(|_| Lost::Silent)??;
         self.is_subscribed = true;
-        info!(
-            "new blocks are heard of from the node's ZMQ at {}",
-            self.address
-        );
+        if self.told.handle_heard() {
+            let address = self.address;
+            info!("new blocks are heard of from the node's ZMQ at {address}");
+        }
         loop {
             self.read(&mut stream).await?;
         }
@@ -172,7 +173,7 @@ impl<'a, F: Fn(Announced)> Link<'a, F> {
     fn handle_message(&mut self, message: Message) {
         let lost = self.sequences.lost_before(&message);
         (self.tell)(message.block);
-        if lost > 0 {
+        if let Some(lost) = self.told.handle_gap(Instant::now(), lost) {
             let address = self.address;
             warn!(
                 "{lost} messages of the node's ZMQ at {address} were lost; long polls go on, and no block is missed"
@@ -187,7 +188,6 @@ mod tests {
 
     use bitcoin::hex::FromHex;
     use tokio::net::TcpListener;
-    use tokio::time::Instant;
 
     use super::*;
 
