@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::node_down::find_block_without_node;
 
 /// What the pool prints before the line.
-const BEFORE: &str = "to submit it by hand: ";
+const BEFORE: &str = ", or at the node: ";
 
 /// Pool and node were both lost; what is left is the block's file and the log.
 #[test]

@@ -243,7 +243,8 @@ impl Herald {
         verdict.handle_answer(node, answer.clone());
         log_answer(self.name(node), block, answer);
         if let Some(command) = self.by_hand(block, answer, &verdict) {
-            info!(target: FOUND, "to submit it by hand: {command}");
+            let hash = block.parcel.hash;
+            info!(target: FOUND, "to submit it by hand: headframe blocks submit {hash}, or at the node: {command}");
         }
         self.tell_ledger_of_answer(node, block, answer, at);
         self.tell_verdict(block, &verdict);
