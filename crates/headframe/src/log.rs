@@ -9,8 +9,10 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use headframe_server::Utc;
+use headframe_work::UnixTime;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -41,12 +43,16 @@ pub(crate) struct Log {
 
 /// Prints events of `level` and above to standard output.
 pub(crate) fn start(level: &str) -> Log {
-    start_with(&filter(level))
+    let time = match is_journal() {
+        true => Time::None,
+        false => Time::Whole,
+    };
+    start_with(&filter(level), time)
 }
 
 /// Prints what a visitor of the demonstration wants to know.
 pub(crate) fn start_demo() -> Log {
-    start_with(&(filter("info") + QUIET_IN_DEMO))
+    start_with(&(filter("info") + QUIET_IN_DEMO), Time::OfDay)
 }
 
 fn filter(level: &str) -> String {
@@ -54,12 +60,22 @@ fn filter(level: &str) -> String {
     format!("warn,headframe={level}") + &crates.concat()
 }
 
-fn start_with(filter: &str) -> Log {
+/// Whether standard output is systemd's journal, which has the time of each line: `JOURNAL_STREAM` has its device and
+/// inode then, and is passed on to programs whose output goes elsewhere.
+fn is_journal() -> bool {
+    let Ok(journal) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    let out = rustix::fs::fstat(io::stdout());
+    out.is_ok_and(|out| journal == format!("{}:{}", out.st_dev, out.st_ino))
+}
+
+fn start_with(filter: &str, time: Time) -> Log {
     let (sender, receiver) = sync_channel(QUEUE);
     let lines = Lines(sender);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .event_format(Calm)
+        .event_format(Calm { time })
         .with_writer(lines.clone());
     // A second start, in a test, keeps the first.
     let _ = subscriber.try_init();
@@ -123,8 +139,36 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// `12:34:56 the message`, in UTC; with its level when it is more than news.
-struct Calm;
+/// What stands before a line, in UTC.
+#[derive(Debug, Clone, Copy)]
+enum Time {
+    /// Nothing: whoever keeps the lines has their times.
+    None,
+    /// `12:34:56`, for who looks on.
+    OfDay,
+    /// `2026-11-22T12:34:56.789Z` (RFC 3339), for who reads it days later.
+    Whole,
+}
+
+impl Time {
+    fn write(self, writer: &mut Writer<'_>, since: Duration) -> fmt::Result {
+        let seconds = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
+        let whole = Utc(UnixTime::from_secs(seconds)).rfc_3339();
+        let whole = whole.trim_end_matches('Z');
+        match (self, whole.split_once('T')) {
+            (Self::OfDay, Some((_, time))) => write!(writer, "{time} "),
+            (Self::OfDay | Self::Whole, _) => {
+                write!(writer, "{whole}.{:03}Z ", since.subsec_millis())
+            }
+            (Self::None, _) => Ok(()),
+        }
+    }
+}
+
+/// The time and the message; with its level when it is more than news.
+struct Calm {
+    time: Time,
+}
 
 impl<S, N> FormatEvent<S, N> for Calm
 where
@@ -138,9 +182,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let seconds = since.map_or(0, |since| since.as_secs()) % 86_400;
-        let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
-        write!(writer, "{hours:02}:{minutes:02}:{:02} ", seconds % 60)?;
+        self.time.write(&mut writer, since.unwrap_or_default())?;
         match *event.metadata().level() {
             Level::ERROR => writer.write_str("ERROR: ")?,
             Level::WARN => writer.write_str("warning: ")?,
@@ -150,5 +192,24 @@ where
             .field_format()
             .format_fields(writer.by_ref(), event)?;
         writeln!(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_time_that_its_reader_wants() {
+        let since = Duration::from_millis(1_763_854_496_007);
+        for (time, expected) in [
+            (Time::Whole, "2025-11-22T23:34:56.007Z "),
+            (Time::OfDay, "23:34:56 "),
+            (Time::None, ""),
+        ] {
+            let mut text = String::new();
+            time.write(&mut Writer::new(&mut text), since).unwrap();
+            assert_eq!(text, expected);
+        }
     }
 }

@@ -40,7 +40,7 @@ impl fmt::Display for Utc {
 
 impl Utc {
     /// As RFC 3339 has it: `2026-11-22T23:05:00Z`.
-    pub(crate) fn rfc_3339(self) -> String {
+    pub fn rfc_3339(self) -> String {
         let (year, month, day) = self.date();
         let (hours, minutes, seconds) = self.time();
         format!("{year}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}Z")
