@@ -113,6 +113,8 @@ fn a_preferred_node_that_is_killed_is_left_at_once_and_taken_back() {
     let job = miner.job();
     nodes[0].kill();
     wait_until_mined_on(&pool, 1);
+    let endpoint = nodes[1].address().to_string();
+    assert_eq!(pool.api("summary")["node"]["endpoint"], endpoint);
     assert_eq!(pool.state(), "running");
     let hash = find_block(&mut miner, &job);
     until_true("the block in the chain", || nodes[1].has_in_chain(&hash));

@@ -159,6 +159,7 @@ async fn demonstrate(command: &cli::Demo, directory: &Path) -> anyhow::Result<Op
             payout: Payout::default(),
             node_kind: NodeKind::Embedded,
             node_endpoint: "in this process".to_owned(),
+            backups: Vec::new(),
             feed,
             started,
         },

@@ -297,6 +297,11 @@ fn board(
         payout: payout(config),
         node_kind: nodes.preferred.kind(),
         node_endpoint: nodes.preferred.place(),
+        backups: nodes
+            .backups
+            .iter()
+            .map(|node| (node.kind(), node.place()))
+            .collect(),
     }
 }
 

@@ -159,6 +159,7 @@ fn board(feed: Feed) -> Board {
         payout: Payout::default(),
         node_kind: NodeKind::Embedded,
         node_endpoint: String::new(),
+        backups: Vec::new(),
         feed,
         started: Started::now(),
     }

@@ -71,6 +71,7 @@ impl TestPool {
                 payout: Payout::default(),
                 node_kind: NodeKind::Embedded,
                 node_endpoint: String::new(),
+                backups: Vec::new(),
                 feed,
                 started: Started::now(),
             },

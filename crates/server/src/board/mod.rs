@@ -107,10 +107,12 @@ pub struct Board {
     pub connect: Connect,
     /// Who is paid.
     pub payout: Payout,
-    /// The kind of node.
+    /// The kind of node, of several that of the preferred one.
     pub node_kind: NodeKind,
     /// Where the node is.
     pub node_endpoint: String,
+    /// The same of the others, in order of preference.
+    pub backups: Vec<(NodeKind, String)>,
 }
 
 impl Board {
@@ -131,6 +133,7 @@ impl Board {
             payout: self.payout,
             node_kind: self.node_kind,
             node_endpoint: self.node_endpoint,
+            backups: self.backups,
         };
         let now = Instant::now();
         let mut model = Model::new(facts, past, now, wall_clock());

@@ -41,6 +41,17 @@ pub(super) struct Facts {
     pub(super) payout: Payout,
     pub(super) node_kind: NodeKind,
     pub(super) node_endpoint: String,
+    pub(super) backups: Vec<(NodeKind, String)>,
+}
+
+impl Facts {
+    /// What kind of node is at this place of the order of preference, and where.
+    fn node_at(&self, place: usize) -> Option<(NodeKind, String)> {
+        match place.checked_sub(1) {
+            None => Some((self.node_kind, self.node_endpoint.clone())),
+            Some(backup) => self.backups.get(backup).cloned(),
+        }
+    }
 }
 
 /// What the dashboard shows.
@@ -168,7 +179,13 @@ impl Model {
                 });
             }
             News::Node(status) => is_urgent = self.node.handle_status(status, wall),
-            News::Nodes(health) => is_urgent = self.nodes.handle_health(health, wall),
+            News::Nodes(health) => {
+                let mined_on = health.iter().position(|node| node.is_mined_on);
+                if let Some((kind, endpoint)) = mined_on.and_then(|it| self.facts.node_at(it)) {
+                    self.node.handle_change(kind, endpoint);
+                }
+                is_urgent = self.nodes.handle_health(health, wall);
+            }
             News::Work(work) => {
                 is_urgent = !self.node.has_given_work();
                 self.node.handle_work(work, wall);

@@ -41,6 +41,11 @@ impl NodeView {
         }
     }
 
+    /// Another node is mined on, or still this one.
+    pub(super) fn handle_change(&mut self, kind: NodeKind, endpoint: String) {
+        (self.kind, self.endpoint) = (kind, endpoint);
+    }
+
     /// Takes in the node's health; true when it changed for better or worse.
     pub(super) fn handle_status(&mut self, status: NodeStatus, wall: UnixTime) -> bool {
         let before = self.unusable.take();

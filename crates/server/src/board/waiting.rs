@@ -38,6 +38,7 @@ impl Waiting {
             payout: Payout::default(),
             node_kind,
             node_endpoint: String::new(),
+            backups: Vec::new(),
         };
         let past = Past::read(ledger)?;
         let mut model = Model::new(facts, past, Instant::now(), wall_clock());

@@ -295,6 +295,7 @@ fn board() -> (
         payout: Payout::default(),
         node_kind: NodeKind::Embedded,
         node_endpoint: String::new(),
+        backups: Vec::new(),
     };
     (board, shown, roll_caller)
 }

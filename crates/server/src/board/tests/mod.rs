@@ -105,6 +105,7 @@ fn facts() -> Facts {
         payout: Payout::default(),
         node_kind: NodeKind::Rpc,
         node_endpoint: "http://127.0.0.1:8332".into(),
+        backups: vec![(NodeKind::Ipc, "/node.sock".into())],
     }
 }
 

@@ -40,6 +40,9 @@ fn each_node_is_shown_with_what_is_the_matter_and_since_when() {
     // What is no change is told when there is time.
     let all = failed(&stage);
     assert_eq!(stage.tell(30, News::Nodes(all)), Urgency::Routine);
+    let node = stage.look(40).summary.node;
+    assert_eq!(node.kind, Some(NodeKind::Ipc));
+    assert_eq!(node.endpoint, "/node.sock", "the one that is mined on");
     let shown = stage.look(40).summary.nodes;
     assert_eq!(shown[0].standing, NodeStanding::Failed);
     assert_eq!(shown[0].reason.as_deref(), Some("It does not answer."));
@@ -56,6 +59,8 @@ fn each_node_is_shown_with_what_is_the_matter_and_since_when() {
     let all = well(&stage);
     stage.tell(50, News::Nodes(all));
     assert_eq!(stage.alarm(50, "node_not_well"), None);
+    let node = stage.look(50).summary.node;
+    assert_eq!(node.kind, Some(NodeKind::Rpc));
 }
 
 /// Then the pool's state says it all.

@@ -19,6 +19,7 @@ fn board() -> (
         payout,
         node_kind,
         node_endpoint,
+        backups,
     } = facts();
     let board = Board {
         feed,
@@ -30,6 +31,7 @@ fn board() -> (
         payout,
         node_kind,
         node_endpoint,
+        backups,
     };
     (board, seen, charts)
 }
