@@ -43,7 +43,8 @@ pub struct Flag<'a> {
 pub struct Loaded {
     /// The configuration.
     pub config: PoolConfig,
-    /// Which keys were set, in the order of the table, and by what.
+    /// Which keys were set, in the order of the table, and by what; those of tables of which there may be several
+    /// come last, table by table.
     pub set: Vec<(String, Origin)>,
     /// What the operator should know.
     pub notices: Vec<Notice>,
@@ -161,9 +162,16 @@ impl Fields {
     }
 
     fn set(&self) -> Vec<(String, Origin)> {
-        KEYS.iter()
-            .filter_map(|key| self.fields.get(&(key.section, key.name)))
-            .map(|field| (field.key.path(), field.origin.clone()))
+        let single = KEYS
+            .iter()
+            .filter_map(|key| self.fields.get(&(key.section, key.name)));
+        let tables = self.backup_nodes.iter().chain(&self.listeners);
+        let several = tables.flat_map(|table| {
+            let keys = keys::all().filter(move |key| key.section == table.section);
+            keys.filter_map(move |key| table.fields.get(key.name))
+        });
+        let all = single.chain(several);
+        all.map(|field| (field.key.path(), field.origin.clone()))
             .collect()
     }
 

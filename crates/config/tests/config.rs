@@ -1032,6 +1032,31 @@ fn empty_blocks_are_mined_for_a_time_or_never() {
     }
 }
 
+/// What is set in a table of its own is set, too.
+#[test]
+fn keys_of_backup_nodes_and_listeners_are_among_those_that_are_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pool.toml");
+    let text = "[pool]\ntag = \"a\"\n[[listener]]\naddress = \"127.0.0.1:1\"\n[[backup_node]]\nuser = \"u\"\n\
+                password = \"p\"\n[[backup_node]]\nurl = \"second\"\n";
+    fs::write(&file, text).unwrap();
+    let loaded = load(&Sources {
+        file: Some(&file),
+        environment: environment(&[]),
+        flags: Vec::new(),
+    });
+    let set = loaded.unwrap().set;
+    let names: Vec<_> = set.iter().map(|(name, _)| name.as_str()).collect();
+    let expected = [
+        "pool.tag",
+        "backup_node.user",
+        "backup_node.password",
+        "backup_node.url",
+        "listener.address",
+    ];
+    assert_eq!(names, expected);
+}
+
 #[test]
 fn version_bits_are_chosen_where_nobody_rolls_them() {
     let bits = |text: &str| config(&format!("[pool]\nversion_bits = {text}")).version_bits;

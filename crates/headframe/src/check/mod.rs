@@ -8,6 +8,7 @@ mod node;
 mod place;
 mod signals;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -104,6 +105,8 @@ struct Asked {
     published: Vec<String>,
     /// Whether its templates come through a Template Provider.
     is_provider: bool,
+    /// What the name of its RPC's computer stands for.
+    addresses: Vec<SocketAddr>,
 }
 
 /// The first template that was pushed.
@@ -159,6 +162,7 @@ async fn ask(place: usize, access: &NodeAccess, found: Result<Reach, Missing>) -
                 pushed: None,
                 published: Vec::new(),
                 is_provider: false,
+                addresses: Vec::new(),
             };
         }
     };
@@ -188,7 +192,18 @@ async fn ask(place: usize, access: &NodeAccess, found: Result<Reach, Missing>) -
         socket: socket.or_else(|| sockets.first()).cloned(),
         published,
         is_provider: reach.kind() == NodeKind::TemplateDistribution,
+        addresses: addresses(&reach).await,
     }
+}
+
+/// Where its RPC is, whatever it is called.
+async fn addresses(reach: &Reach) -> Vec<SocketAddr> {
+    let Some(settings) = reach.rpc() else {
+        return Vec::new();
+    };
+    // A name that stands for nothing is told of where the node is asked.
+    let found = tokio::net::lookup_host(settings.address.to_string()).await;
+    found.into_iter().flatten().collect()
 }
 
 /// The first template by the way that the pool would take.
@@ -260,6 +275,15 @@ fn tell_nodes(
         }
         if let Some(pushed) = &asked.pushed {
             node::pushed(&mut to, pushed, &asked.published);
+        }
+        let same = |other: &&Asked| {
+            other
+                .addresses
+                .iter()
+                .any(|it| asked.addresses.contains(it))
+        };
+        if let Some(other) = nodes.iter().take(place).find(same) {
+            node::twice(&mut to, &other.name);
         }
         if asked.is_provider {
             signals::through_provider(&mut to, config.version_bits);

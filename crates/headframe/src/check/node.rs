@@ -1,5 +1,6 @@
 //! What a node says of itself, against what the pool needs of it.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use bitcoin::hashes::Hash as _;
@@ -65,7 +66,7 @@ pub(crate) fn examined(to: &mut Subject<'_>, facts: &Examination, needs: &Needs<
         Err(error) => to.wrong("submit", error.to_string(), error.advice()),
     }
     clock(to, facts.clock);
-    publications(to, facts.published.as_deref(), needs.published);
+    publications(to, &facts.published, needs.published);
 }
 
 fn version(to: &mut Subject<'_>, facts: &Examination, network: Option<Network>) {
@@ -210,23 +211,28 @@ fn clock(to: &mut Subject<'_>, clock: Option<ClockOffset>) {
 }
 
 /// What is configured has to be published; what is published need not be heard.
-fn publications(to: &mut Subject<'_>, published: Option<&[Publication]>, configured: &[String]) {
+fn publications(
+    to: &mut Subject<'_>,
+    published: &Result<Vec<Publication>, NodeError>,
+    configured: &[String],
+) {
     let blocks = |it: &&Publication| BLOCK_TOPICS.contains(&it.topic.as_str());
     for place in configured {
         let at_place = |it: &&Publication| is_same_place(&it.address, place);
-        let found = published
-            .unwrap_or_default()
-            .iter()
-            .filter(blocks)
-            .find(at_place);
+        let found = published.iter().flatten().filter(blocks).find(at_place);
         match (found, published) {
             (Some(found), _) => to.ok("zmq", format!("it publishes {} at {}", found.topic, found.address)),
-            (None, Some(_)) => to.wrong(
+            (None, Ok(_)) => to.wrong(
                 "zmq",
                 format!("it publishes no blocks at {place}"),
                 format!("set zmqpubrawblock={place} in bitcoin.conf and restart the node"),
             ),
-            (None, None) => to.wrong(
+            (None, Err(error @ NodeError::Forbidden { .. })) => to.note(
+                "zmq",
+                format!("whether it publishes at {place} is not known: {error}"),
+                "let the pool's user call getzmqnotifications (rpcwhitelist in bitcoin.conf)",
+            ),
+            (None, Err(_)) => to.wrong(
                 "zmq",
                 format!("it does not know of ZeroMQ, and {place} is configured"),
                 "take a Bitcoin Core that was built with ZeroMQ, as those of bitcoincore.org, or remove the key",
@@ -236,10 +242,21 @@ fn publications(to: &mut Subject<'_>, published: Option<&[Publication]>, configu
 }
 
 /// Whether the pool hears there what the node publishes here. A node that publishes at all its addresses has
-/// another host.
+/// another host; what it publishes on its own computer alone is not heard at an address of the network.
 fn is_same_place(published: &str, configured: &str) -> bool {
-    let port = |place: &str| place.rsplit_once(':').map(|(_, port)| port.to_owned());
-    published == configured || (port(published).is_some() && port(published) == port(configured))
+    let parts = |place: &str| {
+        let (host, port) = place.rsplit_once(':')?;
+        let host = host.rsplit_once('/').map_or(host, |(_, host)| host);
+        let host = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        Some((host.ok(), port.to_owned()))
+    };
+    let is_loopback = |host: Option<IpAddr>| host.map(|host| host.is_loopback());
+    match (parts(published), parts(configured)) {
+        (Some((here, port)), Some((there, same))) if port == same => {
+            !(is_loopback(here) == Some(true) && is_loopback(there) == Some(false))
+        }
+        _ => published == configured,
+    }
 }
 
 /// What came by its socket or its Template Provider.
@@ -267,6 +284,15 @@ pub(crate) fn pushed(
             "remove the key zmq",
         );
     }
+}
+
+/// A node that stands in the list before, under another name perhaps.
+pub(crate) fn twice(to: &mut Subject<'_>, other: &str) {
+    to.note(
+        "twice",
+        format!("it is the same as {other}: it helps nobody when that one fails"),
+        "name another node, or take it out of the list",
+    );
 }
 
 /// A node that is reached without its RPC.

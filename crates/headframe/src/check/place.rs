@@ -40,6 +40,13 @@ pub(crate) fn directory(findings: &mut Findings, path: &Path, network: Option<Ne
             "choose another with pool.data_dir",
         );
     };
+    if is_no_disk(place) {
+        return to.wrong(
+            "data_dir",
+            format!("{} is no disk: nothing can be kept there", place.display()),
+            "choose another with pool.data_dir",
+        );
+    }
     match access(place, Access::WRITE_OK | Access::EXEC_OK) {
         Err(error) => {
             let place = place.display();
@@ -56,6 +63,18 @@ pub(crate) fn directory(findings: &mut Findings, path: &Path, network: Option<Ne
     if exists {
         blocks(&mut to, path, network);
     }
+}
+
+/// Whether it only looks like a directory, as where Linux shows its processes.
+#[cfg(target_os = "linux")]
+fn is_no_disk(place: &Path) -> bool {
+    let system = rustix::fs::statfs(place);
+    system.is_ok_and(|it| it.f_type == rustix::fs::PROC_SUPER_MAGIC)
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn is_no_disk(_: &Path) -> bool {
+    false
 }
 
 fn private(to: &mut Subject<'_>, path: &Path) {

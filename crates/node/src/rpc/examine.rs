@@ -36,8 +36,8 @@ pub struct Examination {
     pub template: Result<TemplateFacts, NodeError>,
     /// Whether the pool's user may give it blocks.
     pub takes_blocks: Result<(), NodeError>,
-    /// Where it publishes by ZeroMQ. `None` where it does not know of that: it was built without.
-    pub published: Option<Vec<Publication>>,
+    /// Where it publishes by ZeroMQ. One that was built without does not know the question.
+    pub published: Result<Vec<Publication>, NodeError>,
 }
 
 /// A node's clock as seen from here.
@@ -109,7 +109,7 @@ pub async fn examine(settings: &RpcSettings) -> Result<Examination, NodeError> {
             Ok(()) => asker.template().await,
         },
         takes_blocks: asker.takes_blocks().await,
-        published: asker.ask("getzmqnotifications").await.ok(),
+        published: asker.ask("getzmqnotifications").await,
     })
 }
 

@@ -81,7 +81,9 @@ async fn what_may_not_be_asked_is_not_known_and_what_may_not_be_done_is_told() {
     let facts = examined(&node.settings(Network::Regtest)).await;
     assert!(facts.template.is_ok());
     assert_eq!((facts.software, facts.peers), (None, None));
-    assert!(facts.clock.is_none() && facts.published.is_none());
+    assert!(facts.clock.is_none());
+    let unknown = facts.published.unwrap_err();
+    assert!(matches!(unknown, NodeError::Rpc { .. }), "{unknown}");
     let refused = facts.takes_blocks.unwrap_err();
     assert!(matches!(refused, NodeError::Forbidden { .. }), "{refused}");
 }

@@ -41,7 +41,7 @@ fn well() -> Examination {
             deployments: BTreeMap::new(),
         }),
         takes_blocks: Ok(()),
-        published: Some(Vec::new()),
+        published: Ok(Vec::new()),
     }
 }
 
@@ -233,7 +233,7 @@ fn what_is_configured_has_to_be_published_with_blocks() {
         address: address.to_owned(),
     };
     let there = "tcp://127.0.0.1:28332";
-    let of = |published: Option<Vec<Publication>>| {
+    let of = |published: Result<Vec<Publication>, NodeError>| {
         let (tag, configured) = (tag(), [there.to_owned()]);
         let facts = Examination {
             published,
@@ -245,19 +245,33 @@ fn what_is_configured_has_to_be_published_with_blocks() {
         };
         found(&facts, &needs).only("zmq").level
     };
-    assert_eq!(
-        of(Some(vec![publication("pubhashblock", there)])),
-        Level::Ok
-    );
+    assert_eq!(of(Ok(vec![publication("pubhashblock", there)])), Level::Ok);
     let everywhere = publication("pubrawblock", "tcp://0.0.0.0:28332");
-    assert_eq!(of(Some(vec![everywhere])), Level::Ok);
-    assert_eq!(
-        of(Some(vec![publication("pubhashtx", there)])),
-        Level::Wrong
-    );
+    assert_eq!(of(Ok(vec![everywhere])), Level::Ok);
+    assert_eq!(of(Ok(vec![publication("pubhashtx", there)])), Level::Wrong);
     let other = publication("pubhashblock", "tcp://127.0.0.1:28333");
-    assert_eq!(of(Some(vec![other])), Level::Wrong);
-    assert_eq!(of(None), Level::Wrong);
+    assert_eq!(of(Ok(vec![other])), Level::Wrong);
+    assert_eq!(of(Err(NodeError::Busy)), Level::Wrong);
+    let forbidden = NodeError::Forbidden {
+        address: "a".to_owned(),
+        method: "getzmqnotifications",
+    };
+    assert_eq!(of(Err(forbidden)), Level::Note, "it may well publish");
+}
+
+#[test]
+fn what_a_node_publishes_on_its_own_computer_alone_is_not_heard_elsewhere() {
+    for (published, configured, is_heard) in [
+        ("tcp://127.0.0.1:28332", "tcp://192.168.1.5:28332", false),
+        ("tcp://[::1]:28332", "tcp://[fd00::5]:28332", false),
+        ("tcp://127.0.0.1:28332", "tcp://localhost:28332", true),
+        ("tcp://0.0.0.0:28332", "tcp://192.168.1.5:28332", true),
+        ("tcp://*:28332", "tcp://192.168.1.5:28332", true),
+        ("tcp://*:28332", "tcp://192.168.1.5:28333", false),
+    ] {
+        let found = is_same_place(published, configured);
+        assert_eq!(found, is_heard, "{published} {configured}");
+    }
 }
 
 #[test]

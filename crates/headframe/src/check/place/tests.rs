@@ -19,6 +19,18 @@ fn only(mut look: impl FnMut(&mut Subject<'_>), code: &str) -> Finding {
     findings.only(code).clone()
 }
 
+/// Where the system shows itself as files, whoever may write there.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_that_is_on_no_disk_is_wrong() {
+    for path in ["/proc", "/proc/headframe/data"] {
+        let found = of_directory(Path::new(path));
+        let finding = found.only("data_dir");
+        assert_eq!(finding.level, Level::Wrong);
+        assert!(finding.text.contains("/proc is no disk"), "{finding:?}");
+    }
+}
+
 #[test]
 fn a_directory_is_told_whether_it_is_there_or_not() {
     let place = tempfile::tempdir().unwrap();
