@@ -97,11 +97,17 @@ impl AtPool {
         }
         line("file", self.place.path().display());
         let config = &self.loaded.config;
+        // What a pool was started with need not be what this command was.
+        let is_told = |(key, _): &(String, _)| key == "pool.listen" || key == "listener.address";
+        let doubt = match self.loaded.set.iter().any(is_told) {
+            true => "",
+            false => ", unless the pool listens elsewhere (show its port with -c FILE)",
+        };
         let uses = |it: &&ListenerConfig| it.keys == self.name && it.protocols.sv2;
         for listener in config.listeners.iter().filter(uses) {
             line(
                 "miners",
-                listeners::url(config, listener.address, &authority),
+                listeners::url(config, listener.address, &authority) + doubt,
             );
         }
         Ok(())
