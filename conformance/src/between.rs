@@ -50,7 +50,7 @@ impl Between {
 }
 
 /// A message with its body; `None` at the end.
-fn read(from: &mut BufReader<TcpStream>) -> io::Result<Option<(String, Vec<u8>)>> {
+pub(crate) fn read(from: &mut BufReader<TcpStream>) -> io::Result<Option<(String, Vec<u8>)>> {
     let mut head = String::new();
     loop {
         if from.read_line(&mut head)? == 0 {
@@ -86,15 +86,20 @@ fn serve(pool: TcpStream, node: SocketAddr, change: &Change) -> io::Result<()> {
             (Ok(request), Ok(parsed)) => changed(&request, parsed, change),
             _ => answer,
         };
-        let lines = head
-            .lines()
-            .filter(|line| !line.is_empty() && !is_length(line));
-        let head: String = lines.map(|line| format!("{line}\r\n")).collect();
-        let head = format!("{head}Content-Length: {}\r\n\r\n", answer.len());
+        let head = with_length(&head, answer.len());
         pool.get_mut().write_all(head.as_bytes())?;
         pool.get_mut().write_all(&answer)?;
     }
     Ok(())
+}
+
+/// The head of a message whose body has another length.
+pub(crate) fn with_length(head: &str, length: usize) -> String {
+    let lines = head
+        .lines()
+        .filter(|line| !line.is_empty() && !is_length(line));
+    let head: String = lines.map(|line| format!("{line}\r\n")).collect();
+    format!("{head}Content-Length: {length}\r\n\r\n")
 }
 
 fn changed(request: &Value, mut answer: Value, change: &Change) -> Vec<u8> {

@@ -172,6 +172,17 @@ impl Bitcoind {
         self.restart_at(self.address);
     }
 
+    /// The same, having it make its index and its state anew from its blocks.
+    ///
+    /// # Panics
+    ///
+    /// As [`restart`](Self::restart).
+    pub fn restart_with_reindex(&mut self) {
+        self.peering.push("-reindex".to_owned());
+        self.restart();
+        self.peering.pop();
+    }
+
     /// Starts it where the pool does not know it, does something, and stops it.
     pub fn aside(&mut self, work: impl FnOnce(&Self)) {
         let usual = self.address;

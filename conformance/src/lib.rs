@@ -22,6 +22,7 @@ pub mod publisher;
 pub mod sri;
 pub mod sv1;
 pub mod sv1_api;
+pub mod troubled;
 pub mod wait;
 pub mod wallet;
 
@@ -31,4 +32,5 @@ pub use miner::{Miner, Protocol};
 pub use pool::Pool;
 pub use process::Process;
 pub use provider::Provider;
+pub use troubled::{Trouble, Troubled};
 pub use wallet::Key;

@@ -42,7 +42,8 @@ pub struct Job {
     /// The hashes from the coinbase to the merkle root; none where the block is empty but for it.
     pub branches: Vec<Vec<u8>>,
     bits: u32,
-    time: u32,
+    /// The header time that it begins with.
+    pub time: u32,
 }
 
 /// A header that meets its target, and what is submitted for it.

@@ -6,6 +6,7 @@ mod blocks;
 mod by_hand;
 mod check;
 mod demo;
+mod faults;
 mod fee;
 mod full_template;
 mod hostile;
