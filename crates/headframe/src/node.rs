@@ -11,7 +11,7 @@ use headframe_node::rpc::{
     Candidate, RpcAddress, RpcAuth, RpcSettings, ask_network, ask_network_with_cookies, discover,
 };
 use headframe_node::several::{self, Backups};
-use headframe_node::tdp::{ProviderAddress, TdpSettings};
+use headframe_node::tdp::{Patience, ProviderAddress, TdpSettings};
 use headframe_node::{BlockSink, Node, NodeError};
 use headframe_work::{Network, Reserve};
 use tokio_util::sync::CancellationToken;
@@ -178,6 +178,7 @@ fn through(
         network,
         provider: provider.clone(),
         rpc: rpc.transpose()?,
+        patience: Patience::default(),
     })))
 }
 

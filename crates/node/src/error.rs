@@ -183,6 +183,17 @@ pub enum NodeError {
         /// The pool's network.
         network: headframe_work::Network,
     },
+    /// A Template Provider is connected and says nothing, not even when it is asked.
+    #[error(
+        "the template provider at {address} has said nothing for {seconds} s, though it was asked",
+        seconds = .silent.as_secs()
+    )]
+    Frozen {
+        /// Host and port.
+        address: String,
+        /// For how long.
+        silent: Duration,
+    },
     /// The node is reached in a way in which it cannot be asked that.
     #[error("a template provider cannot be asked {what}")]
     NotAskable {
@@ -238,6 +249,7 @@ impl NodeError {
             | Self::NoneOfSeveral(_)
             | Self::Refused { .. }
             | Self::Provider { .. }
+            | Self::Frozen { .. }
             | Self::Rpc { .. } => ErrorKind::Transient,
             Self::UnreadableCookie { .. }
             | Self::Unauthorized { .. }
@@ -271,6 +283,7 @@ impl NodeError {
             | Self::NoneOfSeveral(_)
             | Self::Refused { .. }
             | Self::Provider { .. }
+            | Self::Frozen { .. }
             | Self::Rpc { .. } => Fault::Node,
             Self::NoCookie { .. }
             | Self::UnreadableCookie { .. }
@@ -345,6 +358,9 @@ impl NodeError {
             Self::Refused { .. } | Self::Rpc { .. } => "look at the node's debug.log",
             Self::Provider { .. } => {
                 "see that the template provider runs; the pool connects again by itself"
+            }
+            Self::Frozen { .. } => {
+                "see whether the template provider or its node is frozen or overloaded; the pool connects again by itself"
             }
             Self::Impostor { .. } => {
                 "set the authority key that the template provider shows behind its address, and restart headframe"

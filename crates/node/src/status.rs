@@ -27,6 +27,9 @@ pub struct NodeStatus {
     pub verified: Option<f64>,
     /// When the newest template arrived.
     pub last_template: Option<Instant>,
+    /// When a node that speaks only when there is something new has last shown that it is there: its newest
+    /// template stands.
+    pub last_sign: Option<Instant>,
 }
 
 /// Whether a node can be mined on.
@@ -62,6 +65,7 @@ impl NodeStatus {
             peers: None,
             verified: None,
             last_template: None,
+            last_sign: None,
         }
     }
 

@@ -36,7 +36,7 @@ pub struct Known {
     pub state: State,
     /// The height of the best chain's last block by its newest template; `None` before the first.
     pub height: Option<u32>,
-    /// When its newest template arrived.
+    /// When its newest template arrived, or was last known to stand.
     pub template_at: Option<Instant>,
     /// Whether it has peers, as far as it says; without them it hears of no block.
     pub has_peers: bool,

@@ -220,7 +220,11 @@ impl Seen {
         Known {
             state,
             height: last.map(|last| last.template.height.saturating_sub(1)),
-            template_at: last.map(|last| last.received),
+            template_at: last.map(|last| {
+                status
+                    .last_sign
+                    .map_or(last.received, |sign| sign.max(last.received))
+            }),
             // A chain for tests is often one node's.
             has_peers: is_regtest || status.peers != Some(0),
         }

@@ -19,6 +19,7 @@ use tokio::time::sleep_until;
 use tracing::debug;
 
 use super::assemble::{Flaw, Pieces, assemble};
+use super::pulse::{Due, Patience, Pulse};
 use super::sink::HandedIn;
 use super::tips::Tips;
 use super::{COINBASE_CONSTRAINTS, ProviderAddress};
@@ -32,7 +33,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How long a provider may take to send the transactions of a template.
 const TRANSACTIONS_WITHIN: Duration = Duration::from_secs(30);
 /// After so long without a word from the provider's machine it is asked whether it is there, and then so
-/// often, three times: a provider may have nothing to say for an hour.
+/// often, three times.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 
@@ -41,6 +42,9 @@ pub(super) struct Link {
     network: Network,
     provider: ProviderAddress,
     dialer: Dialer,
+    patience: Patience,
+    /// The provider hung up when it was asked for a template that it had not given.
+    asks_known: bool,
     status: watch::Sender<NodeStatus>,
     news: watch::Sender<Option<News>>,
     tips: Arc<Tips>,
@@ -59,6 +63,9 @@ struct Wanted {
 struct Following {
     session: ClientSession,
     stream: FrameStream,
+    pulse: Pulse,
+    /// The template that was named or given last.
+    present: Option<u64>,
     /// The newest template, while its transactions are awaited.
     wanted: Option<Wanted>,
     /// The transactions of the newest template for the future, once they are there.
@@ -73,6 +80,7 @@ impl Link {
     pub(super) fn new(
         network: Network,
         provider: ProviderAddress,
+        patience: Patience,
         status: watch::Sender<NodeStatus>,
         news: watch::Sender<Option<News>>,
         tips: Arc<Tips>,
@@ -86,6 +94,8 @@ impl Link {
             network,
             provider,
             dialer: Dialer::new(settings, CurvePool::new()),
+            patience,
+            asks_known: false,
             status,
             news,
             tips,
@@ -135,7 +145,10 @@ impl Link {
         loop {
             match self.step(&mut following).await {
                 Ok(()) => {}
-                Err(error) => return error,
+                Err(error) => {
+                    self.asks_known |= following.pulse.awaits_refusal();
+                    return error;
+                }
             }
         }
     }
@@ -162,6 +175,8 @@ impl Link {
         Ok(Following {
             session: session.map_err(|error| self.unusable(error))?,
             stream,
+            pulse: Pulse::new(Instant::now(), self.patience, self.asks_known),
+            present: None,
             wanted: None,
             ahead: None,
             future: None,
@@ -186,7 +201,10 @@ impl Link {
         tokio::select! {
             filled = following.stream.fill() => {
                 match filled.map_err(|error| self.broken(&error))? {
-                    Filled::Bytes => self.take_frames(following),
+                    Filled::Bytes => {
+                        self.note_sign(following);
+                        self.take_frames(following)
+                    }
                     Filled::Closed => Err(self.unusable("it closed the connection")),
                 }
             }
@@ -201,6 +219,15 @@ impl Link {
                 self.take_assembled(following, assembled)
             }
             () = until(due) => self.handle_timeout(following),
+        }
+    }
+
+    /// Something came. In answer to a question it says that nothing else was to be told meanwhile.
+    fn note_sign(&self, following: &mut Following) {
+        let now = Instant::now();
+        if following.pulse.handle_sign(now) {
+            self.status
+                .send_modify(|status| status.last_sign = Some(now));
         }
     }
 
@@ -220,6 +247,13 @@ impl Link {
     fn handle_timeout(&self, following: &mut Following) -> Result<(), NodeError> {
         let now = Instant::now();
         following.session.handle_timeout(now);
+        if let Some(present) = following.quiet() {
+            match following.pulse.handle_timeout(now, present) {
+                Some(Due::Ask(template)) => following.session.request_transactions(template),
+                Some(Due::Dead(silent)) => return Err(self.frozen(silent)),
+                None => {}
+            }
+        }
         match &following.wanted {
             Some(wanted) if now >= wanted.asked + TRANSACTIONS_WITHIN => {
                 Err(self.unusable("it did not send the transactions of its template"))
@@ -274,6 +308,7 @@ impl Link {
             before != status.tip
         });
         let id = template.id;
+        following.present = Some(id);
         following.wanted = Some(Wanted {
             template,
             tip,
@@ -372,6 +407,13 @@ impl Link {
         self.unusable(error)
     }
 
+    fn frozen(&self, silent: Duration) -> NodeError {
+        NodeError::Frozen {
+            address: self.provider.to_string(),
+            silent,
+        }
+    }
+
     fn unusable(&self, reason: impl ToString) -> NodeError {
         NodeError::Provider {
             address: self.provider.to_string(),
@@ -386,6 +428,11 @@ impl Following {
         wanted.is_some_and(|wanted| wanted.template.id == template_id)
     }
 
+    /// The template that is mined, while the provider owes nothing.
+    fn quiet(&self) -> Option<u64> {
+        self.present.filter(|_| self.wanted.is_none())
+    }
+
     /// When somebody has to have said something.
     fn due(&self) -> Option<Instant> {
         let transactions = self.wanted.as_ref();
@@ -393,6 +440,7 @@ impl Following {
         transactions
             .into_iter()
             .chain(self.session.poll_timeout())
+            .chain(self.quiet().map(|_| self.pulse.poll_timeout()))
             .min()
     }
 }

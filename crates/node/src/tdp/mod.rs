@@ -10,6 +10,7 @@
 mod address;
 mod assemble;
 mod link;
+mod pulse;
 mod sink;
 mod tips;
 
@@ -22,6 +23,7 @@ use headframe_work::Network;
 use tokio::sync::{mpsc, watch};
 
 pub use address::{ProviderAddress, ProviderAddressError};
+pub use pulse::Patience;
 
 use crate::news::{NewsSource, Tasks};
 use crate::rpc::{self, RpcSettings};
@@ -51,6 +53,8 @@ pub struct TdpSettings {
     /// The RPC of the node behind it, or of another one: for the answers to blocks, and for what a provider
     /// cannot be asked.
     pub rpc: Option<RpcSettings>,
+    /// How long the provider may be silent.
+    pub patience: Patience,
 }
 
 /// The provider as a value of each port. It is connected to from now on, and again whenever the connection is
@@ -84,6 +88,7 @@ pub fn connect(settings: TdpSettings) -> io::Result<Node> {
     let link = Link::new(
         settings.network,
         settings.provider,
+        settings.patience,
         status,
         news,
         tips,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bitcoin::hex::FromHex as _;
 use bitcoin::{BlockHash, ScriptBuf};
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
-use headframe_node::tdp::{self, TdpSettings};
+use headframe_node::tdp::{self, Patience, TdpSettings};
 use headframe_node::{BlockSink, Node, NodeError, SubmitAnswer, TemplateSource, TemplateUpdate};
 use headframe_server::{Keys, Provider, ProviderParts, StartError};
 use headframe_sv2_noise::AuthorityPublicKey;
@@ -123,6 +123,11 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn at(address: SocketAddr, key: &str) -> Self {
+        Self::patient(address, key, Patience::default())
+    }
+
+    /// One that bears so much silence.
+    pub(crate) fn patient(address: SocketAddr, key: &str, patience: Patience) -> Self {
         let Node {
             templates,
             sink,
@@ -132,6 +137,7 @@ impl Pool {
             network: Network::Regtest,
             provider: format!("{address}/{key}").parse().unwrap(),
             rpc: None,
+            patience,
         })
         .unwrap();
         Self {

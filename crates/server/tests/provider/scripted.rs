@@ -1,8 +1,11 @@
 //! The adapter against providers that say strange things, and things in strange order.
 
+use std::time::Duration;
+
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Amount, BlockHash};
-use headframe_node::{Cause, NodeError};
+use headframe_node::tdp::Patience;
+use headframe_node::{Cause, Condition, NodeError};
 use headframe_sv2_wire::template_distribution::{
     NewTemplate, RequestTransactionData, RequestTransactionDataError, RequestTransactionDataSuccess,
 };
@@ -208,6 +211,101 @@ async fn a_provider_that_breaks_the_protocol_is_left_and_tried_again() {
             wire.hear_type(0xff).await.is_none(),
             "the connection is closed"
         );
+    }
+}
+
+/// The template whose transactions are asked for.
+async fn asked(wire: &mut Wire) -> u64 {
+    let frame = wire.hear_type(0x73).await.unwrap();
+    let request = RequestTransactionData::decode(&frame[6..]).unwrap();
+    request.template_id
+}
+
+fn refusal(template_id: u64) -> Vec<u8> {
+    frame(&RequestTransactionDataError {
+        template_id,
+        error_code: codes::TEMPLATE_ID_NOT_FOUND,
+    })
+}
+
+/// Of nothing is said so soon, and so much time there is for an answer.
+fn patience(quiet: u64, answer: u64) -> Patience {
+    let [quiet, answer] = [quiet, answer].map(Duration::from_millis);
+    Patience { quiet, answer }
+}
+
+/// A provider with a template on tip 7, and the pool that mines it.
+async fn serving(patience: Patience) -> (FakeProvider, Pool, Wire) {
+    let provider = FakeProvider::new().await;
+    let key = provider.authority.to_string();
+    let mut pool = Pool::patient(provider.address(), &key, patience);
+    let wire = serve(&provider, &mut pool).await;
+    (provider, pool, wire)
+}
+
+async fn serve(provider: &FakeProvider, pool: &mut Pool) -> Wire {
+    let mut wire = provider.client().await;
+    wire.say(&frame(&template(1, true))).await;
+    wire.say(&tip(1, 7)).await;
+    answer(&mut wire, &[]).await;
+    pool.on(hash(7)).await;
+    wire
+}
+
+/// TD-49: a provider that freezes once it serves is asked twice, then left, told of and tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_freezes_is_noticed_where_it_is_the_only_one() {
+    let (provider, mut pool, mut wire) = serving(patience(10, 1_000)).await;
+    assert_eq!(asked(&mut wire).await, 0, "one that nobody gave");
+    assert_eq!(asked(&mut wire).await, 1, "one that it has to know");
+    let error = pool.next().await.unwrap_err();
+    assert!(matches!(error, NodeError::Frozen { .. }), "{error}");
+    assert!(error.advice().contains("frozen"), "{}", error.advice());
+    assert!(matches!(
+        pool.status.borrow().condition,
+        Condition::Unusable(NodeError::Frozen { .. })
+    ));
+    assert!(
+        wire.hear_type(0xff).await.is_none(),
+        "the connection is closed"
+    );
+    serve(&provider, &mut pool).await;
+}
+
+/// TD-49: to refuse is to be there. It vouches for the template that came last, and ends nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_refuses_what_it_is_asked_for_is_there() {
+    let (_provider, mut pool, mut wire) = serving(patience(10, 60_000)).await;
+    let mut last = None;
+    for _ in 0..5 {
+        assert_eq!(asked(&mut wire).await, 0);
+        wire.say(&refusal(0)).await;
+        let sign = pool.status.wait_for(|status| status.last_sign > last).await;
+        last = sign.unwrap().last_sign;
+    }
+    wire.say(&frame(&template(2, false))).await;
+    while asked(&mut wire).await != 2 {
+        wire.say(&refusal(0)).await;
+    }
+    let given = RequestTransactionDataSuccess {
+        template_id: 2,
+        excess_data: Bytes64K::new(&[]).unwrap(),
+        transaction_list: Seq64K::new(&[]).unwrap(),
+    };
+    wire.say(&frame(&given)).await;
+    assert_eq!(pool.next().await.unwrap().cause, Cause::Refresh);
+}
+
+/// One that hangs up on who asks for what it did not give is asked for what it gave from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_does_not_bear_an_unknown_number_is_asked_for_a_known_one() {
+    let (provider, mut pool, mut wire) = serving(patience(10, 60_000)).await;
+    assert_eq!(asked(&mut wire).await, 0);
+    drop(wire);
+    assert!(pool.next().await.is_err());
+    let mut wire = serve(&provider, &mut pool).await;
+    for _ in 0..3 {
+        assert_eq!(answer(&mut wire, &[]).await, 1);
     }
 }
 

@@ -7,7 +7,7 @@ use bitcoin::{Amount, CompactTarget};
 use headframe_work::{BlockLimits, Network, Template, UnixTime};
 use tokio::time::{advance, timeout};
 
-use super::super::chooser::{BEHIND_GRACE, CATCH_UP, Standing, WELL_AFTER};
+use super::super::chooser::{BEHIND_GRACE, CATCH_UP, Standing, TEMPLATE_TOO_OLD, WELL_AFTER};
 use super::*;
 use crate::BoxFuture;
 use crate::{HeaderWindow, Tip};
@@ -201,6 +201,28 @@ async fn the_tip_is_not_switched_between_two_blocks_of_one_height() {
         first.gives(7, 1, 1_000).await;
         assert_eq!(started.tip().await, Some((hash(1), Cause::Refresh)));
     }
+}
+
+/// TD-49: a provider on a network with few transactions has nothing to say for longer than a node would.
+#[tokio::test(start_paused = true)]
+async fn a_node_with_nothing_to_say_is_mined_on_while_it_shows_that_it_is_there() {
+    let (first, second, mut started) = two();
+    first.gives(7, 1, 1_000).await;
+    assert!(started.tip().await.is_some());
+    for _ in 0..4 {
+        advance(TEMPLATE_TOO_OLD / 2).await;
+        let sign = Some(now());
+        first.status.send_modify(|status| status.last_sign = sign);
+        second.gives(7, 1, 1_000).await;
+        assert_eq!(started.tip().await, None);
+        assert_eq!(started.standing(0), Standing::Well);
+    }
+    advance(TEMPLATE_TOO_OLD / 2).await;
+    second.gives(7, 1, 1_000).await;
+    assert_eq!(started.tip().await, None);
+    advance(TEMPLATE_TOO_OLD / 2).await;
+    assert!(started.tip().await.is_some(), "no sign for two minutes");
+    assert_eq!(started.standing(0), Standing::Stuck);
 }
 
 /// a share is judged by the clock of the node that its job is from.
