@@ -74,9 +74,6 @@ pub enum SubmitError {
     /// Version bits were changed that are the template's (TD-40).
     #[error("version bits were changed that are not to be rolled")]
     Version,
-    /// The time is before the tip's (TD-41).
-    #[error("the header's time is before the one that the template provider began with")]
-    Time,
     /// The coinbase is longer than a message can carry.
     #[error("the coinbase has {0} bytes, more than a message can carry")]
     TooLong(usize),

@@ -16,12 +16,13 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use super::assemble::{Flaw, Pieces, assemble};
 use super::pulse::{Due, Patience, Pulse};
 use super::sink::HandedIn;
 use super::tips::Tips;
+use super::unnamed::{Solution, Unnamed};
 use super::{COINBASE_CONSTRAINTS, ProviderAddress};
 use crate::news::{News, tell_error};
 use crate::{Cause, Condition, HeaderWindow, NodeError, NodeStatus, TemplateUpdate, Tip};
@@ -49,6 +50,7 @@ pub(super) struct Link {
     news: watch::Sender<Option<News>>,
     tips: Arc<Tips>,
     solutions: mpsc::Receiver<HandedIn>,
+    unnamed: Unnamed,
 }
 
 /// A template on its way to the pool.
@@ -100,6 +102,7 @@ impl Link {
             news,
             tips,
             solutions,
+            unnamed: Unnamed::default(),
         }
     }
 
@@ -147,6 +150,7 @@ impl Link {
                 Ok(()) => {}
                 Err(error) => {
                     self.asks_known |= following.pulse.awaits_refusal();
+                    self.tell_lost();
                     return error;
                 }
             }
@@ -209,9 +213,7 @@ impl Link {
                 }
             }
             Some(block) = self.solutions.recv() => {
-                let sent = following.session.submit(&block.header, &block.coinbase);
-                // Who handed it in may have given up.
-                let _ = block.sent.try_send(sent);
+                self.hand_in(following, block);
                 Ok(())
             }
             assembled = assembled(&mut following.assembling) => {
@@ -219,6 +221,38 @@ impl Link {
                 self.take_assembled(following, assembled)
             }
             () = until(due) => self.handle_timeout(following),
+        }
+    }
+
+    /// Sends a block, and keeps it until the provider names it.
+    fn hand_in(&mut self, following: &mut Following, block: HandedIn) {
+        let HandedIn {
+            header,
+            coinbase,
+            sent,
+        } = block;
+        let submitted = following.session.submit(&header, &coinbase);
+        if submitted.is_ok()
+            && let Some(parent) = self.tips.height_of(header.prev_hash)
+        {
+            self.unnamed.keep(Solution {
+                header,
+                coinbase,
+                height: parent.saturating_add(1),
+            });
+        }
+        // Who handed it in may have given up.
+        let _ = sent.try_send(submitted);
+    }
+
+    /// Says of which blocks nobody knows whether the provider has read them.
+    fn tell_lost(&mut self) {
+        for hash in self.unnamed.handle_end() {
+            warn!(
+                "block {hash} was sent to the template provider at {}, which is gone before it named it: it is sent again \
+                 when its template is given again; every node takes it from the pool's folder blocks too",
+                self.provider
+            );
         }
     }
 
@@ -262,7 +296,7 @@ impl Link {
         }
     }
 
-    fn heed(&self, following: &mut Following, event: ClientEvent) -> Result<(), NodeError> {
+    fn heed(&mut self, following: &mut Following, event: ClientEvent) -> Result<(), NodeError> {
         match event {
             ClientEvent::Ready => {}
             ClientEvent::Future(template) => {
@@ -293,7 +327,7 @@ impl Link {
 
     /// A template is to be mined: its transactions are asked for, if they were not asked for ahead.
     fn want(
-        &self,
+        &mut self,
         following: &mut Following,
         template: Arc<OfferedTemplate>,
         tip: Arc<ProviderTip>,
@@ -303,9 +337,17 @@ impl Link {
             hash: tip.prev_hash,
         };
         self.tips.name(named);
+        self.unnamed.handle_tip(named);
         self.status.send_if_modified(|status| {
             let before = status.tip.replace(named);
             before != status.tip
+        });
+        self.unnamed.send(|solution| {
+            let sent = (following.session).submit(&solution.header, &solution.coinbase);
+            if sent.is_ok() {
+                info!("block {} is handed in again", solution.height);
+            }
+            sent.is_ok()
         });
         let id = template.id;
         following.present = Some(id);

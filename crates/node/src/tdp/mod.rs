@@ -13,6 +13,7 @@ mod link;
 mod pulse;
 mod sink;
 mod tips;
+mod unnamed;
 
 use std::io;
 use std::sync::Arc;

@@ -80,12 +80,9 @@ impl TdpSink {
             Err(error @ (SubmitError::UnknownTemplate | SubmitError::NotOpen)) => {
                 SubmitAnswer::Retry(error.to_string())
             }
-            Err(
-                error @ (SubmitError::Target
-                | SubmitError::Version
-                | SubmitError::Time
-                | SubmitError::TooLong(_)),
-            ) => SubmitAnswer::Refused(error.to_string()),
+            Err(error @ (SubmitError::Target | SubmitError::Version | SubmitError::TooLong(_))) => {
+                SubmitAnswer::Refused(error.to_string())
+            }
         }
     }
 }
@@ -316,7 +313,7 @@ mod tests {
         for error in [SubmitError::UnknownTemplate, SubmitError::NotOpen] {
             assert!(matches!(answer(None, error), SubmitAnswer::Retry(_)));
         }
-        for error in [SubmitError::Target, SubmitError::Version, SubmitError::Time] {
+        for error in [SubmitError::Target, SubmitError::Version] {
             assert!(matches!(answer(None, error), SubmitAnswer::Refused(_)));
         }
         // The node may take it yet.

@@ -40,6 +40,13 @@ impl Tips {
         !result.timed_out()
     }
 
+    /// The height of a block that was named.
+    pub(super) fn height_of(&self, hash: BlockHash) -> Option<u32> {
+        let named = self.lock();
+        let tip = named.iter().rfind(|tip| tip.hash == hash)?;
+        Some(tip.height)
+    }
+
     /// Where a block stands, as far as tips tell: one that was named, and whose height was not named again
     /// with another block, is below what was named last.
     pub(super) fn fate(&self, hash: BlockHash) -> BlockFate {

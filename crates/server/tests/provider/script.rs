@@ -190,12 +190,17 @@ pub(crate) fn template(id: u64, future_template: bool) -> NewTemplate<'static> {
 
 /// A tip that names a template.
 pub(crate) fn tip(template_id: u64, hash: u8) -> Vec<u8> {
+    tip_at(template_id, [hash; 32], 1_700_000_000)
+}
+
+/// The same with a whole hash, told at this time.
+pub(crate) fn tip_at(template_id: u64, hash: [u8; 32], time: u32) -> Vec<u8> {
     let nbits = 0x207f_ffff;
     let target = Target::from_compact(bitcoin::CompactTarget::from_consensus(nbits));
     frame(&SetNewPrevHash {
         template_id,
-        prev_hash: U256::from_le_bytes([hash; 32]),
-        header_timestamp: 1_700_000_000,
+        prev_hash: U256::from_le_bytes(hash),
+        header_timestamp: time,
         nbits,
         target: U256::from_le_bytes(target.to_le_bytes()),
     })

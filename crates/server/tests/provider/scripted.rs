@@ -5,14 +5,15 @@ use std::time::Duration;
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Amount, BlockHash};
 use headframe_node::tdp::Patience;
-use headframe_node::{Cause, Condition, NodeError};
+use headframe_node::{BlockFate, Cause, Condition, NodeError, SubmitAnswer};
 use headframe_sv2_wire::template_distribution::{
-    NewTemplate, RequestTransactionData, RequestTransactionDataError, RequestTransactionDataSuccess,
+    NewTemplate, RequestTransactionData, RequestTransactionDataError,
+    RequestTransactionDataSuccess, SubmitSolution,
 };
 use headframe_sv2_wire::{Bytes16M, Bytes64K, Bytes255, Message as _, Seq64K, Seq255, U256, codes};
 
-use crate::harness::Pool;
-use crate::script::{FakeProvider, Wire, frame, template, tip};
+use crate::harness::{Pool, mine};
+use crate::script::{FakeProvider, Wire, frame, template, tip, tip_at};
 
 /// The transactions that the client asks for, given.
 async fn answer(wire: &mut Wire, transactions: &[&[u8]]) -> u64 {
@@ -221,6 +222,15 @@ async fn asked(wire: &mut Wire) -> u64 {
     request.template_id
 }
 
+/// That there are no transactions.
+fn empty(template_id: u64) -> Vec<u8> {
+    frame(&RequestTransactionDataSuccess {
+        template_id,
+        excess_data: Bytes64K::new(&[]).unwrap(),
+        transaction_list: Seq64K::new(&[]).unwrap(),
+    })
+}
+
 fn refusal(template_id: u64) -> Vec<u8> {
     frame(&RequestTransactionDataError {
         template_id,
@@ -287,12 +297,7 @@ async fn a_provider_that_refuses_what_it_is_asked_for_is_there() {
     while asked(&mut wire).await != 2 {
         wire.say(&refusal(0)).await;
     }
-    let given = RequestTransactionDataSuccess {
-        template_id: 2,
-        excess_data: Bytes64K::new(&[]).unwrap(),
-        transaction_list: Seq64K::new(&[]).unwrap(),
-    };
-    wire.say(&frame(&given)).await;
+    wire.say(&empty(2)).await;
     assert_eq!(pool.next().await.unwrap().cause, Cause::Refresh);
 }
 
@@ -307,6 +312,73 @@ async fn a_provider_that_does_not_bear_an_unknown_number_is_asked_for_a_known_on
     for _ in 0..3 {
         assert_eq!(answer(&mut wire, &[]).await, 1);
     }
+}
+
+/// The types of the frames up to this one.
+async fn types_until(wire: &mut Wire, last: u8) -> Vec<u8> {
+    let mut types = Vec::new();
+    while types.last() != Some(&last) {
+        types.push(wire.hear().await.unwrap()[2]);
+    }
+    types
+}
+
+/// A solution that the provider has not read when the connection breaks is handed in again, before all else, to
+/// the next one that gives its template; and no more when its block is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_a_connection_lost_is_handed_in_again_until_it_is_named() {
+    let provider = FakeProvider::new().await;
+    let mut pool = Pool::at(provider.address(), &provider.authority.to_string());
+    let mut wire = provider.client().await;
+    wire.say(&frame(&template(1, true))).await;
+    wire.say(&tip(1, 7)).await;
+    answer(&mut wire, &[]).await;
+    let block = mine(&pool.on(hash(7)).await.template, 1);
+    assert_eq!(pool.submit(&block).await, SubmitAnswer::Inconclusive);
+    drop(wire);
+    for _ in 0..2 {
+        // Of another template nothing is sent.
+        let mut wire = provider.client().await;
+        let other = NewTemplate {
+            coinbase_tx_value_remaining: 2_400_000_000,
+            ..template(1, true)
+        };
+        wire.say(&frame(&other)).await;
+        wire.say(&tip(1, 6)).await;
+        let types = types_until(&mut wire, 0x73).await;
+        assert_eq!(types, [0x73]);
+        drop(wire);
+        let mut wire = provider.client().await;
+        wire.say(&frame(&template(1, true))).await;
+        assert_eq!(types_until(&mut wire, 0x73).await, [0x73]);
+        // It is an hour later; the block is none the worse.
+        wire.say(&tip_at(1, [7; 32], 1_700_003_600)).await;
+        let solution = wire.hear().await.unwrap();
+        let solution = SubmitSolution::decode(&solution[6..]).unwrap();
+        assert_eq!(solution.header_nonce, block.header.nonce);
+        assert_eq!(solution.coinbase_tx.as_bytes(), block.coinbase);
+        wire.say(&empty(1)).await;
+        pool.on(hash(7)).await;
+    }
+    let mut wire = provider.client().await;
+    let next = NewTemplate {
+        coinbase_prefix: Bytes255::new(&[0x02, 0xc9, 0x00]).unwrap(),
+        ..template(1, true)
+    };
+    wire.say(&frame(&next)).await;
+    wire.say(&tip_at(1, block.hash().to_byte_array(), 1_700_003_600))
+        .await;
+    answer(&mut wire, &[]).await;
+    pool.on(block.hash()).await;
+    let fate = pool.sink().fate(block.hash()).unwrap();
+    assert_eq!(fate, BlockFate::InChain { confirmations: 1 });
+    drop(wire);
+    let mut wire = provider.client().await;
+    wire.say(&frame(&template(1, true))).await;
+    wire.say(&tip(1, 7)).await;
+    wire.say(&frame(&template(2, false))).await;
+    assert_eq!(types_until(&mut wire, 0x73).await, [0x73]);
+    assert_eq!(types_until(&mut wire, 0x73).await, [0x73]);
 }
 
 /// TD-35: a template that is stale is followed by another; one that is not known to its own provider is the
