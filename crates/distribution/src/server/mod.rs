@@ -16,7 +16,7 @@ mod session;
 mod solution;
 
 pub use event::{ClientFault, ServerEvent};
-pub use kept::{KEPT_OF_LAST_TIP, KEPT_OF_TIP};
+pub use kept::{KEPT_FOR, KEPT_OF_LAST_TIP, KEPT_OF_TIP, MOST_OF_TIP};
 pub use pace::{MESSAGES_AT_ONCE, MESSAGES_PER_SECOND};
 pub use session::{
     CONSTRAINTS_WITHIN, FEE_INTERVAL, MATERIAL_FEES, MAX_REQUESTS, SETUP_WITHIN, ServerSession,

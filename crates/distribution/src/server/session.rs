@@ -166,7 +166,7 @@ impl ServerSession {
             self.out
                 .push_back(Outgoing::Frame(set_new_prev_hash(id, fitted, time)));
         }
-        self.kept.keep(id, Arc::clone(fitted));
+        self.kept.keep(now, id, Arc::clone(fitted));
         true
     }
 

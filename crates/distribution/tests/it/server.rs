@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use bitcoin::Amount;
 use bitcoin::hashes::Hash as _;
 use headframe_distribution::server::{
-    CONSTRAINTS_WITHIN, ClientFault, FEE_INTERVAL, KEPT_OF_TIP, MAX_REQUESTS, MESSAGES_AT_ONCE,
-    SETUP_WITHIN, ServerEvent, ServerSession,
+    CONSTRAINTS_WITHIN, ClientFault, FEE_INTERVAL, KEPT_FOR, KEPT_OF_TIP, MAX_REQUESTS,
+    MESSAGES_AT_ONCE, MOST_OF_TIP, SETUP_WITHIN, ServerEvent, ServerSession,
 };
 use headframe_distribution::{CoinbaseConstraints, FittedTemplate};
 use headframe_sv2_wire::common::{CommonMessage, SetupConnectionError};
@@ -72,6 +72,11 @@ impl Served {
         let said = said(&mut self.session);
         assert_eq!(frames, !said.is_empty());
         said
+    }
+
+    /// Whether the two templates that were given first are known.
+    fn knows_oldest(&mut self) -> [bool; 2] {
+        [FIRST_ID, FIRST_ID + 1].map(|id| types(&self.request(id)) == [0x74])
     }
 
     fn request(&mut self, template_id: u64) -> Vec<Vec<u8>> {
@@ -364,15 +369,36 @@ fn floods_end_the_connection() {
 
 /// TD-8: what was handed out is remembered for a while, and not for ever.
 #[test]
-fn templates_of_a_long_tip_are_bounded() {
-    let mut served = Served::new();
-    for more in 0..=KEPT_OF_TIP as u32 {
-        served.now += FEE_INTERVAL;
-        let frames = served.offer(&template(1, transactions(2 * more)));
-        assert!(!frames.is_empty());
+fn templates_of_a_long_tip_are_kept_while_they_may_be_mined_and_no_longer() {
+    /// Whether the two oldest are known when they were followed by so many, one after another.
+    fn oldest(followed: usize, after: Duration) -> [bool; 2] {
+        let mut served = Served::new();
+        for more in 0..=followed as u32 {
+            served.now += after;
+            let frames = served.offer(&template(1, transactions(2 * more)));
+            assert!(!frames.is_empty());
+        }
+        served.knows_oldest()
     }
-    assert_eq!(types(&served.request(FIRST_ID)), [0x75]);
-    assert_eq!(types(&served.request(FIRST_ID + 1)), [0x74]);
+    let five_minutes = (KEPT_FOR.as_secs() / FEE_INTERVAL.as_secs()) as usize;
+    assert_eq!(oldest(KEPT_OF_TIP, FEE_INTERVAL), [true, true]);
+    assert_eq!(oldest(five_minutes, FEE_INTERVAL), [true, true]);
+    assert_eq!(oldest(five_minutes + 1, FEE_INTERVAL), [false, true]);
+    // The newest few are kept however old they are.
+    assert_eq!(oldest(KEPT_OF_TIP - 1, KEPT_FOR), [true, true]);
+    assert_eq!(oldest(KEPT_OF_TIP, KEPT_FOR), [false, true]);
+}
+
+#[test]
+fn a_client_that_changes_its_needs_without_end_has_so_many_templates() {
+    let mut served = Served::new();
+    let template = template(1, transactions(1));
+    for size in 0..=MOST_OF_TIP as u32 {
+        served.take(&constraints(size, 0)).unwrap();
+        served.asked();
+        assert!(!served.offer(&template).is_empty());
+    }
+    assert_eq!(served.knows_oldest(), [false, true]);
 }
 
 #[test]
