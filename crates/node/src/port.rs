@@ -137,12 +137,25 @@ impl TemplateUpdate {
 pub struct NewTip {
     /// The block.
     pub tip: Tip,
-    /// The block that it builds on.
+    /// The block that it builds on. Where the node does not tell that, the one that was mined on: one of that height,
+    /// and which it is makes no difference to the block after.
     pub parent: BlockHash,
     /// The bits of the block after it.
     pub bits: CompactTarget,
-    /// The earliest header time of the block after it.
+    /// A header time that the block after it may have: the earliest, or one not long after it.
     pub earliest: UnixTime,
+}
+
+impl NewTip {
+    /// Whether the block that is mined on `present`'s tip can have been this one, and the one after it differs from
+    /// it in nothing but what is said here.
+    pub(crate) fn can_follow(&self, present: &Template) -> bool {
+        let next = present.height.checked_add(1);
+        self.parent == present.prev_hash
+            && self.tip.height == present.height
+            && self.bits == present.bits
+            && next.is_some_and(|next| present.network.is_like_its_parent(next))
+    }
 }
 
 /// Why a template is told.

@@ -35,9 +35,17 @@ pub(super) enum Companion {
 }
 
 #[derive(Deserialize)]
-struct HeaderInfo {
-    time: u32,
+pub(super) struct HeaderInfo {
+    pub(super) time: u32,
     confirmations: i64,
+    previousblockhash: Option<String>,
+}
+
+impl HeaderInfo {
+    /// The block that it builds on; nothing of the first.
+    pub(super) fn parent(&self) -> Option<BlockHash> {
+        self.previousblockhash.as_deref()?.parse().ok()
+    }
 }
 
 impl Companion {
@@ -101,7 +109,8 @@ impl Companion {
         }
     }
 
-    async fn header(
+    /// A block's header.
+    pub(super) async fn header(
         &self,
         session: &Session,
         hash: BlockHash,

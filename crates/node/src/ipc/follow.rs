@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::IpcSettings;
+use super::ahead::Times;
 use super::command::Found;
 use super::companion::Companion;
 use super::connection::{Connection, PROMPT, unintelligible};
@@ -25,7 +26,7 @@ use super::session::{Greeted, Session};
 use super::template;
 use super::tips::TipLog;
 use crate::solution::Solution;
-use crate::{BlockFate, HeaderWindow, NodeError, SubmitAnswer};
+use crate::{BlockFate, HeaderWindow, NodeError, SubmitAnswer, Tip};
 
 /// The first wait after an error, doubled with each error after it.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -65,6 +66,12 @@ pub(super) struct Live {
     waited: RefCell<Option<block_template::Client>>,
     /// The newest template's parent and its header time; on testnet4 only.
     parent: RefCell<Option<(BlockHash, UnixTime)>>,
+    /// The block that is mined on.
+    mined_on: watch::Sender<Option<BlockHash>>,
+    /// The times of the blocks up to it.
+    times: RefCell<Times>,
+    /// The tip that the node said last, and when.
+    word: Cell<Option<(Tip, Instant)>>,
 }
 
 /// Where the connection is, while there is one.
@@ -132,6 +139,7 @@ impl Follower {
             error = self.tips(&live) => error,
             error = self.beats(&live) => error,
             error = self.looks(&live) => error,
+            error = self.learns(&live) => error,
             error = live.session.connection().closed() => error,
         }
     }
@@ -151,6 +159,9 @@ impl Follower {
             wanted: Notify::new(),
             waited: RefCell::default(),
             parent: RefCell::default(),
+            mined_on: watch::Sender::new(None),
+            times: RefCell::default(),
+            word: Cell::default(),
         };
         self.look(&live).await?;
         Ok(live)
@@ -242,7 +253,7 @@ impl Follower {
         let begun = Instant::now();
         let client = live.session.create(self.settings.reserve).await?;
         let took = begun.elapsed();
-        self.tell(live, client, took).await
+        self.tell(live, client, took, begun).await
     }
 
     /// Waits for the template after `present`, and tells it.
@@ -254,8 +265,9 @@ impl Follower {
             false => present.rise,
         };
         for (limit, rise) in [(quiet, NO_RISE), (rest, rise)] {
+            let asked = Instant::now();
             match self.wait(live, present, limit, rise).await? {
-                Waited::Next(next) => return self.follow_up(live, present, next).await,
+                Waited::Next(next) => return self.follow_up(live, present, next, asked).await,
                 Waited::Nothing => {}
                 Waited::Wanted => break,
             }
@@ -270,6 +282,7 @@ impl Follower {
         live: &Live,
         present: &Present,
         next: block_template::Client,
+        asked: Instant,
     ) -> Result<Present, NodeError> {
         if self.has_easy_blocks() {
             let (prev_hash, bits) = live.session.tip_and_bits(&next).await?;
@@ -281,7 +294,7 @@ impl Follower {
                 return self.fresh(live).await;
             }
         }
-        self.tell(live, next, present.took).await
+        self.tell(live, next, present.took, asked).await
     }
 
     /// Whether blocks get easier when the tip is old, by the network's rules.
@@ -318,12 +331,13 @@ impl Follower {
         }
     }
 
-    /// Fetches a template, keeps it for its blocks, and tells it.
+    /// Fetches a template that the node was `asked` for then, keeps it for its blocks, and tells it.
     async fn tell(
         &self,
         live: &Live,
         client: block_template::Client,
         took: Duration,
+        asked: Instant,
     ) -> Result<Present, NodeError> {
         let parts = live.session.parts(&client).await?;
         let received = Instant::now();
@@ -351,7 +365,10 @@ impl Follower {
             template: client.clone(),
         });
         *live.waited.borrow_mut() = Some(client);
-        self.teller.template(template, window, received);
+        live.mined_on.send_replace(Some(template.prev_hash));
+        if !is_overtaken(&template, asked, live.word.get()) {
+            self.teller.template(template, window, received);
+        }
         Ok(present)
     }
 
@@ -399,6 +416,7 @@ impl Follower {
             match live.session.wait_tip(known, TIP_LIMIT).await {
                 Ok(Some(tip)) if tip.hash != known => {
                     known = tip.hash;
+                    self.begin(live, tip);
                     self.teller.tip(tip);
                     live.tips.borrow_mut().push(tip);
                     live.tip.send_replace(Some(tip.hash));
@@ -409,6 +427,55 @@ impl Follower {
                 Err(error) => return error,
             }
         }
+    }
+
+    /// Says a tip on which there is no template yet, as far as more is known of it than the node has said.
+    fn begin(&self, live: &Live, tip: Tip) {
+        live.word.set(Some((tip, Instant::now())));
+        let times = live.times.borrow();
+        let is_known = times.tip() == *live.mined_on.borrow();
+        if let Some(earliest) = times.earliest().filter(|_| is_known) {
+            self.teller.new_tip(tip, earliest);
+        }
+    }
+
+    /// Knows the times of the blocks up to the one that is mined on, when there is time, where the node's RPC can be
+    /// asked.
+    async fn learns(&self, live: &Live) -> NodeError {
+        let mut mined_on = live.mined_on.subscribe();
+        while mined_on.changed().await.is_ok() {
+            let tip = *mined_on.borrow_and_update();
+            let known = live.times.borrow().clone();
+            if let Some(tip) = tip.filter(|tip| known.tip() != Some(*tip)) {
+                match self.ask_times(live, tip, &known).await {
+                    Ok(times) => *live.times.borrow_mut() = times,
+                    Err(error) => tracing::debug!(%error, "the times of blocks are not known"),
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn ask_times(
+        &self,
+        live: &Live,
+        tip: BlockHash,
+        known: &Times,
+    ) -> Result<Times, NodeError> {
+        let (mut times, mut next) = (Times::default(), Some(tip));
+        while let Some(hash) = next {
+            if times.join(known, hash) {
+                break;
+            }
+            let Some(header) = live.companion.header(&live.session, hash).await? else {
+                break;
+            };
+            next = header.parent();
+            if times.push(hash, header.time) {
+                break;
+            }
+        }
+        Ok(times)
     }
 
     /// Asks the node whether it runs; tells when it does not answer, and wants a template when it does again.
@@ -478,6 +545,14 @@ impl Live {
         }
         self.session.interrupt().await;
     }
+}
+
+/// Whether a template that the node was `asked` for then is on the block before a tip that it said later: the template
+/// was on its way.
+fn is_overtaken(template: &Template, asked: Instant, word: Option<(Tip, Instant)>) -> bool {
+    word.is_some_and(|(tip, at)| {
+        at > asked && template.prev_hash != tip.hash && template.height <= tip.height
+    })
 }
 
 fn silence() -> NodeError {

@@ -10,6 +10,7 @@
 //!
 //! It is not the Template Distribution Protocol, which a Template Provider speaks.
 
+mod ahead;
 mod command;
 mod companion;
 mod connection;

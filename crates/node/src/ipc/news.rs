@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use headframe_work::Template;
+use headframe_work::{Template, UnixTime};
 use tokio::sync::watch;
 
 use super::command::Commands;
 use crate::news::{News, NewsSource, tell_error, tip_of};
-use crate::{Cause, Condition, HeaderWindow, NodeError, NodeStatus, TemplateUpdate, Tip};
+use crate::{Cause, Condition, HeaderWindow, NewTip, NodeError, NodeStatus, TemplateUpdate, Tip};
 
 /// Tells templates, errors and health.
 pub(super) struct Teller {
     news: watch::Sender<Option<News>>,
     status: watch::Sender<NodeStatus>,
+    new_tips: watch::Sender<Option<NewTip>>,
 }
 
 impl Teller {
@@ -21,6 +22,7 @@ impl Teller {
         Self {
             news: watch::Sender::new(None),
             status: watch::Sender::new(status),
+            new_tips: watch::Sender::new(None),
         }
     }
 
@@ -28,7 +30,7 @@ impl Teller {
     pub(super) fn templates(&self, commands: Commands) -> NewsSource<Commands> {
         NewsSource {
             news: self.news.subscribe(),
-            new_tips: None,
+            new_tips: Some(self.new_tips.subscribe()),
             _followed_by: commands,
         }
     }
@@ -63,6 +65,24 @@ impl Teller {
     /// Tells an error, unless it is the one that was told last.
     pub(super) fn error(&self, error: NodeError) {
         tell_error(&self.status, &self.news, error);
+    }
+
+    /// Says a tip that the node has and no template on it yet, if it can be begun; `earliest` is when the block after
+    /// it may be.
+    pub(super) fn new_tip(&self, tip: Tip, earliest: UnixTime) {
+        let present = match &*self.news.borrow() {
+            Some(Ok(update)) => Arc::clone(&update.template),
+            Some(Err(_)) | None => return,
+        };
+        let new = NewTip {
+            tip,
+            parent: present.prev_hash,
+            bits: present.bits,
+            earliest: earliest.max(present.min_time),
+        };
+        if new.can_follow(&present) {
+            self.new_tips.send_replace(Some(new));
+        }
     }
 
     pub(super) fn tip(&self, tip: Tip) {

@@ -72,17 +72,7 @@ pub(super) fn new_tip(present: &Template, times: &Times, head: &BlockHead) -> Op
         bits: head.header.bits,
         earliest: times.after(&head.header)?.earliest()?,
     };
-    continues(present, &tip).then_some(tip)
-}
-
-/// Whether the block that is mined on `present`'s tip can have been `tip`, and the one after it differs from it
-/// in nothing but what a [`NewTip`] says.
-pub(super) fn continues(present: &Template, tip: &NewTip) -> bool {
-    let next = present.height.checked_add(1);
-    tip.parent == present.prev_hash
-        && tip.tip.height == present.height
-        && tip.bits == present.bits
-        && next.is_some_and(|next| present.network.is_like_its_parent(next))
+    tip.can_follow(present).then_some(tip)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::ahead::{MEDIAN_OF, Times, continues, new_tip};
+use super::ahead::{MEDIAN_OF, Times, new_tip};
 use super::client::RpcClient;
 use super::poll::Poller;
 use crate::news::tip_of;
@@ -273,7 +273,7 @@ impl Poller {
             bits: CompactTarget::from_consensus(bits),
             earliest: UnixTime::from_secs(header.mediantime.checked_add(1)?),
         };
-        (header.confirmations > 0 && continues(present, &tip)).then_some(tip)
+        (header.confirmations > 0 && tip.can_follow(present)).then_some(tip)
     }
 
     /// Tells of a tip, unless a template came meanwhile.

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
+use super::ahead::new_tip;
 use super::assemble::{Flaw, Pieces, assemble};
 use super::pulse::{Due, Patience, Pulse};
 use super::sink::HandedIn;
@@ -25,7 +26,7 @@ use super::tips::Tips;
 use super::unnamed::{Solution, Unnamed};
 use super::{COINBASE_CONSTRAINTS, ProviderAddress};
 use crate::news::{News, tell_error};
-use crate::{Cause, Condition, HeaderWindow, NodeError, NodeStatus, TemplateUpdate, Tip};
+use crate::{Cause, Condition, HeaderWindow, NewTip, NodeError, NodeStatus, TemplateUpdate, Tip};
 
 /// The first wait after an error, doubled with each error after it.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -48,9 +49,17 @@ pub(super) struct Link {
     asks_known: bool,
     status: watch::Sender<NodeStatus>,
     news: watch::Sender<Option<News>>,
+    new_tips: watch::Sender<Option<NewTip>>,
     tips: Arc<Tips>,
     solutions: mpsc::Receiver<HandedIn>,
     unnamed: Unnamed,
+}
+
+/// Where the task tells what it knows. In each only the newest matters.
+pub(super) struct Slots {
+    pub(super) status: watch::Sender<NodeStatus>,
+    pub(super) news: watch::Sender<Option<News>>,
+    pub(super) new_tips: watch::Sender<Option<NewTip>>,
 }
 
 /// A template on its way to the pool.
@@ -83,8 +92,7 @@ impl Link {
         network: Network,
         provider: ProviderAddress,
         patience: Patience,
-        status: watch::Sender<NodeStatus>,
-        news: watch::Sender<Option<News>>,
+        slots: Slots,
         tips: Arc<Tips>,
         solutions: mpsc::Receiver<HandedIn>,
     ) -> Self {
@@ -98,8 +106,9 @@ impl Link {
             dialer: Dialer::new(settings, CurvePool::new()),
             patience,
             asks_known: false,
-            status,
-            news,
+            status: slots.status,
+            news: slots.news,
+            new_tips: slots.new_tips,
             tips,
             solutions,
             unnamed: Unnamed::default(),
@@ -336,6 +345,7 @@ impl Link {
             height: tip.height.saturating_sub(1),
             hash: tip.prev_hash,
         };
+        self.announce(&template, &tip);
         self.tips.name(named);
         self.unnamed.handle_tip(named);
         self.status.send_if_modified(|status| {
@@ -360,6 +370,17 @@ impl Link {
             Some((_, transactions)) => self.take_transactions(following, id, transactions),
             None if following.future == Some(id) => {}
             None => following.session.request_transactions(id),
+        }
+    }
+
+    /// Says a tip before its transactions are here, which takes a round to the provider.
+    fn announce(&self, template: &OfferedTemplate, tip: &ProviderTip) {
+        let new = match &*self.news.borrow() {
+            Some(Ok(present)) => new_tip(&present.template, template, tip),
+            Some(Err(_)) | None => None,
+        };
+        if new.is_some() {
+            self.new_tips.send_replace(new);
         }
     }
 

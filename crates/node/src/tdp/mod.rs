@@ -8,6 +8,7 @@
 //! Not here: messages and their order, which are the session's ([`headframe_distribution::client`]).
 
 mod address;
+mod ahead;
 mod assemble;
 mod link;
 mod pulse;
@@ -29,7 +30,7 @@ pub use pulse::Patience;
 use crate::news::{NewsSource, Tasks};
 use crate::rpc::{self, RpcSettings};
 use crate::{BlockCheck, BoxFuture, CheckAnswer, Node, NodeError, NodeStatus, TransactionSource};
-use link::Link;
+use link::{Link, Slots};
 use sink::TdpSink;
 use tips::Tips;
 
@@ -69,9 +70,13 @@ pub struct TdpSettings {
 /// The operating system gives no event queue for the RPC's sink.
 pub fn connect(settings: TdpSettings) -> io::Result<Node> {
     let name = format!("the template provider at {}", settings.provider);
-    let status = watch::Sender::new(NodeStatus::starting(name, settings.network));
-    let health = status.subscribe();
-    let news = watch::Sender::new(None);
+    let slots = Slots {
+        status: watch::Sender::new(NodeStatus::starting(name, settings.network)),
+        news: watch::Sender::new(None),
+        new_tips: watch::Sender::new(None),
+    };
+    let health = slots.status.subscribe();
+    let (news, new_tips) = (slots.news.subscribe(), slots.new_tips.subscribe());
     let tips = Arc::new(Tips::default());
     let (solutions, handed_in) = mpsc::channel(SOLUTIONS);
     let by_rpc = settings.rpc.map(rpc::connect).transpose()?;
@@ -85,20 +90,18 @@ pub fn connect(settings: TdpSettings) -> io::Result<Node> {
         }
     };
     let sink = TdpSink::new(solutions, Arc::clone(&tips), health.clone(), rpc_sink);
-    let told = news.subscribe();
     let link = Link::new(
         settings.network,
         settings.provider,
         settings.patience,
-        status,
-        news,
+        slots,
         tips,
         handed_in,
     );
     Ok(Node {
         templates: Box::new(NewsSource {
-            news: told,
-            new_tips: None,
+            news,
+            new_tips: Some(new_tips),
             _followed_by: Tasks(vec![tokio::spawn(link.run()).abort_handle()]),
         }),
         sink: Box::new(sink),

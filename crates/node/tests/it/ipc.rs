@@ -7,6 +7,7 @@ use headframe_node::ipc::{IpcSettings, connect};
 use headframe_node::{Cause, Condition, Node, NodeError, SubmitAnswer};
 use headframe_work::Network;
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::support::arena::{Arena, Source, on_sink, template};
 use crate::support::bitcoind::Bitcoind;
@@ -47,6 +48,44 @@ async fn fees_that_rise_are_pushed_and_do_not_wait_for_the_refresh() {
     let second = template(&mut node).await;
     assert_eq!(second.cause, Cause::Refresh);
     assert!(second.template.coinbase_value > first.template.coinbase_value);
+}
+
+/// the tip is told with all that the block after it needs, and then the template on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tip_is_told_before_its_template() {
+    let Some(arena) = Arena::start(Source::IpcAndRpc) else {
+        return;
+    };
+    let mut node = arena.connect();
+    let mut tips = node.templates.new_tips().unwrap();
+    let mut before = template(&mut node).await.template;
+    let mut begun = 0;
+    // The times of the blocks are asked for when there is time.
+    while begun < 3 {
+        let block = solved(&before);
+        let answer = on_sink(&mut node, move |sink| sink.submit(&hex(&block))).await;
+        assert_eq!(answer, SubmitAnswer::Accepted);
+        let update = loop {
+            let update = template(&mut node).await;
+            if update.template.prev_hash != before.prev_hash {
+                break update.template;
+            }
+        };
+        if tips.has_changed().unwrap() {
+            let told = tips.borrow_and_update().unwrap();
+            assert_eq!(told.tip.hash, update.prev_hash);
+            assert_eq!(told.tip.height + 1, update.height);
+            assert_eq!((told.parent, told.bits), (before.prev_hash, update.bits));
+            let header = arena
+                .core()
+                .call("getblockheader", &json!([told.tip.hash.to_string()]));
+            let median = header["mediantime"].as_u64().unwrap();
+            assert!(u64::from(told.earliest.as_secs()) > median);
+            assert!(told.earliest <= update.current_time);
+            begun += 1;
+        }
+        before = update;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

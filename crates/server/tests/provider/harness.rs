@@ -9,7 +9,9 @@ use bitcoin::hex::FromHex as _;
 use bitcoin::{BlockHash, ScriptBuf};
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
 use headframe_node::tdp::{self, Patience, TdpSettings};
-use headframe_node::{BlockSink, Node, NodeError, SubmitAnswer, TemplateSource, TemplateUpdate};
+use headframe_node::{
+    BlockSink, NewTip, Node, NodeError, SubmitAnswer, TemplateSource, TemplateUpdate,
+};
 use headframe_server::{Keys, Provider, ProviderParts, StartError};
 use headframe_sv2_noise::AuthorityPublicKey;
 use headframe_transport::AddressSet;
@@ -17,6 +19,7 @@ use headframe_work::{
     Block, Header, Job, Network, Payout, PoolTag, PreparedTemplate, Template, UniqueBytes,
 };
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -118,7 +121,9 @@ impl House {
 pub(crate) struct Pool {
     templates: Box<dyn TemplateSource>,
     sink: Option<Box<dyn BlockSink>>,
-    pub(crate) status: tokio::sync::watch::Receiver<headframe_node::NodeStatus>,
+    pub(crate) status: watch::Receiver<headframe_node::NodeStatus>,
+    /// Tips without a template yet.
+    pub(crate) tips: watch::Receiver<Option<NewTip>>,
 }
 
 impl Pool {
@@ -141,6 +146,7 @@ impl Pool {
         })
         .unwrap();
         Self {
+            tips: templates.new_tips().unwrap(),
             templates,
             sink: Some(sink),
             status,
@@ -149,6 +155,13 @@ impl Pool {
 
     pub(crate) async fn next(&mut self) -> Result<TemplateUpdate, NodeError> {
         timeout(LIMIT, self.templates.next()).await.unwrap()
+    }
+
+    /// The next tip without a template.
+    pub(crate) async fn tip(&mut self) -> NewTip {
+        let changed = timeout(LIMIT, self.tips.changed());
+        changed.await.unwrap().unwrap();
+        self.tips.borrow_and_update().unwrap()
     }
 
     /// The next template on that tip.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bitcoin::hashes::Hash as _;
 use bitcoin::{Amount, BlockHash};
 use headframe_node::tdp::Patience;
-use headframe_node::{BlockFate, Cause, Condition, NodeError, SubmitAnswer};
+use headframe_node::{BlockFate, Cause, Condition, NodeError, SubmitAnswer, Tip};
 use headframe_sv2_wire::template_distribution::{
     NewTemplate, RequestTransactionData, RequestTransactionDataError,
     RequestTransactionDataSuccess, SubmitSolution,
@@ -91,6 +91,38 @@ async fn tips_and_templates_in_every_order() {
     assert_eq!(answer(&mut wire, &[]).await, 5);
     let newest = pool.on(hash(9)).await;
     assert_eq!((newest.cause, newest.template.height), (Cause::NewTip, 202));
+}
+
+/// a new tip is told while its transactions are awaited, if the block after it is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tip_is_told_a_round_before_its_template() {
+    let (_provider, mut pool, mut wire) = serving(Patience::default()).await;
+    let next = |id, height| NewTemplate {
+        coinbase_prefix: Bytes255::new(height).unwrap(),
+        coinbase_tx_locktime: 200,
+        ..template(id, true)
+    };
+    wire.say(&frame(&next(2, &[0x02, 0xc9, 0x00]))).await;
+    wire.say(&tip_at(2, [8; 32], 1_700_000_600)).await;
+    let told = pool.tip().await;
+    let expected = Tip {
+        height: 200,
+        hash: hash(8),
+    };
+    assert_eq!((told.tip, told.parent), (expected, hash(7)));
+    assert_eq!(told.earliest.as_secs(), 1_700_000_600);
+    assert_eq!(answer(&mut wire, &[]).await, 2);
+    pool.on(hash(8)).await;
+    // The same tip again, and one that is two blocks on.
+    wire.say(&frame(&next(3, &[0x02, 0xc9, 0x00]))).await;
+    wire.say(&tip(3, 8)).await;
+    answer(&mut wire, &[]).await;
+    pool.on(hash(8)).await;
+    wire.say(&frame(&next(4, &[0x02, 0xcb, 0x00]))).await;
+    wire.say(&tip(4, 9)).await;
+    answer(&mut wire, &[]).await;
+    pool.on(hash(9)).await;
+    assert!(!pool.tips.has_changed().unwrap());
 }
 
 /// What no block can be made of is not mined: the reason is told, and another connection tried.
