@@ -6,12 +6,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use headframe_config::Loaded;
 use headframe_ledger::DataDir;
-use headframe_server::{Keys, Provider, ProviderParts};
+use headframe_server::{Keys, NODE_GRACE, Provider, ProviderParts};
 use headframe_work::Reserve;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::demo::reachable;
+use crate::node::Nodes;
 use crate::reach::Reach;
 use crate::{cli, data, interrupt, log, node, places};
 
@@ -49,19 +50,22 @@ async fn serve(loaded: &Loaded, command: cli::TemplateProvider) -> anyhow::Resul
     let Some(nodes) = node::wait_for(&stop, look).await else {
         return Ok(());
     };
-    let reach = often(nodes.preferred);
-    let (name, network) = (reach.name(), reach.network());
-    info!("serving templates of {name}, on {network}");
+    let nodes = often(nodes);
+    let (name, network) = (nodes.preferred.name(), nodes.network);
+    info!("serving templates of {}, on {network}", nodes.names());
+    let (node, backups) = nodes
+        .connect(Reserve::for_outputs(LARGE_COINBASE))
+        .context("cannot start the node's connection")?;
     let provider = Provider::start(ProviderParts {
         listen: command.listen,
         unlimited: config.unlimited_from.clone(),
-        node: reach
-            .connect(Reserve::for_outputs(LARGE_COINBASE))
-            .context("cannot start the node's connection")?,
+        node,
         node_name: name,
+        backups,
         network,
         keys,
         data_directory: data.path(),
+        node_grace: NODE_GRACE,
         shutdown: stop.clone(),
     })?;
     tell(&provider);
@@ -74,15 +78,14 @@ fn open_below(loaded: &Loaded) -> anyhow::Result<DataDir> {
     data::open_from(&loaded.config.data_dir.join(DIRECTORY), None)
 }
 
-/// A node that is asked more often than a pool's, whose work does not change with each fee.
-fn often(reach: Reach) -> Reach {
-    match reach {
-        Reach::Rpc(mut rpc) => {
+/// Nodes that are asked more often than a pool's, whose work does not change with each fee.
+fn often(mut nodes: Nodes) -> Nodes {
+    for reach in core::iter::once(&mut nodes.preferred).chain(&mut nodes.backups) {
+        if let Reach::Rpc(rpc) = reach {
             rpc.refresh = REFRESH;
-            Reach::Rpc(rpc)
         }
-        other => other,
     }
+    nodes
 }
 
 fn tell(provider: &Provider) {

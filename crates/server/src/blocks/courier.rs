@@ -13,7 +13,7 @@ use super::parcel::Delivery;
 use super::road::{Next, Road};
 
 /// How often the way to the node is kept open: Bitcoin Core closes an idle connection after 30 s.
-pub(super) const STAND_BY: Duration = Duration::from_secs(10);
+pub(crate) const STAND_BY: Duration = Duration::from_secs(10);
 
 pub(super) struct Courier {
     pub(super) sink: Box<dyn BlockSink>,

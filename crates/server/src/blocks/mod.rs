@@ -55,11 +55,14 @@ pub use self::left::LeftBlocks;
 pub(crate) use self::recovery::Left;
 
 use self::courier::Courier;
+pub(crate) use self::courier::STAND_BY;
 use self::follower::{Follower, Taken, Witness};
 use self::herald::{Herald, HeraldHandle, Told};
-use self::parcel::{Delivery, Origin, Parcel};
-use self::road::Road;
+pub(crate) use self::parcel::{Delivery, Origin, Parcel};
+pub(crate) use self::road::{Next, Road};
 pub(crate) use self::siblings::{Place, Siblings};
+pub(crate) use self::verdict::Verdict;
+pub(crate) use self::way::several as several_ways;
 use crate::ledger::LedgerHandle;
 use crate::news::News;
 use crate::vital::Vital;

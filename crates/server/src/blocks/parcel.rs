@@ -11,11 +11,11 @@ use super::siblings::Place;
 
 /// What is brought to every node: one for all of them.
 #[derive(Debug)]
-pub(super) struct Parcel {
-    pub(super) height: u32,
-    pub(super) hash: BlockHash,
-    pub(super) hex: Arc<str>,
-    pub(super) origin: Origin,
+pub(crate) struct Parcel {
+    pub(crate) height: u32,
+    pub(crate) hash: BlockHash,
+    pub(crate) hex: Arc<str>,
+    pub(crate) origin: Origin,
     /// Its place among the blocks of this run on the same tip.
     place: Option<Place>,
     was_given_back: AtomicBool,
@@ -24,29 +24,29 @@ pub(super) struct Parcel {
 
 /// Where a block on its way to a node comes from.
 #[derive(Debug, Clone)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// This miner has just found it.
     Finder(WorkerId),
     /// The journal, where an earlier run left it.
     Journal,
     /// The journal, where it was kept for when the node forgets it.
     Forgotten,
-    /// A file of the journal that no record for the ledger can be made of.
+    /// No record for the ledger can be made of it: of a file of the journal, or of the block of a provider's client.
     Stranger,
 }
 
 /// A parcel on its way to one node.
 #[derive(Debug, Clone)]
-pub(super) struct Delivery {
-    pub(super) parcel: Arc<Parcel>,
+pub(crate) struct Delivery {
+    pub(crate) parcel: Arc<Parcel>,
     /// How often this node was given it.
-    pub(super) attempts: u32,
+    pub(crate) attempts: u32,
     /// It is not tried before.
-    pub(super) due: Instant,
+    pub(crate) due: Instant,
 }
 
 impl Parcel {
-    pub(super) fn new(height: u32, hash: BlockHash, hex: Arc<str>, origin: Origin) -> Self {
+    pub(crate) fn new(height: u32, hash: BlockHash, hex: Arc<str>, origin: Origin) -> Self {
         Self {
             height,
             hash,
@@ -58,7 +58,7 @@ impl Parcel {
         }
     }
 
-    pub(super) fn placed(self, place: Place) -> Self {
+    pub(crate) fn placed(self, place: Place) -> Self {
         Self {
             place: Some(place),
             ..self
@@ -66,18 +66,18 @@ impl Parcel {
     }
 
     /// A node has it.
-    pub(super) fn make_safe(&self) {
+    pub(crate) fn make_safe(&self) {
         self.is_safe.store(true, Ordering::Relaxed);
     }
 
     /// Whether a node has it, so that the others will hear of it from their peers.
-    pub(super) fn is_safe(&self) -> bool {
+    pub(crate) fn is_safe(&self) -> bool {
         self.is_safe.load(Ordering::Relaxed)
     }
 
     /// A node has refused it: another block on its tip may be worth as much. However many nodes do, it
     /// had one place.
-    pub(super) fn give_back_place(&self) {
+    pub(crate) fn give_back_place(&self) {
         let place = self.place.as_ref();
         if let Some(place) = place.filter(|_| !self.was_given_back.swap(true, Ordering::Relaxed)) {
             place.give_back();
@@ -86,7 +86,7 @@ impl Parcel {
 }
 
 impl Delivery {
-    pub(super) fn of(parcel: &Arc<Parcel>) -> Self {
+    pub(crate) fn of(parcel: &Arc<Parcel>) -> Self {
         Self {
             parcel: Arc::clone(parcel),
             attempts: 0,
@@ -95,7 +95,7 @@ impl Delivery {
     }
 
     /// Whether its node was never given it.
-    pub(super) const fn is_new(&self) -> bool {
+    pub(crate) const fn is_new(&self) -> bool {
         self.attempts == 0
     }
 }

@@ -12,7 +12,7 @@ use bitcoin::BlockHash;
 use super::parcel::Delivery;
 
 /// How long a block rests that the node did not answer for.
-pub(super) const RETRY: Duration = Duration::from_secs(1);
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
 /// The same for a block that another node has: this one hears of it from its peers too.
 const RETRY_SAFE: Duration = Duration::from_secs(10);
 /// Blocks that wait for a node though another node has them. Of more the oldest are given up: a node that
@@ -25,11 +25,11 @@ const MAX_COURIERS: usize = 4;
 
 /// The road to one node.
 #[derive(Debug)]
-pub(super) struct Road {
+pub(crate) struct Road {
     /// What the node is called in the log.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its place in the order of preference.
-    pub(super) node: usize,
+    pub(crate) node: usize,
     queue: Mutex<Queue>,
     changed: Condvar,
     max_couriers: usize,
@@ -49,7 +49,7 @@ struct Queue {
 
 /// What a courier does next.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// Bring this block, and say when it is [done](Road::done).
     Deliver(Delivery),
     /// Keep the connection open.
@@ -60,7 +60,7 @@ pub(super) enum Next {
 
 impl Road {
     /// A road with one courier. `has_more_ways` says whether others can be had.
-    pub(super) fn new(name: String, node: usize, has_more_ways: bool) -> Self {
+    pub(crate) fn new(name: String, node: usize, has_more_ways: bool) -> Self {
         Self {
             name,
             node,
@@ -74,7 +74,7 @@ impl Road {
     }
 
     /// Sends a block on its way, unless it is.
-    pub(super) fn send(&self, delivery: Delivery) {
+    pub(crate) fn send(&self, delivery: Delivery) {
         let mut queue = self.queue();
         if !queue.has(delivery.parcel.hash) {
             queue.waiting.push_back(delivery);
@@ -85,7 +85,7 @@ impl Road {
 
     /// Whether a new block waits for which there is no courier, and another one is to be sent for. Who
     /// asks sends for him.
-    pub(super) fn wants_courier(&self) -> bool {
+    pub(crate) fn wants_courier(&self) -> bool {
         let mut queue = self.queue();
         let new = queue.waiting.iter().filter(|it| it.is_new()).count();
         let wants = new > queue.idle && queue.couriers < self.max_couriers;
@@ -94,12 +94,12 @@ impl Road {
     }
 
     /// A courier that was sent for does not come.
-    pub(super) fn lose_courier(&self) {
+    pub(crate) fn lose_courier(&self) {
         self.queue().couriers -= 1;
     }
 
     /// Waits for something to do, until `stand_by_at` at most. New blocks come before all others.
-    pub(super) fn next(&self, stand_by_at: Instant) -> Next {
+    pub(crate) fn next(&self, stand_by_at: Instant) -> Next {
         let mut queue = self.queue();
         loop {
             let now = Instant::now();
@@ -126,7 +126,7 @@ impl Road {
     }
 
     /// A courier is back. What the node did not answer for rests, and is tried again.
-    pub(super) fn done(&self, unanswered: Option<Delivery>) {
+    pub(crate) fn done(&self, unanswered: Option<Delivery>) {
         let mut queue = self.queue();
         queue.busy -= 1;
         if let Some(mut delivery) = unanswered {
@@ -144,7 +144,7 @@ impl Road {
     }
 
     /// No more blocks will come. Those that wait and were never tried are tried once.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.queue().is_closed = true;
         self.changed.notify_all();
     }

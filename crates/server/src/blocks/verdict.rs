@@ -6,29 +6,29 @@ use headframe_node::SubmitAnswer;
 
 /// The last answer of each node, in their order of preference.
 #[derive(Debug, Clone)]
-pub(super) struct Verdict(Vec<Option<SubmitAnswer>>);
+pub(crate) struct Verdict(Vec<Option<SubmitAnswer>>);
 
 impl Verdict {
     /// Of so many nodes, none of which has answered.
-    pub(super) fn of(nodes: usize) -> Self {
+    pub(crate) fn of(nodes: usize) -> Self {
         Self(vec![None; nodes])
     }
 
-    pub(super) fn handle_answer(&mut self, node: usize, answer: SubmitAnswer) {
+    pub(crate) fn handle_answer(&mut self, node: usize, answer: SubmitAnswer) {
         if let Some(last) = self.0.get_mut(node) {
             *last = Some(answer);
         }
     }
 
     /// Each node that has answered, with its answer.
-    pub(super) fn answers(&self) -> impl Iterator<Item = (usize, &SubmitAnswer)> {
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (usize, &SubmitAnswer)> {
         let answers = self.0.iter().enumerate();
         answers.filter_map(|(node, answer)| Some((node, answer.as_ref()?)))
     }
 
     /// The answer that stands for all: what any node took is taken, what one holds valid is followed, and
     /// what those that answered refused is refused. `None`: no node has said anything.
-    pub(super) fn answer(&self) -> Option<&SubmitAnswer> {
+    pub(crate) fn answer(&self) -> Option<&SubmitAnswer> {
         let answers = || self.answers().map(|(_, answer)| answer);
         let rank = |answer: &&SubmitAnswer| match answer {
             SubmitAnswer::Accepted => 0,
@@ -41,7 +41,7 @@ impl Verdict {
     }
 
     /// What the block has come to.
-    pub(super) fn fate(&self) -> BlockFate {
+    pub(crate) fn fate(&self) -> BlockFate {
         match self.answer() {
             None => BlockFate::Found,
             Some(SubmitAnswer::Accepted | SubmitAnswer::AlreadyKnown) => BlockFate::Accepted,
@@ -53,12 +53,12 @@ impl Verdict {
     }
 
     /// Whether a node has the block.
-    pub(super) fn is_accepted(&self) -> bool {
+    pub(crate) fn is_accepted(&self) -> bool {
         self.fate() == BlockFate::Accepted
     }
 
     /// Why no node has said anything of worth, if none has.
-    pub(super) fn trouble(&self) -> Option<&str> {
+    pub(crate) fn trouble(&self) -> Option<&str> {
         match self.answer() {
             Some(SubmitAnswer::Retry(reason)) => Some(reason),
             _ => None,
@@ -67,13 +67,13 @@ impl Verdict {
 
     /// Whether nothing is left to be done for the block at the next start: a node has it, or all have refused
     /// it. One that has not answered may take what another refused.
-    pub(super) fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         let refused = |answer: &Option<_>| matches!(answer, Some(SubmitAnswer::Refused(_)));
         self.is_accepted() || self.0.iter().all(refused)
     }
 
     /// Whether no node is left to answer.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         let is_final =
             |answer: &Option<SubmitAnswer>| answer.as_ref().is_some_and(|it| it.is_final());
         self.0.iter().all(is_final)

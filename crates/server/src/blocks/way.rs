@@ -6,17 +6,17 @@ use bitcoin::BlockHash;
 use headframe_node::{BlockFate, BlockSink, NodeError, SubmitAnswer};
 
 /// Ways to one node.
-pub(super) struct Ways {
+pub(crate) struct Ways {
     /// The first courier's.
-    pub(super) first: Box<dyn BlockSink>,
+    pub(crate) first: Box<dyn BlockSink>,
     /// The follower's.
-    pub(super) to_ask: Box<dyn BlockSink>,
+    pub(crate) to_ask: Box<dyn BlockSink>,
     /// Gives more of them; `None`: there are no more, and the two above are the same.
-    pub(super) more: Option<Box<dyn BlockSink>>,
+    pub(crate) more: Option<Box<dyn BlockSink>>,
 }
 
 /// The ways that a node gives.
-pub(super) fn several(sink: Box<dyn BlockSink>) -> Ways {
+pub(crate) fn several(sink: Box<dyn BlockSink>) -> Ways {
     match (sink.another_way(), sink.another_way()) {
         (Some(to_ask), Some(more)) => Ways {
             first: sink,

@@ -24,7 +24,7 @@ use crate::random::random_bytes;
 
 /// How long a client may take to read an answer as large as a block.
 pub const ANSWER_READ_WITHIN: Duration = Duration::from_secs(60);
-/// How long clients are kept while the node gives no templates. Then they are let go, so that they look for
+/// How long clients are usually kept while the node gives no templates. Then they are let go, so that they look for
 /// another provider, or hold their miners.
 pub const NODE_GRACE: Duration = Duration::from_secs(30);
 /// A frame that is longer is written before the next is made. The client is heard meanwhile: it may have found a
@@ -37,6 +37,8 @@ pub(super) struct Links {
     pub(super) templates: watch::Receiver<Word>,
     pub(super) fitter: Arc<Fitter>,
     pub(super) found: FoundSender,
+    /// How long clients are kept while the node gives no templates.
+    pub(super) grace: Duration,
     /// The log, as far as strangers can write it.
     pub(super) faults: Arc<Hush>,
     pub(super) shutdown: CancellationToken,
@@ -136,7 +138,7 @@ impl Client {
                 }
             },
             () = until(due) => Ok(self.session.handle_timeout(Instant::now())?),
-            () = until(away.map(|since| since + NODE_GRACE)) => Err(Parting::NoNode),
+            () = until(away.map(|since| since + self.links.grace)) => Err(Parting::NoNode),
         }
     }
 

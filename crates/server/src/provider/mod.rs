@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! node ── templates ──> source ──> watch slot ──> one task per client ── session ──> the client
-//! node <── blocks ── courier <── desk <── solutions ──┘
+//! nodes <── blocks ── couriers <── desk <── solutions ─┘
 //!                                 └──> journal: the disk
 //! ```
 //!
 //! Each client says what its coinbase needs; templates are cut to that once for all clients with the same
 //! needs. A client that does not read is disconnected, never waited for by another. Found blocks go to the
-//! node and to the disk at the same time, as the pool's do.
+//! nodes and to the disk at the same time, as the pool's do.
 //!
 //! Not here: messages, which are the session's ([`headframe_distribution::server`]), and whose work is mined
 //! for whom.
@@ -23,9 +23,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use headframe_node::Node;
+use headframe_node::several::Backups;
 use headframe_sv2_noise::{AuthorityPublicKey, StaticIdentity};
 use headframe_transport::{AcceptSettings, Acceptor, AddressSet, CurvePool, Protocols};
 use headframe_work::Network;
@@ -62,12 +63,16 @@ pub struct ProviderParts<'a> {
     pub node: Node,
     /// The node in words for the log.
     pub node_name: String,
+    /// Where it is several nodes as one, the others.
+    pub backups: Option<Backups>,
     /// The node's network.
     pub network: Network,
     /// By what clients know the provider.
     pub keys: Keys,
     /// Where found blocks are kept; this process holds it.
     pub data_directory: &'a Path,
+    /// How long clients are kept while the node gives no templates.
+    pub node_grace: Duration,
     /// Ends the provider.
     pub shutdown: CancellationToken,
 }
@@ -96,17 +101,20 @@ impl Provider {
         let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
         let journal = journal(parts.data_directory)?;
         let shutdown = parts.shutdown.child_token();
+        let mut nodes = vec![(parts.node_name.clone(), parts.node.sink)];
+        nodes.extend(parts.backups.into_iter().flat_map(|backups| backups.sinks));
         let blocks = blocks::Parts {
             journal,
-            sink: parts.node.sink,
-            node_name: parts.node_name.clone(),
+            nodes,
             network: parts.network,
             vital: Vital::new(parts.shutdown),
         };
+        let names: Vec<&str> = blocks.nodes.iter().map(|(name, _)| name.as_str()).collect();
+        let names = names.join(", ");
         let (found, threads) = blocks::start(blocks).map_err(StartError::Thread)?;
         let tasks = TaskTracker::new();
         let (words, templates) = watch::channel(Word::default());
-        let follow = source::follow(parts.node.templates, words, parts.node_name);
+        let follow = source::follow(parts.node.templates, words, names);
         tasks.spawn(unless(shutdown.clone(), follow));
         let authority = parts.keys.authority();
         // Nobody shows what becomes of the certificate; the keeper says it in the log.
@@ -116,6 +124,7 @@ impl Provider {
             templates,
             fitter: Arc::new(Fitter::default()),
             found,
+            grace: parts.node_grace,
             faults: Arc::new(Hush::new(Instant::now())),
             shutdown: shutdown.clone(),
         };

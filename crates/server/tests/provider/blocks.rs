@@ -1,6 +1,8 @@
 //! Templates one way, blocks the other, and what breaks between.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use bitcoin::BlockHash;
 use headframe_node::{BlockFate, BlockSink, Cause, Condition, NodeError, SubmitAnswer};
@@ -196,6 +198,67 @@ async fn a_block_is_on_the_disk_while_the_node_hangs_and_is_submitted_until_it_a
     let answers = house.journal("answer");
     let text = std::fs::read_to_string(&answers[0]).unwrap();
     assert_eq!(text, "refused: bad-cb-amount\n");
+}
+
+/// A node whose first call hangs.
+struct Hangs {
+    calls: Arc<AtomicUsize>,
+    end: Arc<Mutex<Receiver<()>>>,
+    given: Sender<String>,
+}
+
+impl BlockSink for Hangs {
+    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
+        if self.calls.fetch_add(1, Ordering::SeqCst) == 0 {
+            let _ = self.end.lock().unwrap().recv_timeout(LIMIT);
+        }
+        let _ = self.given.send(block_hex.to_owned());
+        SubmitAnswer::Accepted
+    }
+
+    fn fate(&mut self, _: BlockHash) -> Result<BlockFate, NodeError> {
+        Ok(BlockFate::Unknown)
+    }
+
+    fn another_way(&self) -> Option<Box<dyn BlockSink>> {
+        Some(Box::new(Self {
+            calls: Arc::clone(&self.calls),
+            end: Arc::clone(&self.end),
+            given: self.given.clone(),
+        }))
+    }
+
+    fn stand_by(&mut self) -> Result<(), NodeError> {
+        Ok(())
+    }
+}
+
+/// The block of another client does not wait for a node that hangs with the one before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_hangs_with_a_block_delays_no_other() {
+    let (go_on, end) = channel();
+    let (given, taken) = channel();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let house = Setup {
+        sink: Some(Box::new(Hangs {
+            calls: Arc::clone(&calls),
+            end: Arc::new(Mutex::new(end)),
+            given,
+        })),
+        ..Setup::usual()
+    }
+    .start();
+    let mut pool = house.connect();
+    let update = pool.next().await.unwrap();
+    let [first, second] = [1, 2].map(|salt| mine(&update.template, salt));
+    assert_eq!(pool.submit(&first).await, SubmitAnswer::Inconclusive);
+    while calls.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(pool.submit(&second).await, SubmitAnswer::Inconclusive);
+    assert_eq!(taken.recv_timeout(LIMIT).unwrap(), second.to_hex());
+    go_on.send(()).unwrap();
+    assert_eq!(taken.recv_timeout(LIMIT).unwrap(), first.to_hex());
 }
 
 /// What can be found out at once is.

@@ -1,6 +1,8 @@
 //! Several clients of one provider, of which some are none.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bitcoin::hashes::Hash as _;
 use headframe_node::embedded::EmbeddedChain;
@@ -18,6 +20,7 @@ use headframe_transport::AddressSet;
 use headframe_work::TemplateTransaction;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::harness::{House, LIMIT, Setup, advance, mine};
@@ -167,10 +170,7 @@ async fn clients_are_counted() {
 async fn is_turned_away(address: SocketAddr) -> bool {
     let mut socket = TcpStream::connect(address).await.unwrap();
     let mut byte = [0];
-    let waited = timeout(
-        std::time::Duration::from_millis(200),
-        socket.read(&mut byte),
-    );
+    let waited = timeout(Duration::from_millis(200), socket.read(&mut byte));
     // One that is let in is waited for.
     waited.await.is_ok()
 }
@@ -237,6 +237,70 @@ impl TemplateSource for Once {
                 None => std::future::pending().await,
             }
         })
+    }
+}
+
+/// A node that gives one template, and fails when it is told so.
+struct Breaks(Once, Arc<Notify>);
+
+impl TemplateSource for Breaks {
+    fn next(&mut self) -> BoxFuture<'_, Result<TemplateUpdate, NodeError>> {
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                update = self.0.next() => update,
+                () = self.1.notified() => Err(NodeError::Busy),
+            }
+        })
+    }
+}
+
+fn update(chain: &EmbeddedChain) -> TemplateUpdate {
+    let template = chain.template();
+    TemplateUpdate {
+        cause: Cause::NewTip,
+        received: std::time::Instant::now(),
+        window: HeaderWindow::unbounded(&template),
+        template: template.into(),
+    }
+}
+
+/// They look for another provider, or hold their miners.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_let_go_when_the_node_was_away_for_long() {
+    let mut setup = Setup::usual();
+    let fails = Arc::new(Notify::new());
+    let once = Once(Some(update(&setup.chain)));
+    setup.templates = Some(Box::new(Breaks(once, Arc::clone(&fails))));
+    setup.node_grace = Duration::from_millis(100);
+    let house = setup.start();
+    let mut client = served(&house, 153).await;
+    template(&mut client).await;
+    assert!(client.hear_type(0x72).await.is_some());
+    fails.notify_one();
+    assert!(client.hear().await.is_none(), "it is let go");
+}
+
+/// With several nodes clients outlive the failure of one, and their blocks go to all.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_served_from_another_node_when_the_preferred_one_fails() {
+    let other = Setup::usual().chain;
+    let mut setup = Setup::usual();
+    let fails = Arc::new(Notify::new());
+    let once = Once(Some(update(&setup.chain)));
+    setup.templates = Some(Box::new(Breaks(once, Arc::clone(&fails))));
+    setup.backup = Some(other.node(Duration::from_secs(3_600)));
+    let house = setup.start();
+    let mut pool = house.connect();
+    let first = pool.on(other.tip().hash).await;
+    fails.notify_one();
+    let block = mine(&first.template, 1);
+    assert_eq!(pool.submit(&block).await, SubmitAnswer::Accepted);
+    assert_eq!(other.tip().hash, block.hash());
+    assert_eq!(house.chain.tip().hash, block.hash(), "it goes to both");
+    pool.on(block.hash()).await;
+    while house.journal("answer").is_empty() {
+        tokio::task::yield_now().await;
     }
 }
 

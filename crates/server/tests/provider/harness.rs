@@ -8,11 +8,12 @@ use std::time::Duration;
 use bitcoin::hex::FromHex as _;
 use bitcoin::{BlockHash, ScriptBuf};
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
+use headframe_node::several;
 use headframe_node::tdp::{self, Patience, TdpSettings};
 use headframe_node::{
     BlockSink, NewTip, Node, NodeError, SubmitAnswer, TemplateSource, TemplateUpdate,
 };
-use headframe_server::{Keys, Provider, ProviderParts, StartError};
+use headframe_server::{Keys, NODE_GRACE, Provider, ProviderParts, StartError};
 use headframe_sv2_noise::AuthorityPublicKey;
 use headframe_transport::AddressSet;
 use headframe_work::{
@@ -44,6 +45,9 @@ pub(crate) struct Setup {
     pub(crate) unlimited: AddressSet,
     pub(crate) sink: Option<Box<dyn BlockSink>>,
     pub(crate) templates: Option<Box<dyn TemplateSource>>,
+    /// Another node.
+    pub(crate) backup: Option<Node>,
+    pub(crate) node_grace: Duration,
     pub(crate) directory: Arc<TempDir>,
 }
 
@@ -56,6 +60,8 @@ impl Setup {
             unlimited: AddressSet::PRIVATE,
             sink: None,
             templates: None,
+            backup: None,
+            node_grace: NODE_GRACE,
             directory: Arc::new(tempfile::tempdir().unwrap()),
         }
     }
@@ -69,11 +75,16 @@ impl Setup {
         let mut node = self.chain.node(Duration::from_secs(3_600));
         node.sink = self.sink.unwrap_or(node.sink);
         node.templates = self.templates.unwrap_or(node.templates);
+        let named = |node| ("a node".to_owned(), node);
+        let others = self.backup.into_iter().map(named).collect();
+        let (node, backups) = several::join(named(node), others);
         let provider = Provider::start(ProviderParts {
             listen: vec![self.listen],
             unlimited: self.unlimited,
             node,
             node_name: "the embedded chain".to_owned(),
+            backups,
+            node_grace: self.node_grace,
             network: Network::Regtest,
             keys: Keys::open(self.directory.path()).unwrap(),
             data_directory: self.directory.path(),
