@@ -9,39 +9,36 @@ mod quirks;
 mod replies;
 mod resume;
 mod submit;
+mod subscription;
+mod wishes;
 mod work;
+mod workers;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bitcoin::hex::DisplayHex;
-use headframe_channels::{
-    Channel, ChannelId, ChannelKind, DifficultyControl, ExtranoncePrefix, Past, SV1_VERSION_MASK,
-};
+use headframe_channels::{Channel, ChannelId, ExtranoncePrefix, Past, SV1_VERSION_MASK};
 use headframe_sv1_wire::{
-    Answer, Authorize, Configure, ErrorCode, Extranonce, Fault, Id, LineError, Method,
-    Notification, Refusal, Reply, Request, Subscribe, Subscribed, VersionRollingAnswer,
+    Answer, ErrorCode, Fault, Id, LineError, Method, Notification, Refusal, Reply, Request,
 };
-use headframe_work::{Difficulty, Hashrate, Miner, Rung, Target};
+use headframe_work::Rung;
 
 use self::quirks::Quirks;
 use self::replies::Replies;
 use self::resume::Resumption;
 pub use self::resume::{ParkedSession, SessionId};
+use self::wishes::{of_target, of_wire};
+use self::workers::Worker;
 use super::desk::Desk;
 use super::seat::Seat;
-use super::{Device, Joined, PoolRules, PoolWork, Protocol, SessionEvent};
+use super::{Device, PoolRules, PoolWork, SessionEvent};
 
 /// A client that is connected subscribes and authorizes within this time.
 const AUTHORIZED_WITHIN: Duration = Duration::from_secs(60);
 /// A client's first work waits this long for the difficulty that it suggests: most send the
 /// suggestion right after they are authorized.
 const SUGGESTION_WITHIN: Duration = Duration::from_millis(50);
-/// Workers of one address on a connection.
-const MAX_WORKERS: usize = 256;
-const WRONG_PASSWORD: &str = "this port needs another password";
 const POOL_IS_FULL: &str = "the pool is full";
 /// Lines that cannot be read before the connection is ended.
 const MAX_UNREADABLE: u32 = 10;
@@ -85,14 +82,6 @@ enum WorkFlow {
     HeldUntil(Instant),
     /// It has its first work.
     Flowing,
-}
-
-#[derive(Debug)]
-struct Worker {
-    name: String,
-    seat: ChannelId,
-    /// Whether it was told that the coinbase is too long for its device.
-    is_warned: bool,
 }
 
 /// Why a connection has to end. The client's fault.
@@ -348,50 +337,6 @@ impl Sv1Session {
         }
     }
 
-    fn handle_subscribe(&mut self, now: Instant, id: Id<'_>, subscribe: &Subscribe<'_>) {
-        self.device = Device::new(&subscribe.user_agent);
-        self.quirks = Quirks::of(&subscribe.user_agent);
-        if !self.asks_to_resume(&id, subscribe) {
-            self.answer_subscribe(now, id);
-        }
-    }
-
-    fn answer_subscribe(&mut self, now: Instant, id: Id<'_>) {
-        let reply = self.subscribe(id);
-        self.replies.push(&reply);
-        self.keep_least(now);
-        self.start_work(now);
-    }
-
-    /// A client that subscribes again is told the same as before.
-    fn subscribe<'a>(&mut self, id: Id<'a>) -> Reply<'a> {
-        let Some(prefix) = self.prefix() else {
-            let full = Refusal::with_message(ErrorCode::OTHER, POOL_IS_FULL);
-            return Reply::refused(id, full);
-        };
-        self.is_subscribed = true;
-        let session_id = match self.id {
-            Some(id) => id.to_string(),
-            None => prefix.as_bytes().to_lower_hex_string(),
-        };
-        let extranonce1 = Extranonce::new(prefix.as_bytes());
-        answer(
-            id,
-            Answer::Subscribed(Subscribed {
-                session_id: Cow::Owned(session_id),
-                extranonce1: extranonce1.expect("a prefix has 4 bytes"),
-                extranonce2_size: Channel::ROLLED_LEN as u8,
-            }),
-        )
-    }
-
-    fn prefix(&mut self) -> Option<ExtranoncePrefix> {
-        if self.prefix.is_none() {
-            self.prefix = self.desk.take_prefix();
-        }
-        self.prefix
-    }
-
     /// A client that has subscribed and is authorized, in whatever order, gets work.
     fn start_work(&mut self, now: Instant) {
         if self.work != WorkFlow::NotReady || !self.is_subscribed || self.seat.is_none() {
@@ -402,42 +347,6 @@ impl Sv1Session {
             Some(_) => now,
             None => now + SUGGESTION_WITHIN,
         });
-    }
-
-    fn handle_configure(&mut self, now: Instant, id: Id<'_>, configure: &Configure<'_>) {
-        let wanted = configure.minimum_difficulty.and_then(of_wire);
-        let minimum = wanted.and_then(|wanted| self.minimum(wanted));
-        let configured = configure.answer(SV1_VERSION_MASK, minimum.is_some());
-        if let Some(VersionRollingAnswer::Granted { mask }) = configured.version_rolling {
-            self.version_mask = mask;
-            if let Some(seat) = &mut self.seat {
-                seat.channel.set_version_mask(mask);
-            }
-        }
-        self.replies
-            .push(&answer(id, Answer::Configured(configured)));
-        self.minimum = minimum.unwrap_or(self.minimum);
-        self.keep_least(now);
-        if let Some(difficulty) = configure.suggest_difficulty.and_then(of_wire) {
-            self.suggest(now, difficulty);
-        }
-    }
-
-    /// The rung for a minimum difficulty that a client asks for, if neither the operator's hardest
-    /// rung nor the network's difficulty is below it.
-    fn minimum(&self, wanted: Difficulty) -> Option<Rung> {
-        let network = self.desk.work.prepared.target();
-        let hardest = self.desk.rules.difficulty.max.no_harder_than(network);
-        let rung = Rung::at_least(wanted);
-        (rung <= hardest && rung.difficulty() >= wanted).then_some(rung)
-    }
-
-    /// Makes shares no easier than the client would have them, or can bear.
-    fn keep_least(&mut self, now: Instant) {
-        let least = self.minimum.max(self.quirks.least);
-        if let Some(seat) = &mut self.seat {
-            seat.control.handle_least(now, least);
-        }
     }
 
     /// How many transactions a job has, its coinbase aside: the named one, or the newest.
@@ -454,167 +363,6 @@ impl Sv1Session {
         answer(id, Answer::Number(count as i64))
     }
 
-    fn handle_authorize(&mut self, now: Instant, id: Id<'_>, authorize: &Authorize<'_>) {
-        let (name, behind_name) = asked::split_name(&authorize.worker);
-        let asked = asked::in_password(&authorize.password).or(behind_name);
-        let authorized = match self.knows_password(authorize) {
-            true => self.authorize(now, name, asked),
-            false => Err(WRONG_PASSWORD.to_owned()),
-        };
-        match authorized {
-            Ok(()) => self.replies.push(&Reply::yes(id)),
-            Err(reason) => {
-                let refusal = Refusal::with_message(ErrorCode::UNAUTHORIZED, reason);
-                self.replies.push(&Reply::refused(id, refusal));
-            }
-        }
-        self.start_work(now);
-    }
-
-    /// Whether the password is said, by itself or among options as miners write them.
-    fn knows_password(&mut self, authorize: &Authorize<'_>) -> bool {
-        let Some(password) = &self.desk.rules.password else {
-            return true;
-        };
-        let said = &*authorize.password;
-        // It may have marks in it that stand between options elsewhere, but no comma.
-        let mut parts = said.split(',').chain(asked::words(said));
-        let is_known = password.matches(said) || parts.any(|part| password.matches(part));
-        if !is_known {
-            let user = Device::new(&authorize.worker).as_str().to_owned();
-            self.desk.tell(SessionEvent::PasswordRefused { user });
-        }
-        is_known
-    }
-
-    /// Lets the worker `name` submit, a name without the difficulty that was `asked` for in it.
-    fn authorize(
-        &mut self,
-        now: Instant,
-        name: &str,
-        asked: Option<Difficulty>,
-    ) -> Result<(), String> {
-        if self.workers.iter().any(|worker| worker.name == name) {
-            return Ok(());
-        }
-        let miner = self.desk.rules.payouts.miner(name).map_err(|error| {
-            let reason = self.quirks.explain(name, error.to_string());
-            let user = Device::new(name).as_str().to_owned();
-            self.desk.tell(SessionEvent::NameRefused {
-                user,
-                reason: reason.clone(),
-            });
-            reason
-        })?;
-        self.check_worker(&miner)?;
-        let prefix = self.prefix().ok_or(POOL_IS_FULL)?;
-        self.ask(now, asked);
-        let seat_id = ChannelId::new(self.workers.len() as u32 + 1);
-        if self.seat.is_none() {
-            self.seat = Some(self.take_seat(now, seat_id, miner.clone(), prefix));
-        }
-        let name = name.to_owned();
-        self.workers.push(Worker {
-            name,
-            seat: seat_id,
-            is_warned: false,
-        });
-        self.tell_joined(seat_id, miner);
-        Ok(())
-    }
-
-    /// One connection, one payout.
-    fn check_worker(&self, miner: &Miner) -> Result<(), String> {
-        match &self.seat {
-            Some(seat) if seat.miner.payout != miner.payout => Err(format!(
-                "this connection mines for {}; use another connection for another address",
-                seat.miner.address
-            )),
-            Some(_) if self.workers.len() >= MAX_WORKERS => Err(format!(
-                "a connection can have {MAX_WORKERS} workers; use another one for more"
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn take_seat(
-        &mut self,
-        now: Instant,
-        id: ChannelId,
-        miner: Miner,
-        prefix: ExtranoncePrefix,
-    ) -> Seat {
-        let resumed = self.take_resumed(&miner.payout);
-        let mut channel = resumed.unwrap_or_else(|| {
-            let payout = miner.payout.clone();
-            let imprint = self.desk.rules.imprint.clone();
-            let budget = &self.desk.budget;
-            Channel::new(ChannelKind::Extended, prefix, payout, imprint, budget)
-        });
-        channel.set_version_mask(self.version_mask);
-        let settings = self.desk.rules.difficulty;
-        let mut control = DifficultyControl::new(settings, Hashrate::ZERO, Rung::EASIEST, now);
-        control.handle_least(now, self.minimum.max(self.quirks.least));
-        if let Some(rung) = self.asked.or(self.suggested) {
-            control.handle_suggestion(now, rung);
-        }
-        Seat::new(id, miner, channel, control, &self.desk.work, now)
-    }
-
-    fn tell_joined(&mut self, seat_id: ChannelId, miner: Miner) {
-        let rung = self.seat.as_ref().map_or(Rung::ONE, Seat::announced);
-        self.desk.tell(SessionEvent::Joined(Box::new(Joined {
-            seat: seat_id,
-            miner,
-            protocol: Protocol::Sv1,
-            kind: ChannelKind::Extended,
-            device: self.device.clone(),
-            rung,
-            declared: Hashrate::ZERO,
-            easiest: Rung::EASIEST,
-        })));
-    }
-
-    fn handle_suggestion(&mut self, now: Instant, id: Id<'_>, difficulty: Option<Difficulty>) {
-        self.replies.push(&Reply::yes(id));
-        if let Some(difficulty) = difficulty {
-            self.suggest(now, difficulty);
-        }
-    }
-
-    /// The same suggestion again is a keep-alive, and changes nothing. None counts beside what a person
-    /// asked for, or where the listener decides.
-    fn suggest(&mut self, now: Instant, difficulty: Difficulty) {
-        if self.asked.is_some() || self.desk.rules.ignores_suggestions {
-            return;
-        }
-        let rung = Rung::at_most(difficulty);
-        if self.suggested.replace(rung) == Some(rung) {
-            return;
-        }
-        if let Some(seat) = &mut self.seat {
-            seat.control.handle_suggestion(now, rung);
-        }
-        if let WorkFlow::HeldUntil(end) = &mut self.work {
-            *end = now.min(*end);
-        }
-    }
-
-    /// Begins with the difficulty that a person asks for. The first counts for all of the connection,
-    /// and is not asked for anew by who is authorized again.
-    fn ask(&mut self, now: Instant, difficulty: Option<Difficulty>) {
-        let Some(rung) = difficulty
-            .map(Rung::at_most)
-            .filter(|_| self.asked.is_none())
-        else {
-            return;
-        };
-        self.asked = Some(rung);
-        if let Some(seat) = &mut self.seat {
-            seat.control.handle_suggestion(now, rung);
-        }
-    }
-
     fn tell_not_durable(&mut self, shares: BTreeMap<ChannelId, u32>) {
         for (seat, shares) in shares {
             self.desk.tell(SessionEvent::NotDurable { seat, shares });
@@ -624,12 +372,4 @@ impl Sv1Session {
 
 fn answer<'a>(id: Id<'a>, answer: Answer<'a>) -> Reply<'a> {
     Reply { id, answer }
-}
-
-fn of_wire(difficulty: headframe_sv1_wire::Difficulty) -> Option<Difficulty> {
-    Difficulty::from_f64(difficulty.as_f64())
-}
-
-fn of_target(target: [u8; 32]) -> Difficulty {
-    Difficulty::of_target(Target::from_be_bytes(target))
 }
