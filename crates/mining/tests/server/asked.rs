@@ -40,6 +40,9 @@ fn a_difficulty_that_is_asked_for_is_the_first() {
         ("USER+0.000001", "x"),
         ("USER.rig#d=0.000001", ""),
         ("USER+0.5", "d=0.000001"),
+        ("USER.rig%2B0.000001", "x"),
+        ("USER%2erig%23d%3D0.000001", "x"),
+        ("USER", "x%2Cd%3d0.000001"),
     ] {
         let mut pool = pool();
         let link = come(&mut pool, name, password);
@@ -165,9 +168,13 @@ fn the_first_worker_that_asks_is_heard() {
 #[test]
 fn a_name_is_shown_and_paid_without_the_difficulty_in_it() {
     let mut pool = pool();
-    let link = come(&mut pool, "USER.rig+0.000001", "x");
+    let link = come(&mut pool, "USER.rig%2B0.000001", "x");
     let user = format!("{}.rig", address(1));
-    for (seed, name) in [(1, format!("{user}+0.000001")), (2, user.clone())] {
+    for (seed, name) in [
+        (1, format!("{user}+0.000001")),
+        (2, format!("{user}%2B0.000001")),
+        (3, user.clone()),
+    ] {
         let job = pool.sv1[link].miner.job().clone();
         let nonce = job.mine(&mut Chance::new(seed), job.target);
         let id = pool.sv1[link].miner.submit(&name, &nonce);

@@ -10,13 +10,50 @@
 //!   colon for the equals sign, and the other separators: goPool (`miner_auth.go`)
 //! * behind the user name `+N`: p2pool (issue 321); any of the above behind `+`, `#`, `,` or `;`: goPool
 //!
+//! Some devices keep what was typed into their page in the form in which a browser sent it, with `%2B`
+//! for the `+`: both texts are read without their escapes.
+//!
 //! Not here: what becomes of it, which is what becomes of a suggestion, and p2pool's `/N`, which
 //! is a difficulty of another kind.
+
+use std::borrow::Cow;
 
 use headframe_work::Difficulty;
 
 /// What stands before a number that is a difficulty, in small letters.
 const KEYS: [&str; 6] = ["d", "fd", "sd", "diff", "difficulty", "suggestdiff"];
+
+/// `text` with its marks as they were typed, where they are escaped (RFC 3986, section 2.1). Letters and
+/// digits need no escape, so that one of them, as any other `%`, is what it looks like.
+pub(super) fn unescaped(text: &str) -> Cow<'_, str> {
+    let mut parts = text.split('%');
+    let first = parts.next().unwrap_or_default();
+    let mut plain = Cow::Borrowed(first);
+    for part in parts {
+        let plain = plain.to_mut();
+        match part
+            .split_at_checked(2)
+            .and_then(|(digits, rest)| Some((mark(digits)?, rest)))
+        {
+            Some((mark, rest)) => {
+                plain.push(mark);
+                plain.push_str(rest);
+            }
+            None => {
+                plain.push('%');
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
+}
+
+/// The mark, or the space, that two hexadecimal digits stand for.
+fn mark(digits: &str) -> Option<char> {
+    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let code = u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)?;
+    (code == b' ' || code.is_ascii_punctuation()).then_some(code.into())
+}
 
 /// The difficulty that the password asks for: the first, where there are several.
 pub(super) fn in_password(password: &str) -> Option<Difficulty> {
@@ -122,6 +159,32 @@ mod tests {
             ("bc1q.a+b+8", "bc1q.a+b", 8.0),
         ] {
             assert_eq!(split_name(name), (user, difficulty(number)), "{name}");
+        }
+    }
+
+    #[test]
+    fn marks_may_be_escaped() {
+        for (escaped, plain) in [
+            ("", ""),
+            ("bc1q.rig", "bc1q.rig"),
+            ("bc1q.rig%2B1024", "bc1q.rig+1024"),
+            ("bc1q%2Erig%2bd%3D4096", "bc1q.rig+d=4096"),
+            ("x%2C%20d%3a512%7cy", "x, d:512|y"),
+            ("100%25", "100%"),
+            ("%252B", "%2B"),
+        ] {
+            assert_eq!(unescaped(escaped), plain, "{escaped}");
+        }
+    }
+
+    /// What is no escape of a mark says what it says, whatever it is.
+    #[test]
+    fn nothing_else_is_an_escape() {
+        for text in [
+            "100%", "%", "%%", "%2", "%2G", "%+5", "%-1", "%30", "%61", "%00", "%0A", "%7F", "%E9",
+            "%\u{e9}", "%2\u{e9}",
+        ] {
+            assert_eq!(unescaped(text), text, "{text}");
         }
     }
 

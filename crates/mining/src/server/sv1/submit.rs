@@ -38,7 +38,8 @@ impl Sv1Session {
             nonce: submit.nonce,
             extranonce: submit.extranonce2.as_bytes(),
         };
-        let (name, _) = asked::split_name(&submit.worker);
+        let worker = asked::unescaped(&submit.worker);
+        let (name, _) = asked::split_name(&worker);
         let mut workers = self.workers.iter();
         let Some(worker) = workers.find(|worker| worker.name == name) else {
             // The share is refused, the block is not: it pays whom the connection pays.

@@ -28,9 +28,11 @@ pub(super) struct Worker {
 
 impl Sv1Session {
     pub(super) fn handle_authorize(&mut self, now: Instant, id: Id<'_>, authorize: &Authorize<'_>) {
-        let (name, behind_name) = asked::split_name(&authorize.worker);
-        let asked = asked::in_password(&authorize.password).or(behind_name);
-        let authorized = match self.knows_password(authorize) {
+        let worker = asked::unescaped(&authorize.worker);
+        let password = asked::unescaped(&authorize.password);
+        let (name, behind_name) = asked::split_name(&worker);
+        let asked = asked::in_password(&password).or(behind_name);
+        let authorized = match self.knows_password(authorize, &password) {
             true => self.authorize(now, name, asked),
             false => Err(WRONG_PASSWORD.to_owned()),
         };
@@ -44,15 +46,22 @@ impl Sv1Session {
         self.start_work(now);
     }
 
-    /// Whether the password is said, by itself or among options as miners write them.
-    fn knows_password(&mut self, authorize: &Authorize<'_>) -> bool {
+    /// Whether the password is said, by itself or among options as miners write them, in the device's
+    /// words or in those of its owner, `typed`.
+    fn knows_password(&mut self, authorize: &Authorize<'_>, typed: &str) -> bool {
         let Some(password) = &self.desk.rules.password else {
             return true;
         };
         let said = &*authorize.password;
         // It may have marks in it that stand between options elsewhere, but no comma.
-        let mut parts = said.split(',').chain(asked::words(said));
-        let is_known = password.matches(said) || parts.any(|part| password.matches(part));
+        let parts = |said: &'_ str| {
+            said.split(',')
+                .chain(asked::words(said))
+                .any(|part| password.matches(part))
+        };
+        let is_known = [said, typed]
+            .iter()
+            .any(|said| password.matches(said) || parts(said));
         if !is_known {
             let user = Device::new(&authorize.worker).as_str().to_owned();
             self.desk.tell(SessionEvent::PasswordRefused { user });
