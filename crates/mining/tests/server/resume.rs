@@ -57,7 +57,7 @@ fn who_comes_back_has_its_jobs_and_its_shares() {
     let link = come(&mut pool, &session, 1);
     let miner = &pool.sv1[link].miner;
     assert_eq!(miner.extranonce1, extranonce1);
-    assert_ne!(miner.session_id, session, "an id serves once");
+    assert_eq!(miner.session_id, session, "it is the same session");
     let newer = miner.job().clone();
     assert_ne!(newer.id, job.id, "R-10: never two valid jobs of one number");
     assert_eq!(submit(&mut pool, link, 1, &share(&job, 1)), Some(22));
@@ -140,18 +140,58 @@ fn what_is_no_session_gets_new_work() {
     }
 }
 
+/// As often as it takes, but by one connection at a time.
 #[test]
-fn a_session_is_resumed_once() {
+fn a_session_goes_on_again_and_again() {
     let mut pool = pool();
-    let (session, extranonce1, _) = first(&mut pool);
+    let (session, extranonce1, job) = first(&mut pool);
+    for seed in 0..3 {
+        pool.drop_sv1(0);
+        let link = come(&mut pool, &session, 1);
+        assert_eq!(pool.sv1[link].miner.extranonce1, extranonce1);
+        assert_eq!(submit(&mut pool, link, 1, &share(&job, seed)), None);
+        let late = come(&mut pool, &session, 1);
+        assert_ne!(pool.sv1[late].miner.extranonce1, extranonce1);
+        pool.drop_sv1(late);
+    }
+}
+
+/// A bad line loses several connections in a row, at any point of the handshake. Whatever of the pool's
+/// words was lost with them, the client knows its session.
+#[test]
+fn a_session_outlives_connections_that_came_to_nothing() {
+    let subscribe = |session: &str| {
+        format!(r#"{{"id":"sub","method":"mining.subscribe","params":["x","{session}"]}}"#)
+    };
+    let user = address(1).to_string();
+    let mut pool = pool();
+    let (session, extranonce1, job) = first(&mut pool);
+    assert_eq!(submit(&mut pool, 0, 1, &share(&job, 1)), None);
     pool.drop_sv1(0);
+    for is_authorized in [false, true, false] {
+        let link = pool.connect_sv1();
+        pool.sv1[link].miner.send(&subscribe(&session));
+        if is_authorized {
+            pool.sv1[link].miner.authorize("auth", &user);
+        }
+        pool.pump();
+        assert!(
+            pool.sv1[link].miner.jobs.is_empty(),
+            "its first work is held"
+        );
+        pool.drop_sv1(link);
+        assert_eq!(pool.hub.sessions_parked(), 1);
+    }
     let link = come(&mut pool, &session, 1);
-    let next = pool.sv1[link].miner.session_id.clone();
-    pool.drop_sv1(link);
-    let late = come(&mut pool, &session, 1);
-    assert_ne!(pool.sv1[late].miner.extranonce1, extranonce1);
-    let again = come(&mut pool, &next, 1);
-    assert_eq!(pool.sv1[again].miner.extranonce1, extranonce1);
+    assert_eq!(pool.sv1[link].miner.extranonce1, extranonce1);
+    assert_eq!(submit(&mut pool, link, 1, &share(&job, 1)), Some(22));
+    assert_eq!(submit(&mut pool, link, 1, &share(&job, 2)), None);
+    let spare = 4;
+    assert_eq!(
+        pool.hub.prefixes_in_use(),
+        1 + spare,
+        "and each new connection's, which rests"
+    );
 }
 
 /// A tip that came meanwhile makes the old jobs stale, before any share of them is judged; a block on

@@ -3,8 +3,9 @@
 //!
 //! A client is told an id when it subscribes, and names it when it subscribes over its next connection.
 //! What was parked under it is its again if the connection before has ended, and if the same address
-//! is authorized; else the client gets new work. Difficulty does not move along: the pool remembers
-//! that by user name.
+//! is authorized; else the client gets new work. The id stays that of the session, so that a client
+//! whose next connection is lost before it has read anything can still name it. Difficulty does not
+//! move along: the pool remembers that by user name.
 
 use core::fmt;
 use std::time::Instant;
@@ -15,8 +16,9 @@ use headframe_channels::{Channel, ExtranoncePrefix, MemoryBudget};
 use headframe_sv1_wire::{Id, Subscribe};
 use headframe_work::Payout;
 
-use super::{Sv1Session, WorkFlow};
+use super::Sv1Session;
 use crate::server::SessionEvent;
+use crate::server::seat::Seat;
 
 /// Shares that a parked session may remember: a session that has more, which no device finds within
 /// the life of its jobs, is not parked, so that all that are parked take no more than some 160 MB.
@@ -106,6 +108,7 @@ impl Sv1Session {
             return;
         };
         if let Some(parked) = parked {
+            self.id = Some(parked.id());
             self.prefix = Some(parked.prefix());
             if let Some(spare) = self.desk.take_prefix() {
                 self.desk.tell(SessionEvent::PrefixReturned(spare));
@@ -149,19 +152,33 @@ impl Sv1Session {
 
     /// Leaves the session for whoever comes back to it; `false` where there is nothing to come back to.
     pub(super) fn park(&mut self) -> bool {
+        let parked = self.unclaimed().or_else(|| self.parked());
+        let is_parked = parked.is_some();
+        if let Some(parked) = parked {
+            self.desk.tell(SessionEvent::Parked(Box::new(parked)));
+        }
+        is_parked
+    }
+
+    /// The session that the client named, if it left before it said who it is.
+    fn unclaimed(&mut self) -> Option<ParkedSession> {
+        match *self.resumption.take()? {
+            Resumption::Found(parked) => Some(parked),
+            Resumption::Asked { .. } => None,
+        }
+    }
+
+    /// The client's own session, if it has jobs of which a share may come: on this connection or before.
+    fn parked(&mut self) -> Option<ParkedSession> {
         let is_small = self.desk.budget.remembered() <= MOST_SHARES;
-        let (Some(id), WorkFlow::Flowing, true) = (self.id, self.work, is_small) else {
-            return false;
-        };
-        let Some(seat) = self.seat.take() else {
-            return false;
-        };
-        self.desk.tell(SessionEvent::Parked(Box::new(ParkedSession {
+        let id = self.id.filter(|_| is_small)?;
+        let has_jobs = |seat: &mut Seat| seat.channel.newest_job().is_some();
+        let seat = self.seat.take_if(has_jobs)?;
+        Some(ParkedSession {
             id,
             channel: seat.channel,
             budget: self.desk.budget.clone(),
-        })));
-        true
+        })
     }
 }
 
