@@ -169,7 +169,7 @@ impl Connection {
         let (peer, faults) = (self.peer, &self.pool.faults);
         match end {
             End::Closed | End::Shutdown | End::Released => tracing::debug!("{peer}: {end}"),
-            End::Finished | End::Fault(_) | End::Undecodable(_) | End::Banned => {
+            End::Finished | End::Fault(_) | End::Undecodable(_) | End::Banned | End::Guesses => {
                 faults.tell(format_args!("{peer} sent away: {end}"));
             }
             End::Transport(_) => faults.tell(format_args!("{peer} lost: {end}")),
@@ -207,6 +207,9 @@ impl Connection {
             }
             if self.guest.ban().is_some() {
                 return Err(End::Banned);
+            }
+            if self.guest.guesses() {
+                return Err(End::Guesses);
             }
             match self.wake(&mut alarm).await? {
                 Wake::Call(Call::Shutdown) => {
@@ -346,7 +349,8 @@ impl Connection {
             {
                 self.wire.add_prefix(prefix);
             }
-            if self.wire.is_finished() || self.guest.held_until().is_some() {
+            let is_heard = self.guest.held_until().is_none() && !self.guest.guesses();
+            if self.wire.is_finished() || !is_heard {
                 return Ok(());
             }
             let Some(cost) = self.wire.handle_message(now, &mut self.tap)? else {
@@ -434,7 +438,8 @@ impl Connection {
                 SessionEvent::LongCoinbase { seat, coinbase } => {
                     self.note_long_coinbase(seat, coinbase);
                 }
-                SessionEvent::PasswordRefused { user } => {
+                SessionEvent::PasswordRefused { user, guess } => {
+                    self.guest.handle_guess(guess);
                     let (peer, faults) = (self.peer, &self.pool.faults);
                     faults.tell(format_args!(
                         "{peer} is not served as {user:?}: wrong password"

@@ -52,6 +52,9 @@ pub(crate) enum End {
     /// The peer's address is banned for what it did.
     #[error("its address is banned")]
     Banned,
+    /// It goes on guessing a password.
+    #[error("its address has said too many wrong passwords")]
+    Guesses,
     /// The pool's own fault: its task panicked.
     #[error("the pool failed to serve it")]
     Panicked,
@@ -97,6 +100,7 @@ impl End {
             | Self::Fault(_)
             | Self::Undecodable(_)
             | Self::Banned
+            | Self::Guesses
             | Self::Panicked
             | Self::Transport(_) => Speaker::Pool,
         }
@@ -117,6 +121,7 @@ impl End {
             | Self::Released
             | Self::Fault(_)
             | Self::Banned
+            | Self::Guesses
             | Self::Panicked
             | Self::Transport(
                 TransportError::Io(_)

@@ -4,7 +4,7 @@ use bitcoin::BlockHash;
 use headframe_channels::{ChannelId, ChannelKind, Credit, ExtranoncePrefix, Past, RejectReason};
 use headframe_work::{Block, CoinbaseError, Hashrate, Miner, Rung};
 
-use super::ParkedSession;
+use super::{Guess, ParkedSession};
 
 /// Something that the rest of the pool is to know.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub enum SessionEvent {
     PasswordRefused {
         /// The name with which it came.
         user: String,
+        /// What it said.
+        guess: Guess,
     },
     /// A miner's name was refused.
     NameRefused {

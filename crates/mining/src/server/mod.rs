@@ -31,6 +31,6 @@ pub use desk::REPLY_WITHIN;
 pub use event::{Device, FoundBlock, Joined, LongCoinbase, Protocol, SessionEvent, ShareEvent};
 pub use fuzz::{fuzz_sv1_session, fuzz_sv2_session};
 pub use hub::{AnnouncedTip, Hub, NewTemplate, PoolWork};
-pub use rules::{JobIds, Password, PoolRules, Sv2Rules};
+pub use rules::{Guess, JobIds, Password, PoolRules, Sv2Rules};
 pub use sv1::{ParkedSession, SessionId, Sv1Fault, Sv1Session};
 pub use sv2::{Sv2Fault, Sv2Session};

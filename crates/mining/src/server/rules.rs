@@ -4,6 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bitcoin::hashes::{Hash as _, HashEngine as _, sha256};
 use headframe_channels::{DifficultySettings, JobId};
 use headframe_work::{Imprint, PayoutPolicy};
 
@@ -47,6 +48,28 @@ impl Password {
         let pairs = right.iter().zip(said);
         let differences = pairs.fold(0, |sum, (right, said)| sum | (right ^ said));
         right.len() == said.len() && differences == 0
+    }
+
+    /// What was said in place of it.
+    pub fn guess(&self, said: &str) -> Guess {
+        let mut engine = sha256::Hash::engine();
+        for text in [&self.0, "\0", said] {
+            engine.input(text.as_bytes());
+        }
+        let hash = sha256::Hash::from_engine(engine).to_byte_array();
+        let (first, _) = hash.split_first_chunk().expect("a hash has 32 bytes");
+        Guess(*first)
+    }
+}
+
+/// A wrong password, told from others and not known: a hash of it and of the right one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Guess([u8; 8]);
+
+impl fmt::Debug for Guess {
+    /// Who mistypes a password says nearly the right one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guess(hidden)")
     }
 }
 

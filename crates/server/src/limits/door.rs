@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use headframe_ledger::Ban;
+use headframe_mining::server::Guess;
 
 use super::Offence;
 use super::record::Stage;
@@ -108,6 +109,15 @@ impl Visit {
         }
         let times = (Instant::now(), wall_clock());
         door.limits().offend(times, *source, offence)
+    }
+
+    /// It said a wrong password. `Err`, with the ban that comes of it, if its address has said too many.
+    pub(super) fn guess(&self, guess: Guess) -> Result<(), Option<Ban>> {
+        let Some((door, source)) = &self.counted else {
+            return Ok(());
+        };
+        let times = (Instant::now(), wall_clock());
+        door.limits().guess(times, *source, guess)
     }
 }
 

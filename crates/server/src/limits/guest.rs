@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use headframe_channels::{Credit, RejectReason};
 use headframe_ledger::Ban;
+use headframe_mining::server::Guess;
 
 use super::Offence;
 use super::conduct::{Conduct, Cost};
@@ -16,6 +17,8 @@ pub(crate) struct Guest {
     conduct: Conduct,
     /// What has come of it.
     ban: Option<Box<Ban>>,
+    /// Whether its address has said so many wrong passwords that none is heard of it any more.
+    guesses: bool,
 }
 
 impl Guest {
@@ -26,6 +29,7 @@ impl Guest {
             visit,
             conduct: Conduct::new(shares_per_minute),
             ban: None,
+            guesses: false,
         }
     }
 
@@ -71,6 +75,19 @@ impl Guest {
         self.note(Some(Offence::Undecodable));
     }
 
+    /// It said a wrong password, whether it mines or not.
+    pub(crate) fn handle_guess(&mut self, guess: Guess) {
+        if let Err(ban) = self.visit.guess(guess) {
+            self.guesses = true;
+            self.ban = ban.map(Box::new).or_else(|| self.ban.take());
+        }
+    }
+
+    /// Whether it is not heard any more: it goes on guessing.
+    pub(crate) fn guesses(&self) -> bool {
+        self.guesses
+    }
+
     /// The ban that its address has earned by it.
     pub(crate) fn ban(&self) -> Option<&Ban> {
         self.ban.as_deref()
@@ -92,6 +109,7 @@ mod tests {
 
     use bitcoin::BlockHash;
     use bitcoin::hashes::Hash as _;
+    use headframe_mining::server::Password;
     use headframe_transport::AddressSet;
     use headframe_work::{Rung, UnixTime};
 
@@ -163,6 +181,53 @@ mod tests {
             near[0].handle_undecodable();
         }
         assert_eq!(near[0].ban(), None);
+    }
+
+    /// What a guesser says is different each time, and a farm with a mistyped password says the same.
+    #[test]
+    fn whoever_guesses_is_banned_and_whoever_mistyped_is_not() {
+        let door = door(10_000);
+        let password = Password::new("open-sesame");
+        let said = |number: u32, text: &str| {
+            let mut guest = Guest::new(door.arrive(address(number)).unwrap(), 12.0);
+            guest.handle_guess(password.guess(text));
+            (guest.guesses(), guest.ban().cloned())
+        };
+        for _ in 0..200 {
+            assert_eq!(said(1, "open-sesam"), (false, None));
+        }
+        for number in 0..64 {
+            assert_eq!(said(2, &number.to_string()), (false, None), "{number}");
+        }
+        let (guesses, ban) = said(2, "64");
+        assert!(guesses);
+        assert_eq!(ban.map(|ban| ban.address), Some(address(2)));
+        assert!(door.arrive(address(2)).is_err());
+        assert!(door.arrive(address(1)).is_ok());
+    }
+
+    /// An address that mines is not banned: the connection goes, and so the guesses of each that comes.
+    #[test]
+    fn behind_an_address_that_mines_a_connection_has_one_guess_more() {
+        let door = door(10_000);
+        let password = Password::new("open-sesame");
+        let guest = || Guest::new(door.arrive(address(1)).unwrap(), 12.0);
+        let mut miner = guest();
+        miner.handle_share(Ok(valid()));
+        let mut said = 0..;
+        let mut guess = |guest: &mut Guest| {
+            let number = said.next().expect("it has no end");
+            guest.handle_guess(password.guess(&number.to_string()));
+            guest.guesses()
+        };
+        let mut first = guest();
+        assert_eq!((0..100).position(|_| guess(&mut first)), Some(64));
+        for _ in 0..10 {
+            assert!(guess(&mut guest()));
+        }
+        assert!(guess(&mut miner));
+        assert_eq!(miner.ban(), None);
+        assert!(door.arrive(address(1)).is_ok());
     }
 
     #[test]

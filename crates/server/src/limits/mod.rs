@@ -14,6 +14,7 @@
 mod bans;
 mod conduct;
 mod door;
+mod guesses;
 mod guest;
 mod pace;
 mod record;
@@ -35,6 +36,8 @@ pub(crate) enum Offence {
     ImpossibleShares,
     /// More than the pool reads, for long, and no valid share.
     Flood,
+    /// Many wrong passwords.
+    Guesses,
 }
 
 impl Offence {
@@ -44,6 +47,7 @@ impl Offence {
             Self::Undecodable => "it sent what cannot be decoded, again and again",
             Self::ImpossibleShares => "it sent many shares with impossible versions or times",
             Self::Flood => "it flooded the pool with messages",
+            Self::Guesses => "it guessed at a listener's password",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::guesses::Guesses;
 use super::pace::{Pace, Rate};
 
 /// An address from which somebody mined in this time is one of miners: after an outage of the line or
@@ -33,6 +34,7 @@ pub(super) struct Record {
     pub(super) proven: u32,
     pub(super) arrivals: Pace,
     pub(super) offences: Pace,
+    pub(super) guesses: Guesses,
     /// When a connection that mines was last here.
     pub(super) mined_at: Option<Instant>,
     /// Its place among those without a connection.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use headframe_ledger::Ban;
+use headframe_mining::server::Guess;
 use headframe_work::UnixTime;
 
 use super::Offence;
@@ -146,12 +147,39 @@ impl Limits {
             .offences
             .take_turn(now, OFFENCES, Duration::ZERO)
             .is_some();
-        // One of its connections has told already.
-        let is_banned = self.bans.until(now, source).is_some();
-        if is_excused || is_banned || record.mines(now) {
-            return None;
+        match is_excused {
+            true => None,
+            false => self.ban((now, wall), source, offence),
         }
-        Some(self.bans.ban((now, wall), source, offence))
+    }
+
+    /// A connection said a wrong password. `Err`, with the ban that comes of it, if it is one too many.
+    pub(super) fn guess(
+        &mut self,
+        (now, wall): (Instant, UnixTime),
+        source: Source,
+        guess: Guess,
+    ) -> Result<(), Option<Ban>> {
+        let record = self.records.get_mut(&source);
+        match record.is_some_and(|record| record.guesses.take(now, guess)) {
+            true => Err(self.ban((now, wall), source, Offence::Guesses)),
+            false => Ok(()),
+        }
+    }
+
+    /// Bans an address, unless somebody mines from it, or one of its connections has told already.
+    fn ban(
+        &mut self,
+        (now, wall): (Instant, UnixTime),
+        source: Source,
+        offence: Offence,
+    ) -> Option<Ban> {
+        let mines = self.records.get(&source).is_some_and(|it| it.mines(now));
+        let is_banned = self.bans.until(now, source).is_some();
+        match mines || is_banned {
+            true => None,
+            false => Some(self.bans.ban((now, wall), source, offence)),
+        }
     }
 
     /// Puts an address without a connection behind the others, and forgets the first if there are too

@@ -160,6 +160,56 @@ async fn whoever_sends_nonsense_again_and_again_is_banned_across_a_restart() {
     restarted.stop().await;
 }
 
+/// Who guesses a listener's password is banned after some guesses; a farm one of whose devices has a
+/// mistyped one, and says it for ever, mines on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_guesses_a_password_is_banned_and_who_mistypes_it_is_not() {
+    let setup = Setup {
+        // What the scripted miner says.
+        password: Some("x"),
+        ..behind_a_proxy()
+    };
+    let pool = setup.start().await;
+    let says = |password: String| {
+        let user = user(1);
+        format!(
+            "{{\"id\":1,\"method\":\"mining.authorize\",\"params\":[\"{user}\",\"{password}\"]}}\n"
+        )
+    };
+    let farm = proxy(&pool, header(FARM)).await;
+    let mut mistyped = Sv1Client::dial(farm).await;
+    for _ in 0..200 {
+        mistyped.miner.send(says("y".to_owned()).trim_end());
+    }
+    mistyped.miner.send(r#"{"id":2,"method":"mining.ping"}"#);
+    assert!(
+        mistyped
+            .until(|miner| miner.replies.contains_key("2"))
+            .await
+    );
+
+    let guesses: String = (0..200).map(|number| says(number.to_string())).collect();
+    let guesses = [header(STRANGER), guesses.into_bytes()].concat();
+    let answer = String::from_utf8(until_closed(&pool, &guesses).await).unwrap();
+    let refusals = answer.matches("this port needs another password").count();
+    assert_eq!((refusals, answer.lines().count()), (65, 65));
+    assert_eq!(until_closed(&pool, &guesses).await, b"", "it is banned");
+    let shown = pool
+        .shows(|it| {
+            it.summary
+                .alarms
+                .iter()
+                .any(|it| it.code == "address_banned")
+        })
+        .await;
+    let mut alarms = shown.summary.alarms.iter();
+    let alarm = alarms.find(|it| it.code == "address_banned").unwrap();
+    assert!(alarm.detail.starts_with(STRANGER), "{}", alarm.detail);
+    drop(mine_sv1(farm, &user(2)).await);
+    drop(mistyped);
+    pool.stop().await;
+}
+
 /// R-20: what an honest device sends after a reconnect is none of it a reason.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_sends_what_devices_send_by_mistake_is_never_banned() {

@@ -64,7 +64,9 @@ impl Sv1Session {
             .any(|said| password.matches(said) || parts(said));
         if !is_known {
             let user = Device::new(&authorize.worker).as_str().to_owned();
-            self.desk.tell(SessionEvent::PasswordRefused { user });
+            let guess = password.guess(said);
+            self.desk
+                .tell(SessionEvent::PasswordRefused { user, guess });
         }
         is_known
     }
