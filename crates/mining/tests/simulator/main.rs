@@ -34,6 +34,7 @@ fn a_restless_pool_keeps_its_word() {
             assert!(figures.blocks > 0 && figures.reorgs > 0 && figures.returns > 0);
             assert!(figures.storms > 0 && figures.silences > 0);
             assert!(figures.not_durable > 0 && figures.unanswered > 0);
+            assert!(figures.resumed > 0);
         }
         assert!(figures.acknowledged > 1_000);
     }

@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use headframe_channels::{DifficultySettings, ExtranoncePrefix};
 use headframe_mining::server::{
-    FoundBlock, Hub, JobIds, NewTemplate, PoolRules, PoolWork, SessionEvent, ShareEvent, Sv2Rules,
+    FoundBlock, Hub, JobIds, NewTemplate, ParkedSession, PoolRules, PoolWork, SessionEvent,
+    SessionId, ShareEvent, Sv2Rules,
 };
 use headframe_work::{Imprint, Network, PayoutPolicy, PoolTag};
 
 use super::ledger::ModelLedger;
 use super::schedule::{Event, Schedule};
 use super::users::Users;
+use super::witness::sv1::Past;
 use super::witness::{Violation, Witness, ensure};
 use crate::{Chance, address};
 
@@ -131,6 +133,33 @@ impl Host {
     pub(super) fn give_back(&mut self, prefix: ExtranoncePrefix) {
         self.hub.give_back_prefix(prefix);
         self.witness.rest(prefix);
+    }
+
+    /// The session of this id, and what is known of it, if a client may go on with it.
+    pub(super) fn resume(
+        &mut self,
+        connection: u64,
+        id: SessionId,
+    ) -> Result<Option<(ParkedSession, Past)>, Violation> {
+        let Some(session) = self.hub.resume(self.now(), id) else {
+            return Ok(None);
+        };
+        let past = self.witness.resume(session.prefix(), connection)?;
+        Ok(Some((session, past)))
+    }
+
+    /// A session has ended that its client may go on with.
+    pub(super) fn park(
+        &mut self,
+        connection: u64,
+        session: ParkedSession,
+        past: Past,
+    ) -> Result<(), Violation> {
+        let now = self.now();
+        self.witness
+            .park(now, (session.prefix(), connection), past)?;
+        self.hub.park(now, session);
+        Ok(())
     }
 
     /// What a session told the pool.

@@ -166,6 +166,13 @@ impl Channel {
         named.is_some_and(|draft| self.begin(sent, draft, tip.min_time))
     }
 
+    /// The tips that its jobs are for.
+    pub(super) fn tips(&self) -> Vec<[u8; 32]> {
+        let mut tips: Vec<_> = self.jobs.iter().map(|job| job.tip.prev_hash).collect();
+        tips.dedup();
+        tips
+    }
+
     pub(super) fn job(&self, id: u32) -> Option<&Job> {
         self.jobs.iter().rev().find(|job| job.draft.id == id)
     }

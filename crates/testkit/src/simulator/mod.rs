@@ -8,7 +8,8 @@
 //! after each event, on the wire at the pool's end and in what the sessions tell the pool: no two
 //! channels share work, no job id is used again while it is valid, each share is judged as what stands
 //! on the wire demands and answered once, every acknowledged one is in the ledger once, blocks come
-//! first and once, and nothing is held that has no use.
+//! first and once, Stratum V1 sessions go on over other connections with their jobs and shares, and nothing is
+//! held that has no use.
 //!
 //! Not here: encryption, sockets, limits on addresses. They are in `transport` and `server`.
 
@@ -83,6 +84,8 @@ pub struct Figures {
     pub rejected: BTreeMap<String, u64>,
     /// Blocks that miners found.
     pub blocks: u64,
+    /// Stratum V1 sessions that went on over another connection.
+    pub resumed: u64,
     /// The most replies that waited on one connection.
     pub most_waiting: usize,
 }

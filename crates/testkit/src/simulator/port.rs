@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use headframe_channels::ChannelId;
-use headframe_mining::server::{PoolWork, SessionEvent, Sv1Session, Sv2Session};
+use headframe_mining::server::{
+    ParkedSession, PoolWork, SessionEvent, SessionId, Sv1Session, Sv2Session,
+};
 use headframe_sv2_wire::Frame;
 
 use super::host::Host;
@@ -49,7 +51,7 @@ enum Expected {
 
 impl Port {
     /// The end of a connection at listener `listener`.
-    pub(super) fn new(id: u64, is_sv2: bool, listener: usize, host: &Host) -> Self {
+    pub(super) fn new(id: u64, is_sv2: bool, listener: usize, host: &mut Host) -> Self {
         let (now, work) = (host.now(), host.newest().0);
         let rules = Arc::clone(&host.rules[listener]);
         let demands = rules.sv2;
@@ -59,7 +61,8 @@ impl Port {
                 Sv2Observer::new(id, demands),
             ))),
             false => Session::Sv1(Box::new((
-                Sv1Session::new(rules, Arc::clone(&work), now),
+                Sv1Session::new(rules, Arc::clone(&work), now)
+                    .resumable(SessionId::new(host.chance.bytes())),
                 Sv1Observer::new(id),
             ))),
         };
@@ -90,6 +93,9 @@ impl Port {
             let expected = self.hear(now, &message, host);
             let taken = self.server().handle_input(now, &message);
             self.fault = taken.err();
+            if let Some(wanted) = self.server().wants_session() {
+                self.resume(wanted, host)?;
+            }
             if self.is_finished() {
                 self.fault.get_or_insert_with(|| "finished".to_owned());
             }
@@ -171,6 +177,25 @@ impl Port {
         }
     }
 
+    /// Gives the session what its client wants to go on with, if that is there.
+    fn resume(&mut self, wanted: SessionId, host: &mut Host) -> Result<(), Violation> {
+        let (parked, past) = host.resume(self.id, wanted)?.unzip();
+        if let (Session::Sv1(end), Some(past)) = (&mut self.end, past) {
+            end.1.resume(past);
+        }
+        self.server().handle_session(host.now(), parked);
+        Ok(())
+    }
+
+    fn park(&mut self, parked: ParkedSession, host: &mut Host) -> Result<(), Violation> {
+        let past = match &mut self.end {
+            Session::Sv1(end) => end.1.leave(),
+            Session::Sv2(_) => None,
+        };
+        let past = past.ok_or("R-7: nobody's session is left")?;
+        host.park(self.id, parked, past)
+    }
+
     fn server(&mut self) -> &mut dyn Server {
         match &mut self.end {
             Session::Sv1(end) => &mut end.0,
@@ -227,8 +252,13 @@ impl Port {
     ) -> Result<(), Violation> {
         let mut events = Vec::new();
         while let Some(event) = self.server().poll_event() {
-            self.take_event(&event, host)?;
-            events.push(event);
+            match event {
+                SessionEvent::Parked(parked) => self.park(*parked, host)?,
+                event => {
+                    self.take_event(&event, host)?;
+                    events.push(event);
+                }
+            }
         }
         let sent = self.server().output();
         let at = Moment {

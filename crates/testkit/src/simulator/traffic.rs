@@ -183,7 +183,7 @@ impl World {
         self.figures.connections += 1;
         let (now, id) = (self.now(), self.figures.connections);
         let client = &mut self.clients[number];
-        let mut port = Port::new(id, client.is_sv2(), client.listener(), &self.host);
+        let mut port = Port::new(id, client.is_sv2(), client.listener(), &mut self.host);
         if let Some(at) = port.next_timer() {
             port.timer = Some(at);
             self.host.schedule.at(at, Event::Timer(id));

@@ -96,7 +96,8 @@ impl World {
         }
         self.connections.clear();
         self.clients.iter_mut().for_each(Client::disconnect);
-        self.run_until(self.now() + Duration::from_secs(5))?;
+        // Also those who might have come back have not.
+        self.run_until(self.now() + Duration::from_secs(125))?;
         self.node.find_another();
         let template = self.node.template(self.now());
         self.host.take_template(template);
@@ -134,6 +135,7 @@ impl World {
                 .map(|(why, count)| (format!("{why:?}"), *count))
                 .collect(),
             blocks: witness.blocks(),
+            resumed: witness.resumed(),
             ..self.figures.clone()
         };
         Report {

@@ -22,19 +22,49 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(user: &str, means: &mut Means) -> Self {
+    /// A client that mostly would go on with what it had `before`, if it was here before.
+    pub(super) fn new(user: &str, before: Option<Self>, means: &mut Means) -> Self {
+        let before = before.filter(|_| means.chance.happens(0.9));
         let mut miner = Sv1Miner::default();
-        if means.chance.happens(0.5) {
+        if means
+            .chance
+            .happens(if before.is_some() { 0.1 } else { 0.5 })
+        {
             miner.authorize("early", user);
         }
-        miner.log_in(user);
+        let session = before
+            .as_ref()
+            .map_or("", |before| &before.miner.session_id);
+        miner.send(&format!(
+            r#"{{"id":"sub","method":"mining.subscribe","params":["scripted/1.0","{session}"]}}"#
+        ));
+        miner.authorize("auth", user);
+        // Until it is told anything this is what it knows.
+        miner.session_id = session.to_owned();
         means.plans.push((means.chance.wait(ACTS), Plan::Act));
-        Self {
+        let mut client = Self {
             miner,
             user: user.to_owned(),
             old: None,
             last: None,
             is_mining: false,
+        };
+        if let Some(before) = before {
+            client.go_on(before, means);
+        }
+        client
+    }
+
+    /// What it found before comes right behind, what was sent already too.
+    fn go_on(&mut self, before: Self, means: &mut Means) {
+        self.old = before.miner.jobs.last().cloned().or(before.old);
+        self.last = before.last;
+        if let Some(job) = self.old.as_ref().filter(|_| means.chance.happens(0.5)) {
+            let nonce = job.mine(&mut means.chance, job.target);
+            self.miner.submit(&self.user, &nonce);
+        }
+        if let Some(nonce) = self.last.as_ref().filter(|_| means.chance.happens(0.5)) {
+            self.miner.submit(&self.user, nonce);
         }
     }
 

@@ -106,6 +106,8 @@ pub(super) struct Client {
     pub(super) timer: Option<Instant>,
     inbox: Vec<u8>,
     speaker: Option<Speaker>,
+    /// What it was on its last connection, of Stratum V1.
+    before: Option<Box<Lines>>,
 }
 
 #[derive(Debug)]
@@ -144,6 +146,7 @@ impl Client {
             timer: None,
             inbox: Vec::new(),
             speaker: None,
+            before: None,
         }
     }
 
@@ -158,6 +161,7 @@ impl Client {
 
     /// It has a connection, and begins.
     pub(super) fn connect(&mut self, now: Instant, connection: u64, users: &Users) {
+        let before = self.before.take().map(|before| *before);
         let Self { user, means, .. } = self;
         self.speaker = Some(match self.profile {
             Profile::Sv1 => Speaker::Device(Device::sv1(now, user, means).into()),
@@ -169,7 +173,7 @@ impl Client {
                 Speaker::Crowd(Crowd::new(now, self.listener, user, users, means).into())
             }
             Profile::Farm => Speaker::Farm(Farm::new(user, means).into()),
-            Profile::Lines => Speaker::Lines(Lines::new(user, means).into()),
+            Profile::Lines => Speaker::Lines(Lines::new(user, before, means).into()),
         });
         self.connection = Some(connection);
         self.life += 1;
@@ -180,7 +184,9 @@ impl Client {
     /// Its connection is gone.
     pub(super) fn disconnect(&mut self) {
         self.connection = None;
-        self.speaker = None;
+        if let Some(Speaker::Lines(lines)) = self.speaker.take() {
+            self.before = Some(lines);
+        }
         self.timer = None;
     }
 

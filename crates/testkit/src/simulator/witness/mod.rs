@@ -2,6 +2,7 @@
 
 mod account;
 mod generations;
+mod parked;
 pub(super) mod sv1;
 pub(super) mod sv2;
 mod verdict;
@@ -20,6 +21,7 @@ use headframe_mining::server::{FoundBlock, PoolWork, SessionEvent, ShareEvent};
 use headframe_work::PreparedTemplate;
 
 use self::generations::Generations;
+use self::parked::Parked;
 use super::ledger::Tally;
 
 /// What is wrong, with the rule that it is against.
@@ -42,6 +44,7 @@ pub(super) struct Witness {
     spaces: Generations<u64, ()>,
     numbers: Generations<u32, Purpose>,
     credited: Generations<BlockHash, ()>,
+    parked: Parked,
     blocks: HashSet<BlockHash>,
     templates: VecDeque<Published>,
     tips: VecDeque<(BlockHash, Instant)>,
@@ -57,6 +60,8 @@ pub(super) struct Witness {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Leased(u64),
+    /// With a session that may be gone on with.
+    Parked,
     /// On its way back.
     Returning,
     /// Back, on a tip for which a job with it may be creditable.
@@ -150,6 +155,7 @@ impl Witness {
             spaces: Generations::new(),
             numbers: Generations::new(),
             credited: Generations::new(),
+            parked: Parked::default(),
             blocks: HashSet::new(),
             templates: VecDeque::new(),
             tips: VecDeque::new(),
@@ -167,6 +173,7 @@ impl Witness {
         ensure(self.numbers.insert(id, Purpose::Published), || {
             format!("R-10: the number {id} of the pool's work was used before")
         })?;
+        self.expire(now);
         let tip = work.tip();
         if self.tips.back().is_none_or(|(last, _)| *last != tip) {
             self.tips.push_back((tip, now));
@@ -195,6 +202,45 @@ impl Witness {
         match self.prefixes.insert(prefix, Place::Returning) {
             Some(Place::Leased(to)) if to == by => Ok(()),
             place => Err(format!("{prefix:?} comes back while it is {place:?}")),
+        }
+    }
+
+    /// A session has ended that its client may go on with.
+    pub(super) fn park(
+        &mut self,
+        now: Instant,
+        (prefix, by): (ExtranoncePrefix, u64),
+        past: sv1::Past,
+    ) -> Result<(), Violation> {
+        match self.prefixes.insert(prefix, Place::Parked) {
+            Some(Place::Leased(to)) if to == by => {}
+            place => return Err(format!("R-7: {prefix:?} is left while it is {place:?}")),
+        }
+        self.parked.leave(now, prefix, past);
+        self.expire(now);
+        Ok(())
+    }
+
+    /// Such a session goes on over another connection.
+    pub(super) fn resume(
+        &mut self,
+        prefix: ExtranoncePrefix,
+        to: u64,
+    ) -> Result<sv1::Past, Violation> {
+        let place = self.prefixes.insert(prefix, Place::Leased(to));
+        let past = self.parked.take(prefix, to);
+        past.filter(|_| place == Some(Place::Parked))
+            .ok_or_else(|| format!("R-7: {prefix:?} is resumed while it is {place:?}"))
+    }
+
+    /// How many sessions went on.
+    pub(super) fn resumed(&self) -> u64 {
+        self.parked.resumed
+    }
+
+    fn expire(&mut self, now: Instant) {
+        for prefix in self.parked.expire(now) {
+            self.rest(prefix);
         }
     }
 
@@ -306,7 +352,10 @@ impl Witness {
             .retain(|published| published.template.strong_count() > 0);
         self.forget_tips(now);
         let mut held = self.templates.iter();
-        let stray = held.find(|it| !self.tips.iter().any(|(tip, _)| *tip == it.tip));
+        let stray = held.find(|it| {
+            let is_kept = self.tips.iter().any(|(tip, _)| *tip == it.tip);
+            !is_kept && !self.parked.hold(it.tip.to_byte_array())
+        });
         if let Some(template) = stray.and_then(|stray| stray.template.upgrade()) {
             let transactions = template.template().transactions.len();
             return Err(format!(

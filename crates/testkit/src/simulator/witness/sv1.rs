@@ -35,7 +35,28 @@ pub(in crate::simulator) struct Sv1Observer {
     /// Requests that are not answered, in order.
     owed: VecDeque<Owed>,
     next_number: u64,
+    /// The session that is gone on with, until an address is known.
+    past: Option<Past>,
+    /// Whether a job came over this connection.
+    has_work: bool,
+    /// Whether it has jobs of an earlier connection.
+    is_resumed: bool,
     pub(in crate::simulator) account: Account,
+}
+
+/// What a session was that may be gone on with.
+#[derive(Debug)]
+pub(in crate::simulator) struct Past {
+    script: ScriptBuf,
+    channel: Channel,
+    ids: VecDeque<u32>,
+}
+
+impl Past {
+    /// The tips that its jobs are for.
+    pub(super) fn tips(&self) -> Vec<[u8; 32]> {
+        self.channel.tips()
+    }
 }
 
 /// A request, and what its answer must be.
@@ -78,6 +99,9 @@ impl Sv1Observer {
             ids: VecDeque::new(),
             owed: VecDeque::new(),
             next_number: 0,
+            past: None,
+            has_work: false,
+            is_resumed: false,
             account: Account::default(),
         }
     }
@@ -119,6 +143,7 @@ impl Sv1Observer {
         witness: &mut Witness,
     ) -> Result<(), Violation> {
         self.note(at, said, heard, witness)?;
+        self.retire(at);
         ensure(output.is_empty() || output.ends_with(b"\n"), || {
             "half a line".to_owned()
         })?;
@@ -142,7 +167,7 @@ impl Sv1Observer {
         ensure(is_prompt, || {
             format!("R-19: {:?} waits for nothing", self.owed.front())
         })?;
-        if at.has_new_work && !heard.is_jobless {
+        if at.has_new_work && self.has_work && !heard.is_jobless {
             let tip = self.channel.tip.map(|tip| tip.prev_hash);
             let present = at.work.tip();
             let present: &[u8] = present.as_ref();
@@ -153,12 +178,57 @@ impl Sv1Observer {
         self.account.check(at.now, witness, heard)
     }
 
+    /// The client named a session that it may go on with.
+    pub(in crate::simulator) fn resume(&mut self, past: Past) {
+        self.past = Some(past);
+    }
+
+    /// What the session is to whoever goes on with it.
+    pub(in crate::simulator) fn leave(&mut self) -> Option<Past> {
+        let own = |script| Past {
+            script,
+            channel: core::mem::replace(
+                &mut self.channel,
+                Channel::new(CHANNEL, CHANNEL, &[], None),
+            ),
+            ids: core::mem::take(&mut self.ids),
+        };
+        self.past.take().or_else(|| self.script.take().map(own))
+    }
+
     /// The connection is gone.
     pub(in crate::simulator) fn end(&mut self, witness: &mut Witness) {
+        witness.parked.holds(self.connection, Vec::new());
         if self.is_subscribed {
             witness.unassign(&self.channel.prefix);
         }
         self.account.forget_all(witness);
+    }
+
+    /// Whoever is authorized for the same address has the jobs of the session that was named.
+    fn adopt(&mut self, script: &ScriptBuf) {
+        let Some(past) = self.past.take() else { return };
+        self.is_resumed = past.script == *script;
+        if self.is_resumed {
+            self.channel = past.channel;
+            self.ids = past.ids;
+        }
+    }
+
+    /// Jobs of an earlier connection earn nothing on another tip, also before there is a new one.
+    fn retire(&mut self, at: &Moment<'_>) {
+        let present = at.work.tip();
+        let present: &[u8] = present.as_ref();
+        let is_other = self
+            .channel
+            .tip
+            .is_some_and(|tip| tip.prev_hash[..] != *present);
+        if is_other && !self.has_work {
+            self.channel
+                .jobs
+                .iter_mut()
+                .for_each(|job| job.is_stale = true);
+        }
     }
 
     fn foresee(&self, at: &Moment<'_>, submit: &Submit<'_>) -> Option<Box<Foreseen>> {
@@ -198,6 +268,9 @@ impl Sv1Observer {
             Said::Nothing => {}
             Said::Request(id) | Said::Subscribe(id) => self.owe(id, Kind::Other),
             Said::Authorize(id, name, script) => {
+                if self.script.is_none() {
+                    self.adopt(&script);
+                }
                 let is_paid = self.script.get_or_insert_with(|| script.clone()) == &script;
                 if is_paid && !self.names.contains(&name) {
                     self.names.push(name);
@@ -276,6 +349,10 @@ impl Sv1Observer {
         }
         if let Answer::Subscribed(subscribed) = &reply.answer {
             let prefix = subscribed.extranonce1.as_bytes();
+            let resumed = self.past.as_ref().map(|past| &past.channel.prefix[..]);
+            ensure(resumed.is_none_or(|resumed| resumed == prefix), || {
+                "R-7: a session goes on with another prefix".to_owned()
+            })?;
             let is_first = !core::mem::replace(&mut self.is_subscribed, true);
             if is_first {
                 witness.assign(prefix, (self.connection, CHANNEL))?;
@@ -365,6 +442,10 @@ impl Sv1Observer {
             },
         });
         self.channel.begin(at.sent(), draft, notify.ntime);
+        self.has_work = true;
+        if self.is_resumed {
+            witness.parked.holds(self.connection, self.channel.tips());
+        }
         Ok(())
     }
 
