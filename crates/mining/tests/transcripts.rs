@@ -18,12 +18,14 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    fn antminer();
     fn avalon_cut_name();
     fn avalon_probe();
     fn bfgminer();
     fn braiins_bmm100_sv2();
     fn braiins_sv1();
     fn braiins_sv2();
+    fn btccom_switcher();
     fn cgminer();
     fn confused_proxy();
     fn cpuminer();

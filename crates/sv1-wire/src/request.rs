@@ -62,6 +62,9 @@ pub enum Method<'a> {
         /// The target that it would like, most significant byte first.
         suggested_target: Option<[u8; 32]>,
     },
+    /// `mining.multi_version`: how many versions of a job the client could work on at once, of Antminers
+    /// before BIP310. Answered by `true`; the one version of a job is one of them.
+    MultiVersion,
     /// What only servers tell, handed back by a confused proxy: `mining.set_difficulty` and the
     /// like, parameters dropped. Owed `true` where it has an id, and means nothing: were it taken
     /// for a wish, an echo would bring back a difficulty that is over.
@@ -133,6 +136,7 @@ impl<'a> Method<'a> {
             Self::GetVersion => "client.get_version",
             Self::GetTransactions { .. } => "mining.get_transactions",
             Self::Capabilities { .. } => "mining.capabilities",
+            Self::MultiVersion => "mining.multi_version",
             Self::Echo { name } | Self::Unknown { name } => name,
         }
     }
@@ -156,6 +160,7 @@ impl<'a> Method<'a> {
             "mining.capabilities" => Self::Capabilities {
                 suggested_target: suggested_target(params.optional()),
             },
+            "mining.multi_version" => Self::MultiVersion,
             "mining.notify"
             | "mining.set_difficulty"
             | "mining.set_target"
@@ -194,6 +199,7 @@ impl<'a> Method<'a> {
                 suggested_target: None,
             }
             | Self::ExtranonceSubscribe
+            | Self::MultiVersion
             | Self::Ping
             | Self::GetVersion
             | Self::Echo { .. }

@@ -372,9 +372,9 @@ fn ids_are_text_and_anything_else_is_refused() {
 
 #[test]
 fn an_unknown_method_survives_with_its_id() {
-    let line = r#"{"id":9,"method":"mining.multi_version","params":[1]}"#;
+    let line = r#"{"id":9,"method":"mining.hashrate","params":[1]}"#;
     let request = Request::parse(line.as_bytes()).unwrap();
-    let name = "mining.multi_version".into();
+    let name = "mining.hashrate".into();
     assert_eq!(request.method, Method::Unknown { name });
     let mut reply = Vec::new();
     Reply::unknown_method(request.id).encode(&mut reply);

@@ -303,7 +303,7 @@ impl Sv1Session {
                 return self.handle_suggestion(now, id, suggested_target.map(of_target));
             }
             Method::GetTransactions { job_id } => self.count_transactions(id, job_id.as_deref()),
-            Method::ExtranonceSubscribe => Reply::yes(id),
+            Method::ExtranonceSubscribe | Method::MultiVersion => Reply::yes(id),
             Method::Ping => answer(id, Answer::Text("pong".into())),
             Method::GetVersion => {
                 let version = concat!("headframe/", env!("CARGO_PKG_VERSION"));
