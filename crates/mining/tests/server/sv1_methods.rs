@@ -63,6 +63,7 @@ fn every_method_is_answered() {
         ("mining.auth", json!([user]), &yes, &null),
         ("mining.ping", json!([]), &json!("pong"), &null),
         ("client.ping", json!([]), &json!("pong"), &null),
+        ("mining.multi_version", json!([1]), &json!(true), &null),
         ("mining.get_version", json!([]), &json!(version), &null),
         ("client.get_version", json!([]), &json!(version), &null),
         ("mining.extranonce.subscribe", json!([]), &yes, &null),
@@ -74,7 +75,7 @@ fn every_method_is_answered() {
         ("mining.show_message", json!(["hello"]), &yes, &null),
         ("client.reconnect", json!(["a.example", 1, 2]), &yes, &null),
         ("mining.reconnect", json!([]), &yes, &null),
-        ("mining.multi_version", json!([1]), &null, &unknown),
+        ("mining.hashrate", json!([1]), &null, &unknown),
     ];
     for (method, params, result, error) in cases {
         let line = json!({"id": "7 a", "method": method, "params": params});
@@ -546,4 +547,22 @@ fn refusals_are_in_ckpool_s_words() {
     pool.advance(SECOND);
     let again = told(&mut pool, link, &line);
     assert_eq!(again[0]["error"], json!([22, "Duplicate", null]));
+}
+
+/// Names of one address are bounded, and shares of those that were authorized count.
+#[test]
+fn a_connection_has_so_many_workers_and_no_more() {
+    const MOST: usize = 256;
+    let mut pool = pool();
+    let link = client(&mut pool, "x");
+    let name = |number: usize| format!("{}.{number}", address(1));
+    for number in 1..=MOST {
+        pool.sv1[link].miner.authorize("worker", &name(number));
+        pool.pump();
+        let is_granted = pool.sv1[link].miner.is_granted("worker");
+        assert_eq!(is_granted, number < MOST, "{number} besides the first");
+    }
+    pool.sv1[link].miner.authorize("again", &name(1));
+    pool.pump();
+    assert!(pool.sv1[link].miner.is_granted("again"));
 }

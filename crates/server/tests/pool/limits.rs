@@ -15,14 +15,14 @@ use crate::client::{Sv1Client, Sv2Client, user};
 use crate::fakes::FakeLedger;
 use crate::harness::{Setup, TestPool};
 
-const FARM: &str = "203.0.113.7";
-const STRANGER: &str = "198.51.100.9";
+pub(crate) const FARM: &str = "203.0.113.7";
+pub(crate) const STRANGER: &str = "198.51.100.9";
 const SUBSCRIBE: &[u8] = b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n";
 /// Connections of the pool; half of them may be one address's before its first share.
-const ROOM: usize = 240;
+pub(crate) const ROOM: usize = 240;
 
 /// A pool to which this computer is a proxy.
-fn behind_a_proxy() -> Setup {
+pub(crate) fn behind_a_proxy() -> Setup {
     Setup {
         max_connections: ROOM,
         access: AccessSettings {
@@ -33,7 +33,7 @@ fn behind_a_proxy() -> Setup {
     }
 }
 
-fn header(source: &str) -> Vec<u8> {
+pub(crate) fn header(source: &str) -> Vec<u8> {
     format!("PROXY TCP4 {source} 192.0.2.1 50000 3333\r\n").into_bytes()
 }
 
@@ -44,7 +44,7 @@ fn binary_header(source: [u8; 4]) -> Vec<u8> {
 }
 
 /// A proxy before the pool that begins each connection with `header`.
-async fn proxy(pool: &TestPool, header: Vec<u8>) -> SocketAddr {
+pub(crate) async fn proxy(pool: &TestPool, header: Vec<u8>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, pool) = (listener.local_addr().unwrap(), pool.address());
     tokio::spawn(async move {
@@ -71,7 +71,7 @@ async fn until_closed(pool: &TestPool, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Logs in and submits a share.
-async fn mine_sv1(address: SocketAddr, user: &str) -> Sv1Client {
+pub(crate) async fn mine_sv1(address: SocketAddr, user: &str) -> Sv1Client {
     let mut miner = Sv1Client::dial(address).await;
     miner.miner.log_in(user);
     assert!(miner.until(|miner| !miner.jobs.is_empty()).await);

@@ -16,3 +16,4 @@ mod listeners;
 mod proof;
 mod resume;
 mod shares;
+mod strangers;
