@@ -56,9 +56,8 @@ struct Call<'a, P> {
 
 /// One reply; of `result` and `error` one is null.
 #[derive(Deserialize)]
-struct Reply<'a> {
-    #[serde(borrow)]
-    result: Option<&'a RawValue>,
+struct Reply<R> {
+    result: Option<R>,
     error: Option<RpcFailure>,
     /// Only batches need it; null where the node could not read the request.
     id: Option<usize>,
@@ -89,7 +88,7 @@ impl RpcClient {
         limit: Option<Duration>,
     ) -> Result<T, NodeError> {
         let body = self.call_unread(method, params, limit).await?;
-        let reply: Reply<'_> = from_json(method, &body)?;
+        let reply: Reply<&RawValue> = from_json(method, &body)?;
         result_of(method, reply)
     }
 
@@ -129,7 +128,7 @@ impl RpcClient {
             })
             .collect();
         let body = self.exchange(method, &calls, limit).await?;
-        let replies: Vec<Reply<'_>> = from_json(method, &body)?;
+        let replies: Vec<Reply<&RawValue>> = from_json(method, &body)?;
         let mut results: Vec<Option<T>> = calls.iter().map(|_| None).collect();
         for reply in replies {
             if reply
@@ -319,10 +318,17 @@ pub(super) fn from_json<'a, T: Deserialize<'a>>(
     serde_json::from_slice(body).map_err(|error| unintelligible(method, error))
 }
 
-/// The result of a reply, unread, or the error that it holds.
-pub(super) fn raw_result<'a>(method: &'static str, body: &'a [u8]) -> Result<&'a str, NodeError> {
-    let reply: Reply<'a> = from_json(method, body)?;
-    result_text(method, reply)
+/// The result of a long reply, which is gone through once, or the error that the reply holds.
+pub(super) fn borrowed_result<'a, T: Deserialize<'a>>(
+    method: &'static str,
+    body: &'a [u8],
+) -> Result<T, NodeError> {
+    let reply: Reply<T> = from_json(method, body)?;
+    match (reply.error, reply.result) {
+        (Some(failure), _) => Err(failure.into_error(method)),
+        (None, Some(result)) => Ok(result),
+        (None, None) => Err(unintelligible(method, "it has no result")),
+    }
 }
 
 /// The result of a reply that came by other means.
@@ -334,16 +340,15 @@ pub(crate) fn read_reply<T: DeserializeOwned>(
     result_of(method, from_json(method, body)?)
 }
 
-fn result_of<T: DeserializeOwned>(method: &'static str, reply: Reply<'_>) -> Result<T, NodeError> {
-    let text = result_text(method, reply)?;
-    serde_json::from_str(text).map_err(|error| unintelligible(method, error))
-}
-
-fn result_text<'a>(method: &'static str, reply: Reply<'a>) -> Result<&'a str, NodeError> {
-    match reply.error {
-        Some(failure) => Err(failure.into_error(method)),
-        None => Ok(reply.result.map_or("null", RawValue::get)),
+fn result_of<T: DeserializeOwned>(
+    method: &'static str,
+    reply: Reply<&RawValue>,
+) -> Result<T, NodeError> {
+    if let Some(failure) = reply.error {
+        return Err(failure.into_error(method));
     }
+    let text = reply.result.map_or("null", RawValue::get);
+    serde_json::from_str(text).map_err(|error| unintelligible(method, error))
 }
 
 pub(super) fn unintelligible(method: &'static str, reason: impl std::fmt::Display) -> NodeError {
