@@ -270,7 +270,7 @@ fn give_one(mut way: Way, runtime: &Handle, hex: &str) -> SubmitAnswer {
         let _ = runtime.block_on(first);
     }
     let _ = way.sink.stand_by();
-    way.sink.submit(hex)
+    way.sink.submit(&hex.into())
 }
 
 /// Whether the node has the block now.
@@ -315,7 +315,7 @@ mod tests {
     use bitcoin::{Amount, BlockHash};
     use headframe_ledger::{BlockRecord, FoundBlock, WorkerId};
     use headframe_node::{BlockSink, NodeError};
-    use headframe_work::UnixTime;
+    use headframe_work::{BlockHex, UnixTime};
 
     fn block(height: u32, byte: u8) -> ArchivedBlock {
         let hash = BlockHash::from_byte_array([byte; 32]);
@@ -370,7 +370,7 @@ mod tests {
     struct Connecting(bool);
 
     impl BlockSink for Connecting {
-        fn submit(&mut self, _: &str) -> SubmitAnswer {
+        fn submit(&mut self, _: &BlockHex) -> SubmitAnswer {
             match self.0 {
                 true => SubmitAnswer::Accepted,
                 false => SubmitAnswer::Retry("there is no connection".to_owned()),

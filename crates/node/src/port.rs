@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bitcoin::{BlockHash, CompactTarget, Txid};
-use headframe_work::{Template, UnixTime};
+use headframe_work::{BlockHex, Template, UnixTime};
 use tokio::sync::watch;
 
 use crate::{BlockFate, CheckAnswer, HeaderWindow, NodeError, NodeStatus, SubmitAnswer, Tip};
@@ -60,12 +60,11 @@ pub trait TemplateSource: Send {
 pub trait BlockSink: Send {
     /// Gives a block to the node and says what became of it.
     ///
-    /// `block_hex` is the consensus serialisation of the whole block, coinbase with witness, in
-    /// hexadecimal digits.
+    /// `block` is the consensus serialisation of the whole block, coinbase with witness.
     ///
     /// There is no error apart from the answer: whatever stands between the block and the node is
     /// [`SubmitAnswer::Retry`].
-    fn submit(&mut self, block_hex: &str) -> SubmitAnswer;
+    fn submit(&mut self, block: &BlockHex) -> SubmitAnswer;
 
     /// Where a block stands in the node's chain: for blocks whose answer left that open.
     ///
@@ -91,8 +90,8 @@ pub trait BlockSink: Send {
 
 /// Judges blocks that have no proof of work yet (BIP23 proposal).
 pub trait BlockCheck: Send + Sync {
-    /// Whether the node would accept the block if its hash met the target. `block_hex` as in
-    /// [`BlockSink::submit`].
+    /// Whether the node would accept the block if its hash met the target. `block_hex` is its
+    /// consensus serialisation, coinbase with witness, in hexadecimal digits.
     fn check<'a>(&'a self, block_hex: &'a str) -> BoxFuture<'a, Result<CheckAnswer, NodeError>>;
 }
 

@@ -6,6 +6,7 @@
 //! given by the caller.
 
 mod amount;
+mod block_hex;
 mod coinbase;
 mod commitment;
 mod difficulty;
@@ -28,6 +29,7 @@ mod time;
 mod version_bits;
 
 pub use amount::Work;
+pub use block_hex::BlockHex;
 pub use coinbase::{Coinbase, CoinbaseError, Imprint, PoolTag, PoolTagError, UniqueBytes};
 pub use commitment::{COMMITMENT_PREFIX, witness_commitment};
 pub use difficulty::{Difficulty, Rung};

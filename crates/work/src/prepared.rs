@@ -16,7 +16,7 @@ pub struct PreparedTemplate {
     merkle_path: Vec<[u8; 32]>,
     target: Target,
     budget: CoinbaseBudget,
-    transactions_hex: OnceLock<String>,
+    transactions_hex: OnceLock<Arc<String>>,
 }
 
 /// What a template leaves for the coinbase.
@@ -108,14 +108,14 @@ impl PreparedTemplate {
     /// The transactions after the coinbase, serialised one after the other, in hexadecimal. Made
     /// once, at the first call: call it when there is time, so that a found block need not wait
     ///
-    pub fn transactions_hex(&self) -> &str {
+    pub fn transactions_hex(&self) -> &Arc<String> {
         self.transactions_hex.get_or_init(|| {
             let bytes = self.template.transactions.iter().map(|tx| tx.data.len());
             let mut hex = String::with_capacity(2 * bytes.sum::<usize>());
             for transaction in &self.template.transactions {
                 hex.push_str(&transaction.data.to_lower_hex_string());
             }
-            hex
+            Arc::new(hex)
         })
     }
 }

@@ -126,7 +126,7 @@ proptest! {
         let root = job.merkle_root(&case.prefix, &case.rolled);
         let block = job.block(header(&job, root), &case.extranonce());
         let bytes = block.to_bytes();
-        prop_assert_eq!(block.to_hex(), bytes.to_lower_hex_string());
+        prop_assert_eq!(block.to_hex().to_string(), bytes.to_lower_hex_string());
         let theirs: Block = deserialize(&bytes).unwrap();
         prop_assert_eq!(block.hash(), theirs.block_hash());
         prop_assert_eq!(block.height(), case.template.height);

@@ -178,7 +178,7 @@ fn blocks_are_put_together_byte_by_byte() {
         assert_eq!(ours.hash().to_string(), real.hash);
         assert!(ours.to_bytes() == real.bytes, "{}", real.height);
         assert!(
-            ours.to_hex() == real.bytes.to_lower_hex_string(),
+            ours.to_hex().to_string() == real.bytes.to_lower_hex_string(),
             "{}",
             real.height
         );

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bitcoin::hex::FromHex;
 use bitcoin::{BlockHash, Txid};
-use headframe_work::Network;
+use headframe_work::{BlockHex, Network};
 use tokio::sync::watch;
 
 use super::EmbeddedChain;
@@ -118,8 +118,8 @@ impl ChainTemplates {
 struct ChainSink(EmbeddedChain);
 
 impl BlockSink for ChainSink {
-    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
-        match Vec::from_hex(block_hex) {
+    fn submit(&mut self, block: &BlockHex) -> SubmitAnswer {
+        match block.to_bytes() {
             Ok(block) => self.0.submit(&block),
             Err(_) => SubmitAnswer::Refused("Block decode failed".to_owned()),
         }

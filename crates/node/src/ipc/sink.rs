@@ -3,13 +3,12 @@
 //! Neither way waits for the other: as soon as one of them has the block accepted, that is the answer.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use bitcoin::BlockHash;
-use bitcoin::hex::FromHex;
+use headframe_work::BlockHex;
 
 use super::command::{Command, Commands, SolutionAnswer};
 use super::worker::absent;
@@ -38,7 +37,7 @@ struct Beside {
 }
 
 enum Job {
-    Submit(Arc<str>, SyncSender<SubmitAnswer>),
+    Submit(BlockHex, SyncSender<SubmitAnswer>),
     StandBy,
 }
 
@@ -57,22 +56,22 @@ impl IpcSink {
         })
     }
 
-    fn by_socket(&self, solution: Solution, block_hex: &str) -> SubmitAnswer {
+    fn by_socket(&self, solution: Solution, block: &BlockHex) -> SubmitAnswer {
         let solution = Box::new(solution);
         match self.ask(|reply| Command::Solution(solution, reply), self.limit) {
             Some(SolutionAnswer::Said(answer)) => answer,
-            Some(SolutionAnswer::ShowBlock) => self.whole(block_hex, Command::Block),
-            Some(SolutionAnswer::JudgeBlock) => self.whole(block_hex, Command::Judge),
+            Some(SolutionAnswer::ShowBlock) => self.whole(block, Command::Block),
+            Some(SolutionAnswer::JudgeBlock) => self.whole(block, Command::Judge),
             None => self.silent(),
         }
     }
 
     fn whole(
         &self,
-        block_hex: &str,
+        block: &BlockHex,
         command: impl FnOnce(Vec<u8>, SyncSender<SubmitAnswer>) -> Command,
     ) -> SubmitAnswer {
-        let Ok(block) = Vec::from_hex(block_hex) else {
+        let Ok(block) = block.to_bytes() else {
             return undecodable();
         };
         self.ask(|reply| command(block, reply), self.limit)
@@ -94,15 +93,15 @@ impl IpcSink {
 }
 
 impl BlockSink for IpcSink {
-    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
-        let Some(solution) = Solution::of_block(block_hex) else {
+    fn submit(&mut self, block: &BlockHex) -> SubmitAnswer {
+        let Some(solution) = Solution::of_block(block.head()) else {
             return undecodable();
         };
         let Some(beside) = &self.beside else {
-            return self.by_socket(solution, block_hex);
+            return self.by_socket(solution, block);
         };
-        let by_rpc = beside.submit(block_hex);
-        let by_socket = self.by_socket(solution, block_hex);
+        let by_rpc = beside.submit(block);
+        let by_socket = self.by_socket(solution, block);
         if by_socket == SubmitAnswer::Accepted {
             return by_socket;
         }
@@ -140,8 +139,8 @@ impl Beside {
         let serve = move || {
             while let Ok(job) = queue.recv() {
                 match job {
-                    Job::Submit(block_hex, reply) => {
-                        let _ = reply.try_send(rpc.submit(&block_hex));
+                    Job::Submit(block, reply) => {
+                        let _ = reply.try_send(rpc.submit(&block));
                     }
                     Job::StandBy => drop(rpc.stand_by()),
                 }
@@ -154,9 +153,9 @@ impl Beside {
     }
 
     /// Gives the block to the thread, and where its answer will come.
-    fn submit(&self, block_hex: &str) -> Receiver<SubmitAnswer> {
+    fn submit(&self, block: &BlockHex) -> Receiver<SubmitAnswer> {
         let (reply, answer) = sync_channel(1);
-        let job = Job::Submit(block_hex.into(), reply);
+        let job = Job::Submit(block.clone(), reply);
         if let Err(TrySendError::Full(Job::Submit(_, reply))) = self.jobs.try_send(job) {
             let busy = "the node has not answered for earlier blocks";
             let _ = reply.try_send(SubmitAnswer::Retry(busy.to_owned()));

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use headframe_work::BlockHex;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::net::TcpStream;
 
+use super::body::Pieces;
 use super::{RpcAddress, RpcAuth};
 use crate::NodeError;
 use crate::socket::keep_alive;
@@ -38,7 +40,7 @@ pub(crate) struct RpcClient {
     connection: Option<Connection>,
 }
 
-type Connection = SendRequest<Full<Bytes>>;
+type Connection = SendRequest<Pieces>;
 
 /// An HTTP answer, read to its end.
 struct Answer {
@@ -52,6 +54,18 @@ struct Call<'a, P> {
     id: usize,
     method: &'a str,
     params: P,
+}
+
+impl<'a, P> Call<'a, P> {
+    /// A call that is sent by itself.
+    const fn single(method: &'a str, params: P) -> Self {
+        Self {
+            jsonrpc: "1.0",
+            id: 0,
+            method,
+            params,
+        }
+    }
 }
 
 /// One reply; of `result` and `error` one is null.
@@ -92,6 +106,21 @@ impl RpcClient {
         result_of(method, reply)
     }
 
+    /// Calls a method with a block for its only parameter, whose digits are sent from where they are.
+    pub(super) async fn call_with_block<T: DeserializeOwned>(
+        &mut self,
+        method: &'static str,
+        block: &BlockHex,
+        limit: Duration,
+    ) -> Result<T, NodeError> {
+        let call = Call::single(method, [block.head()]);
+        let body = Pieces::with_block(&call, block);
+        let body = body.map_err(|error| unintelligible(method, error))?;
+        let body = self.exchange(method, body, Some(limit)).await?;
+        let reply: Reply<&RawValue> = from_json(method, &body)?;
+        result_of(method, reply)
+    }
+
     /// Calls a method and gives the reply as it came, once it is known to be JSON of an HTTP
     /// answer that speaks for the node.
     pub(super) async fn call_unread(
@@ -100,13 +129,9 @@ impl RpcClient {
         params: impl Serialize,
         limit: Option<Duration>,
     ) -> Result<Bytes, NodeError> {
-        let call = Call {
-            jsonrpc: "1.0",
-            id: 0,
-            method,
-            params,
-        };
-        self.exchange(method, &call, limit).await
+        let body = Pieces::of(&Call::single(method, params));
+        let body = body.map_err(|error| unintelligible(method, error))?;
+        self.exchange(method, body, limit).await
     }
 
     /// Calls a method once for each of `params`, in one request. A result that is an error with
@@ -127,7 +152,8 @@ impl RpcClient {
                 params,
             })
             .collect();
-        let body = self.exchange(method, &calls, limit).await?;
+        let body = Pieces::of(&calls).map_err(|error| unintelligible(method, error))?;
+        let body = self.exchange(method, body, limit).await?;
         let replies: Vec<Reply<&RawValue>> = from_json(method, &body)?;
         let mut results: Vec<Option<T>> = calls.iter().map(|_| None).collect();
         for reply in replies {
@@ -148,11 +174,10 @@ impl RpcClient {
     async fn exchange(
         &mut self,
         method: &'static str,
-        call: &impl Serialize,
+        body: Pieces,
         limit: Option<Duration>,
     ) -> Result<Bytes, NodeError> {
-        let body = serde_json::to_vec(call).map_err(|error| unintelligible(method, error))?;
-        let exchange = self.authorized(method, body.into());
+        let exchange = self.authorized(method, body);
         let answer = match limit {
             None => exchange.await?,
             Some(limit) => tokio::time::timeout(limit, exchange)
@@ -164,7 +189,11 @@ impl RpcClient {
 
     /// Sends a request; after a 401 once more with the cookie read anew, since a node that has
     /// been restarted has another.
-    async fn authorized(&mut self, method: &'static str, body: Bytes) -> Result<Answer, NodeError> {
+    async fn authorized(
+        &mut self,
+        method: &'static str,
+        body: Pieces,
+    ) -> Result<Answer, NodeError> {
         let known = match &self.authorization {
             Some(known) => known.clone(),
             None => self.auth.header()?,
@@ -188,7 +217,7 @@ impl RpcClient {
         &mut self,
         method: &'static str,
         authorization: &HeaderValue,
-        body: Bytes,
+        body: Pieces,
     ) -> Result<Answer, NodeError> {
         // Taken out, so that a call that is dropped half-way leaves no connection in use behind.
         if let Some(open) = self.connection.take()
@@ -227,13 +256,13 @@ impl RpcClient {
         mut connection: Connection,
         method: &'static str,
         authorization: &HeaderValue,
-        body: Bytes,
+        body: Pieces,
     ) -> Result<Answer, NodeError> {
         let request = Request::post("/")
             .header(HOST, self.address.to_string())
             .header(AUTHORIZATION, authorization)
             .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
+            .body(body)
             .map_err(|error| unintelligible(method, error))?;
         connection
             .ready()

@@ -10,6 +10,7 @@
 
 mod address;
 mod ahead;
+mod body;
 mod chain_info;
 mod client;
 mod cookie;

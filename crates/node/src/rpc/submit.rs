@@ -7,6 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use bitcoin::BlockHash;
+use headframe_work::BlockHex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
@@ -22,6 +23,9 @@ const NO_SUCH_BLOCK: i64 = -5;
 
 /// The longest wait for the answer that keeps the connection open: a block may be waiting for it.
 const STAND_BY_LIMIT: Duration = Duration::from_secs(2);
+
+/// Why there is a runtime.
+const RUNTIME: &str = "the runtime is there until the drop";
 
 /// Takes blocks to one node.
 pub struct RpcSink {
@@ -56,18 +60,17 @@ impl RpcSink {
         params: impl Serialize,
         limit: Duration,
     ) -> Result<T, NodeError> {
-        let runtime = self
-            .runtime
-            .as_ref()
-            .expect("the runtime is there until the drop");
+        let runtime = self.runtime.as_ref().expect(RUNTIME);
         runtime.block_on(self.client.call(method, params, Some(limit)))
     }
 }
 
 impl BlockSink for RpcSink {
-    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
-        let result: Result<Option<String>, NodeError> =
-            self.call("submitblock", [block_hex], self.settings.submit_limit);
+    fn submit(&mut self, block: &BlockHex) -> SubmitAnswer {
+        let runtime = self.runtime.as_ref().expect(RUNTIME);
+        let limit = self.settings.submit_limit;
+        let call = self.client.call_with_block("submitblock", block, limit);
+        let result: Result<Option<String>, NodeError> = runtime.block_on(call);
         match result {
             Ok(result) => SubmitAnswer::from_result(result.as_deref()),
             Err(NodeError::Rpc { code, message, .. }) if code != INTERNAL_ERROR => {

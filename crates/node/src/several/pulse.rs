@@ -53,6 +53,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use bitcoin::BlockHash;
+    use headframe_work::BlockHex;
 
     use super::*;
     use crate::{BlockFate, NodeError, SubmitAnswer};
@@ -61,7 +62,7 @@ mod tests {
     struct Script(Vec<bool>, Option<std::sync::mpsc::Sender<()>>);
 
     impl BlockSink for Script {
-        fn submit(&mut self, _: &str) -> SubmitAnswer {
+        fn submit(&mut self, _: &BlockHex) -> SubmitAnswer {
             unreachable!("no block is submitted")
         }
 

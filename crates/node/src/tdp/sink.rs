@@ -8,7 +8,7 @@ use bitcoin::consensus::encode::{VarInt, deserialize_partial};
 use bitcoin::hex::FromHex as _;
 use bitcoin::{BlockHash, Transaction, block};
 use headframe_distribution::client::SubmitError;
-use headframe_work::{Header, UnixTime};
+use headframe_work::{BlockHex, Header, UnixTime};
 use tokio::sync::{mpsc, watch};
 
 use super::tips::Tips;
@@ -88,8 +88,8 @@ impl TdpSink {
 }
 
 impl BlockSink for TdpSink {
-    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
-        let Some((header, coinbase)) = head_of(block_hex) else {
+    fn submit(&mut self, block: &BlockHex) -> SubmitAnswer {
+        let Some((header, coinbase)) = head_of(block.head()) else {
             return SubmitAnswer::Refused("it is no block".to_owned());
         };
         let hash = header.hash();
@@ -98,7 +98,7 @@ impl BlockSink for TdpSink {
             return self.answer(hash, &was_sent);
         };
         // A provider that is being connected to holds up no block for the node.
-        match rpc.submit(block_hex) {
+        match rpc.submit(block) {
             // The provider may know, where the node does not answer.
             SubmitAnswer::Retry(reason) => match self.answer(hash, &was_sent) {
                 SubmitAnswer::Accepted => SubmitAnswer::Accepted,
@@ -194,7 +194,7 @@ mod tests {
     struct Says(SubmitAnswer);
 
     impl BlockSink for Says {
-        fn submit(&mut self, _: &str) -> SubmitAnswer {
+        fn submit(&mut self, _: &BlockHex) -> SubmitAnswer {
             self.0.clone()
         }
 
@@ -256,7 +256,7 @@ mod tests {
                     hash: block.block_hash(),
                 });
             }
-            assert_eq!(sink.submit(&hex), expected, "{rpc:?}");
+            assert_eq!(sink.submit(&hex.as_str().into()), expected, "{rpc:?}");
             drop(sink);
             assert_eq!(connection.join().unwrap(), 1, "the solution was sent");
         }
@@ -266,7 +266,7 @@ mod tests {
     struct Asked(std::sync::mpsc::Sender<()>);
 
     impl BlockSink for Asked {
-        fn submit(&mut self, _: &str) -> SubmitAnswer {
+        fn submit(&mut self, _: &BlockHex) -> SubmitAnswer {
             self.0.send(()).unwrap();
             SubmitAnswer::Retry("it hangs".to_owned())
         }
@@ -300,7 +300,7 @@ mod tests {
             // Who waited for this before asking the node has given up.
             let _ = block.sent.send(Ok(()));
         });
-        let answer = sink.submit(&serialize_hex(&block));
+        let answer = sink.submit(&serialize_hex(&block).as_str().into());
         assert_eq!(answer, SubmitAnswer::Accepted);
         connection.join().unwrap();
     }
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn what_was_not_sent_is_tried_again_unless_it_cannot_help() {
         let hex = serialize_hex(&genesis_block(bitcoin::Network::Regtest));
-        let answer = |rpc, error| sink(rpc, Err(error)).0.submit(&hex);
+        let answer = |rpc, error| sink(rpc, Err(error)).0.submit(&hex.as_str().into());
         for error in [SubmitError::UnknownTemplate, SubmitError::NotOpen] {
             assert!(matches!(answer(None, error), SubmitAnswer::Retry(_)));
         }

@@ -52,7 +52,7 @@ for_each_source!(
 );
 
 async fn submit(node: &mut Node, block_hex: String) -> SubmitAnswer {
-    on_sink(node, move |sink| sink.submit(&block_hex)).await
+    on_sink(node, move |sink| sink.submit(&block_hex.as_str().into())).await
 }
 
 async fn fate(node: &mut Node, hash: BlockHash) -> BlockFate {

@@ -31,7 +31,7 @@ async fn template(ports: &mut Node) -> TemplateUpdate {
 async fn submit(sink: RpcSink, block_hex: String) -> (RpcSink, SubmitAnswer) {
     tokio::task::spawn_blocking(move || {
         let mut sink = sink;
-        let answer = sink.submit(&block_hex);
+        let answer = sink.submit(&block_hex.as_str().into());
         (sink, answer)
     })
     .await

@@ -373,8 +373,8 @@ fn a_block_cut_short_or_lengthened_is_no_block() {
     let longer = [&block[..], &[0]].concat();
     assert_eq!(chain.submit_at(&longer, NOW), refused);
     let mut sink = chain.node(Duration::from_secs(60)).sink;
-    assert_eq!(sink.submit("not hex"), refused);
-    assert_eq!(sink.submit(""), refused);
+    assert_eq!(sink.submit(&"not hex".into()), refused);
+    assert_eq!(sink.submit(&"".into()), refused);
 }
 
 #[test]
@@ -678,7 +678,10 @@ async fn the_source_tells_tips_and_refreshes_and_loses_none_when_cancelled() {
         (Cause::NewTip, PREMINE + 1)
     );
     let block = solved(&first.template);
-    assert_eq!(node.sink.submit(&hex(&block)), SubmitAnswer::Accepted);
+    assert_eq!(
+        node.sink.submit(&hex(&block).as_str().into()),
+        SubmitAnswer::Accepted
+    );
     // A future that is dropped before it is ready takes nothing with it.
     drop(node.templates.next());
     let second = node.templates.next().await.unwrap();

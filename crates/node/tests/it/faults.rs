@@ -118,7 +118,7 @@ async fn a_node_s_clock_that_is_wrong_is_its_own() {
         };
         let block = solved(&update.template);
         let (back, answer) = tokio::task::spawn_blocking(move || {
-            let answer = sink.submit(&hex(&block));
+            let answer = sink.submit(&hex(&block).as_str().into());
             (sink, answer)
         })
         .await

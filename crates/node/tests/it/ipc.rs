@@ -40,7 +40,10 @@ async fn fees_that_rise_are_pushed_and_do_not_wait_for_the_refresh() {
     // While the tip is old Bitcoin Core pushes templates on regtest whatever their fees.
     let old = template(&mut node).await;
     let block = solved(&old.template);
-    let answer = on_sink(&mut node, move |sink| sink.submit(&hex(&block))).await;
+    let answer = on_sink(&mut node, move |sink| {
+        sink.submit(&hex(&block).as_str().into())
+    })
+    .await;
     assert_eq!(answer, SubmitAnswer::Accepted);
     let first = template(&mut node).await;
     assert!(first.template.transactions.is_empty());
@@ -100,7 +103,7 @@ async fn a_node_that_was_killed_is_told_and_found_again() {
     assert!(broken.to_string().contains("node.sock"), "{broken}");
     let block = hex(&solved(&update.template));
     let given = block.clone();
-    let answer = on_sink(&mut node, move |sink| sink.submit(&given)).await;
+    let answer = on_sink(&mut node, move |sink| sink.submit(&given.as_str().into())).await;
     assert!(matches!(answer, SubmitAnswer::Retry(_)), "{answer:?}");
     let absent = error(&mut node, |error| {
         matches!(error, NodeError::NoSocket { .. })
@@ -111,7 +114,7 @@ async fn a_node_that_was_killed_is_told_and_found_again() {
     let again = template(&mut node).await;
     assert_eq!((again.template.height, again.cause), (1, Cause::NewTip));
     // The node that started again holds no template of it, and takes it whole.
-    let answer = on_sink(&mut node, move |sink| sink.submit(&block)).await;
+    let answer = on_sink(&mut node, move |sink| sink.submit(&block.as_str().into())).await;
     assert_eq!(answer, SubmitAnswer::Accepted);
 }
 
@@ -133,7 +136,7 @@ async fn a_node_that_freezes_is_noticed_and_keeps_its_templates() {
     let again = template(&mut node).await;
     assert_eq!(again.template.height, 1);
     let block = hex(&solved(&update.template));
-    let answer = on_sink(&mut node, move |sink| sink.submit(&block)).await;
+    let answer = on_sink(&mut node, move |sink| sink.submit(&block.as_str().into())).await;
     assert_eq!(answer, SubmitAnswer::Accepted);
 }
 

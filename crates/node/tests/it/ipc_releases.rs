@@ -20,7 +20,7 @@ fn connected(fake: &FakeIpc) -> Node {
 }
 
 async fn submit(node: &mut Node, block_hex: String) -> SubmitAnswer {
-    on_sink(node, move |sink| sink.submit(&block_hex)).await
+    on_sink(node, move |sink| sink.submit(&block_hex.as_str().into())).await
 }
 
 /// Both say what became of a block, though one of them says yes and no alone.

@@ -1,14 +1,17 @@
 //! Blocks, proposals and questions over RPC: a test per row of R-23, and every way in which a node
 //! can fail to answer.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bitcoin::hashes::Hash;
-use bitcoin::{BlockHash, Txid};
+use bitcoin::hex::DisplayHex;
+use bitcoin::{BlockHash, ScriptBuf, Txid};
 use headframe_node::rpc::{RpcAuth, RpcSink, connect};
 use headframe_node::{BlockFate, BlockSink, CheckAnswer, NodeError, SubmitAnswer};
-use headframe_work::Network;
+use headframe_testkit::{Chain, REGTEST_BITS};
+use headframe_work::{Block, Header, Network, Payout, PreparedTemplate};
 use serde_json::{Value, json};
 
 use crate::support::fake_node::{Call, FakeNode, Reply, healthy};
@@ -20,7 +23,7 @@ fn sink(node: &FakeNode) -> RpcSink {
 /// What comes of a block when the node replies to it like this, once.
 fn submit(reply: impl Fn() -> Reply + Send + Sync + 'static) -> SubmitAnswer {
     let node = FakeNode::start(move |_| reply());
-    let answer = sink(&node).submit("00ff");
+    let answer = sink(&node).submit(&"00ff".into());
     let call = node.calls().pop().expect("the node was called");
     assert_eq!(call.method, "submitblock");
     assert_eq!(call.params, json!(["00ff"]));
@@ -93,7 +96,7 @@ fn silence_is_retried() {
     let node = FakeNode::start(|_| Reply::Hang);
     let mut settings = node.settings(Network::Regtest);
     settings.submit_limit = Duration::from_millis(50);
-    let answer = RpcSink::new(&settings).unwrap().submit("00");
+    let answer = RpcSink::new(&settings).unwrap().submit(&"00".into());
     assert!(retry_reason(answer).contains("no answer to submitblock"));
 }
 
@@ -149,7 +152,7 @@ fn nobody_there_is_retried() {
     settings.address =
         headframe_node::rpc::RpcAddress::parse(&free.to_string(), Network::Regtest).unwrap();
     let mut sink = RpcSink::new(&settings).unwrap();
-    assert!(retry_reason(sink.submit("00")).contains(&free.to_string()));
+    assert!(retry_reason(sink.submit(&"00".into())).contains(&free.to_string()));
     assert!(matches!(
         sink.stand_by(),
         Err(NodeError::Unreachable { .. })
@@ -165,7 +168,7 @@ fn blocks_go_over_the_connection_that_stands_by() {
     let mut sink = sink(&node);
     sink.stand_by().unwrap();
     sink.stand_by().unwrap();
-    assert_eq!(sink.submit("00"), SubmitAnswer::Accepted);
+    assert_eq!(sink.submit(&"00".into()), SubmitAnswer::Accepted);
     let connections: Vec<usize> = node.calls().iter().map(|call| call.connection).collect();
     assert_eq!(connections, [0, 0, 0]);
 }
@@ -178,8 +181,8 @@ fn a_connection_that_the_node_closed_is_opened_again_at_once() {
         _ => Reply::Result(Value::Null),
     });
     let mut sink = sink(&node);
-    assert_eq!(sink.submit("00"), SubmitAnswer::Accepted);
-    assert_eq!(sink.submit("01"), SubmitAnswer::Accepted);
+    assert_eq!(sink.submit(&"00".into()), SubmitAnswer::Accepted);
+    assert_eq!(sink.submit(&"01".into()), SubmitAnswer::Accepted);
     let calls: Vec<(usize, Value)> = node
         .calls()
         .into_iter()
@@ -202,13 +205,60 @@ fn a_block_of_the_largest_size_is_sent_whole() {
             "not it".into()
         })
     });
-    assert_eq!(sink(&node).submit(&block), SubmitAnswer::Accepted);
+    assert_eq!(
+        sink(&node).submit(&block.as_str().into()),
+        SubmitAnswer::Accepted
+    );
+}
+
+/// Its transactions are sent from where the template has them; a connection that broke takes none of it along.
+#[test]
+fn a_block_of_a_template_is_sent_whole_and_again() {
+    let template = Chain::new(1, REGTEST_BITS, 3).template();
+    let block = Block {
+        header: Header {
+            version: template.version,
+            prev_hash: template.prev_hash,
+            merkle_root: [7; 32],
+            time: template.current_time,
+            bits: template.bits,
+            nonce: 0,
+        },
+        coinbase: vec![1, 2, 3],
+        prepared: Arc::new(PreparedTemplate::new(template).unwrap()),
+        payout: Payout::new(ScriptBuf::new(), None),
+    };
+    let expected = block.to_bytes().to_lower_hex_string();
+    let calls = AtomicUsize::new(0);
+    let node = FakeNode::start(move |call| {
+        assert_eq!(call.params, json!([expected]));
+        match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => Reply::Result(Value::Null),
+            1 => Reply::Close,
+            _ => Reply::Result("duplicate".into()),
+        }
+    });
+    let mut sink = sink(&node);
+    assert_eq!(sink.submit(&block.to_hex()), SubmitAnswer::Accepted);
+    assert_eq!(sink.submit(&block.to_hex()), SubmitAnswer::AlreadyKnown);
+}
+
+/// A file of the journal may hold anything.
+#[test]
+fn what_is_no_block_reaches_the_node_as_it_is() {
+    let node = FakeNode::start(|_| Reply::Error(-22, "Block decode failed"));
+    let text = "a \"block\"\n";
+    assert_eq!(
+        sink(&node).submit(&text.into()),
+        refused("Block decode failed")
+    );
+    assert_eq!(node.calls().pop().unwrap().params, json!([text]));
 }
 
 #[test]
 fn an_answer_without_end_is_not_read() {
     let node = FakeNode::start(|_| Reply::Http(200, " ".repeat(65 << 20)));
-    assert!(retry_reason(sink(&node).submit("00")).contains("longer than 64 MiB"));
+    assert!(retry_reason(sink(&node).submit(&"00".into())).contains("longer than 64 MiB"));
 }
 
 #[test]
@@ -230,7 +280,7 @@ fn a_new_cookie_is_read_when_the_old_one_is_refused() {
     settings.auth = RpcAuth::Cookie(vec![cookie]);
     let mut sink = RpcSink::new(&settings).unwrap();
     for block in ["01", "02", "03"] {
-        assert_eq!(sink.submit(block), SubmitAnswer::Accepted);
+        assert_eq!(sink.submit(&block.into()), SubmitAnswer::Accepted);
     }
     let used: Vec<String> = node
         .calls()

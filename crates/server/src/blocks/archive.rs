@@ -187,9 +187,9 @@ mod tests {
         let journal = Journal::open(path).unwrap();
         ledger.record_block(&record(100, 1)).unwrap();
         ledger.record_block(&record(102, 2)).unwrap();
-        journal.write(102, hash(2), "aa").unwrap();
-        journal.write(101, hash(3), "bb").unwrap();
-        journal.write(103, hash(4), "cc").unwrap();
+        journal.write(102, hash(2), &"aa".into()).unwrap();
+        journal.write(101, hash(3), &"bb".into()).unwrap();
+        journal.write(103, hash(4), &"cc".into()).unwrap();
         journal.settle(103, hash(4), "refused: high-hash").unwrap();
         let blocks = read_archive(path, Some(Network::Regtest), 9).unwrap();
         let shown: Vec<_> = blocks
@@ -222,9 +222,9 @@ mod tests {
         let journal = Journal::open(path).unwrap();
         for (height, byte) in [(100, 1), (101, 2), (102, 3)] {
             ledger.record_block(&record(height, byte)).unwrap();
-            journal.write(height, hash(byte), "aa").unwrap();
+            journal.write(height, hash(byte), &"aa".into()).unwrap();
         }
-        journal.write(103, hash(4), "bb").unwrap();
+        journal.write(103, hash(4), &"bb".into()).unwrap();
         let blocks = read_archive(path, Some(Network::Regtest), 2).unwrap();
         let heights: Vec<_> = blocks.iter().map(|block| block.height).collect();
         assert_eq!(heights, [103, 102, 101]);

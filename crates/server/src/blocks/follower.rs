@@ -197,7 +197,7 @@ impl Follower {
                 if is_news {
                     warn!("{name} has forgotten block {height}; it is submitted again");
                 }
-                let parcel = Parcel::new(height, hash, hex.into(), Origin::Forgotten);
+                let parcel = Parcel::new(height, hash, hex.as_str().into(), Origin::Forgotten);
                 road.send(Delivery::of(&Arc::new(parcel)));
             }
             Err(error) if is_news => {
@@ -247,6 +247,8 @@ mod tests {
     use headframe_node::{NodeError, SubmitAnswer};
 
     use super::*;
+    use headframe_work::BlockHex;
+
     use crate::blocks::herald::Herald;
     use crate::blocks::road::Next;
 
@@ -254,7 +256,7 @@ mod tests {
     struct Oracle(Vec<Result<ChainFate, NodeError>>);
 
     impl BlockSink for Oracle {
-        fn submit(&mut self, _: &str) -> SubmitAnswer {
+        fn submit(&mut self, _: &BlockHex) -> SubmitAnswer {
             panic!("nothing is submitted by the follower")
         }
 
@@ -292,7 +294,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let journal = Arc::new(Journal::open(directory.path()).unwrap());
         let (height, hash) = (7, BlockHash::from_byte_array([7; 32]));
-        journal.write(height, hash, "abcd").unwrap();
+        journal.write(height, hash, &"abcd".into()).unwrap();
         let (herald, handle) = Herald::unheard(Arc::clone(&journal));
         let witnesses = nodes.iter().enumerate().map(|(node, answers)| Witness {
             sink: Box::new(Oracle(answers.to_vec())),

@@ -10,7 +10,7 @@ use bitcoin::BlockHash;
 use headframe_ledger::{BlockFate, BlockUpdate, FoundBlock, Text};
 use headframe_mining::server::Protocol;
 use headframe_node::SubmitAnswer;
-use headframe_work::{Network, UnixTime};
+use headframe_work::{BlockHex, Network, UnixTime};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
@@ -39,7 +39,7 @@ pub(super) enum Told {
     /// It was found, and is being written to the journal.
     Found {
         record: Box<FoundBlock>,
-        hex: Arc<str>,
+        hex: BlockHex,
         written: Receiver<io::Result<()>>,
     },
     /// An earlier run left it in the journal.
@@ -78,13 +78,13 @@ pub(super) struct Herald {
     told: Receiver<Told>,
     parts: Parts,
     /// Blocks that could not be written to the journal yet.
-    unwritten: HashMap<BlockHash, Arc<str>>,
+    unwritten: HashMap<BlockHash, BlockHex>,
     /// What was said of blocks that not all nodes have answered for, the oldest first.
     verdicts: VecDeque<(BlockHash, Verdict)>,
 }
 
 impl Told {
-    pub(super) fn found(found: &Found, hex: Arc<str>, written: Receiver<io::Result<()>>) -> Self {
+    pub(super) fn found(found: &Found, hex: BlockHex, written: Receiver<io::Result<()>>) -> Self {
         let template = found.block.prepared.template();
         let paid = found.block.payout.miner_amount(template.coinbase_value);
         Self::Found {
@@ -198,7 +198,7 @@ impl Herald {
     fn tell_found(
         &mut self,
         mut record: FoundBlock,
-        hex: Arc<str>,
+        hex: BlockHex,
         written: &Receiver<io::Result<()>>,
     ) {
         // What the pool does while the disk is busy is of the next round.

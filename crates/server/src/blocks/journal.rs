@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use bitcoin::BlockHash;
-use headframe_work::Network;
+use headframe_work::{BlockHex, Network};
 
 /// For the owner alone, as everything in the data directory.
 const PRIVATE: u32 = 0o600;
@@ -76,8 +76,8 @@ impl Journal {
     }
 
     /// Writes a block, and returns when it is on the disk.
-    pub(crate) fn write(&self, height: u32, hash: BlockHash, hex: &str) -> io::Result<()> {
-        self.write_whole(&self.path(height, hash), hex)
+    pub(crate) fn write(&self, height: u32, hash: BlockHash, hex: &BlockHex) -> io::Result<()> {
+        self.write_whole(&self.path(height, hash), &hex.pieces())
     }
 
     /// Reads a block back.
@@ -90,7 +90,7 @@ impl Journal {
     /// Writes a node's last word on a block.
     pub(crate) fn settle(&self, height: u32, hash: BlockHash, answer: &str) -> io::Result<()> {
         let path = self.path(height, hash).with_extension("answer");
-        self.write_whole(&path, &format!("{answer}\n"))
+        self.write_whole(&path, &[answer, "\n"])
     }
 
     /// The blocks that no node has answered for, lowest first. Files that are no blocks are left
@@ -119,14 +119,16 @@ impl Journal {
     }
 
     /// A file is whole or not there: it gets its name when its content is on the disk.
-    fn write_whole(&self, path: &Path, content: &str) -> io::Result<()> {
+    fn write_whole(&self, path: &Path, content: &[&str]) -> io::Result<()> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".part");
         let beside = PathBuf::from(beside);
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         let mut file = options.mode(PRIVATE).open(&beside)?;
-        file.write_all(content.as_bytes())?;
+        for piece in content {
+            file.write_all(piece.as_bytes())?;
+        }
         file.sync_all()?;
         fs::rename(&beside, path)?;
         sync_directory(&self.directory)
@@ -171,8 +173,8 @@ mod tests {
     fn a_block_waits_until_it_is_answered_for_across_restarts() {
         let directory = tempfile::tempdir().unwrap();
         let journal = Journal::open(directory.path()).unwrap();
-        journal.write(101, hash(2), "bb").unwrap();
-        journal.write(100, hash(1), "aa").unwrap();
+        journal.write(101, hash(2), &"bb".into()).unwrap();
+        journal.write(100, hash(1), &"aa".into()).unwrap();
         let journal = Journal::open(directory.path()).unwrap();
         let heights = |journal: &Journal| -> Vec<_> {
             let blocks = journal.unanswered().unwrap();
@@ -192,7 +194,7 @@ mod tests {
 
         let directory = tempfile::tempdir().unwrap();
         let journal = Journal::open(directory.path()).unwrap();
-        journal.write(100, hash(1), "aa").unwrap();
+        journal.write(100, hash(1), &"aa".into()).unwrap();
         journal.settle(100, hash(1), "accepted").unwrap();
         let block = journal.path(100, hash(1));
         for file in [block.with_extension("answer"), block] {

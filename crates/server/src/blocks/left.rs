@@ -38,7 +38,7 @@ impl LeftBlocks {
     /// have refused it, or until `stop`. Each is tried once with each node whatever happens. Blocks its thread.
     pub fn submit(self, nodes: Vec<(String, Box<dyn BlockSink>)>, stop: &CancellationToken) {
         let parcel = |block: Unanswered| {
-            let hex = block.hex.into();
+            let hex = block.hex.as_str().into();
             Arc::new(Parcel::new(block.height, block.hash, hex, Origin::Journal))
         };
         let parcels: Vec<_> = self.0.into_iter().map(parcel).collect();

@@ -44,7 +44,7 @@ use bitcoin::BlockHash;
 use headframe_ledger::WorkerId;
 use headframe_mining::server::Protocol;
 use headframe_node::BlockSink;
-use headframe_work::{Block, Network, UnixTime};
+use headframe_work::{Block, BlockHex, Network, UnixTime};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, warn};
 
@@ -131,7 +131,7 @@ pub(crate) fn start(parts: Parts) -> io::Result<(FoundSender, Vec<JoinHandle<()>
     };
     let (stations, witnesses) = staff.open_roads(parts.nodes)?;
     for (block, origin) in left.unanswered {
-        let parcel = Parcel::new(block.height, block.hash, block.hex.into(), origin);
+        let parcel = Parcel::new(block.height, block.hash, block.hex.as_str().into(), origin);
         let parcel = Arc::new(parcel);
         stations
             .iter()
@@ -187,7 +187,7 @@ fn spawn(
 struct Page {
     height: u32,
     hash: BlockHash,
-    hex: Arc<str>,
+    hex: BlockHex,
     /// Told how it went.
     written: Sender<io::Result<()>>,
 }
@@ -296,13 +296,13 @@ impl Desk {
 
     fn hand_on(&mut self, found: Found, place: Place) {
         let (height, hash) = (found.block.height(), found.hash);
-        let hex: Arc<str> = found.block.to_hex().into();
+        let hex = found.block.to_hex();
         let (written, was_written) = channel();
         // The herald hears of the block before a courier can have an answer, and waits himself.
         self.herald
-            .tell(Told::found(&found, Arc::clone(&hex), was_written));
+            .tell(Told::found(&found, hex.clone(), was_written));
         let origin = Origin::Finder(found.worker);
-        let parcel = Parcel::new(height, hash, Arc::clone(&hex), origin).placed(place);
+        let parcel = Parcel::new(height, hash, hex.clone(), origin).placed(place);
         let parcel = Arc::new(parcel);
         for station in &self.stations {
             station.road.send(Delivery::of(&parcel));

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bitcoin::BlockHash;
 use headframe_ledger::WorkerId;
+use headframe_work::BlockHex;
 
 use super::siblings::Place;
 
@@ -14,7 +15,7 @@ use super::siblings::Place;
 pub(crate) struct Parcel {
     pub(crate) height: u32,
     pub(crate) hash: BlockHash,
-    pub(crate) hex: Arc<str>,
+    pub(crate) hex: BlockHex,
     pub(crate) origin: Origin,
     /// Its place among the blocks of this run on the same tip.
     place: Option<Place>,
@@ -46,7 +47,7 @@ pub(crate) struct Delivery {
 }
 
 impl Parcel {
-    pub(crate) fn new(height: u32, hash: BlockHash, hex: Arc<str>, origin: Origin) -> Self {
+    pub(crate) fn new(height: u32, hash: BlockHash, hex: BlockHex, origin: Origin) -> Self {
         Self {
             height,
             hash,

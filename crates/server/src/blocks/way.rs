@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bitcoin::BlockHash;
 use headframe_node::{BlockFate, BlockSink, NodeError, SubmitAnswer};
+use headframe_work::BlockHex;
 
 /// Ways to one node.
 pub(crate) struct Ways {
@@ -44,8 +45,8 @@ impl Shared {
 }
 
 impl BlockSink for Shared {
-    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
-        self.sink().submit(block_hex)
+    fn submit(&mut self, block: &BlockHex) -> SubmitAnswer {
+        self.sink().submit(block)
     }
 
     fn fate(&mut self, hash: BlockHash) -> Result<BlockFate, NodeError> {

@@ -131,7 +131,7 @@ impl Prover {
     }
 
     async fn judge(&self, block: Block) -> (Verdict, Block) {
-        let serialized = spawn_blocking(move || (block.to_hex(), block)).await;
+        let serialized = spawn_blocking(move || (block.to_hex().to_string(), block)).await;
         let (hex, block) = serialized.expect("to serialise a block does not panic");
         let verdict = match timeout(LIMIT, self.parts.check.check(&hex)).await {
             Ok(Ok(CheckAnswer::Valid | CheckAnswer::AlreadyKnown)) => Some(Ok(())),

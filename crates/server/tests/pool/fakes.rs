@@ -12,7 +12,7 @@ use headframe_node::{
     BlockCheck, BlockFate, BlockSink, BoxFuture, CheckAnswer, NodeError, SubmitAnswer,
     TemplateSource, TemplateUpdate,
 };
-use headframe_work::UnixTime;
+use headframe_work::{BlockHex, UnixTime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::client::Sv2Client;
@@ -278,9 +278,9 @@ impl Node {
 }
 
 impl BlockSink for FakeSink {
-    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
+    fn submit(&mut self, block: &BlockHex) -> SubmitAnswer {
         let (answer, answered) = std::sync::mpsc::channel();
-        let hex = block_hex.to_owned();
+        let hex = block.to_string();
         let _ = self.0.send(Call::Submit { hex, answer });
         let gone = || SubmitAnswer::Retry("the node is gone".to_owned());
         answered.recv().unwrap_or_else(|_| gone())

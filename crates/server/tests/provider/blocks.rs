@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bitcoin::BlockHash;
 use headframe_node::{BlockFate, BlockSink, Cause, Condition, NodeError, SubmitAnswer};
+use headframe_work::BlockHex;
 
 use crate::harness::{LIMIT, Pool, Setup, advance, mine};
 
@@ -71,7 +72,10 @@ async fn a_block_that_crosses_a_new_tip_reaches_the_node() {
         tokio::task::yield_now().await;
     }
     let file = house.journal("hex").remove(0);
-    assert_eq!(std::fs::read_to_string(file).unwrap(), late.to_hex());
+    assert_eq!(
+        std::fs::read_to_string(file).unwrap(),
+        late.to_hex().to_string()
+    );
     assert_eq!(house.chain.tip().hash, tip);
 }
 
@@ -127,8 +131,8 @@ struct Slow {
 }
 
 impl BlockSink for Slow {
-    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
-        self.given.send(block_hex.to_owned()).unwrap();
+    fn submit(&mut self, block: &BlockHex) -> SubmitAnswer {
+        self.given.send(block.to_string()).unwrap();
         self.answers.recv_timeout(LIMIT).unwrap()
     }
 
@@ -156,7 +160,10 @@ async fn a_block_is_on_the_disk_while_the_node_hangs_and_is_submitted_until_it_a
     let update = pool.next().await.unwrap();
     let block = mine(&update.template, 1);
     assert_eq!(pool.submit(&block).await, SubmitAnswer::Inconclusive);
-    assert_eq!(taken.recv_timeout(LIMIT).unwrap(), block.to_hex());
+    assert_eq!(
+        taken.recv_timeout(LIMIT).unwrap(),
+        block.to_hex().to_string()
+    );
     while house.journal("hex").is_empty() {
         tokio::task::yield_now().await;
     }
@@ -164,7 +171,11 @@ async fn a_block_is_on_the_disk_while_the_node_hangs_and_is_submitted_until_it_a
     answer
         .send(SubmitAnswer::Retry("it hangs".to_owned()))
         .unwrap();
-    assert_eq!(taken.recv_timeout(LIMIT).unwrap(), block.to_hex(), "again");
+    assert_eq!(
+        taken.recv_timeout(LIMIT).unwrap(),
+        block.to_hex().to_string(),
+        "again"
+    );
     answer
         .send(SubmitAnswer::Retry("still".to_owned()))
         .unwrap();
@@ -186,7 +197,7 @@ async fn a_block_is_on_the_disk_while_the_node_hangs_and_is_submitted_until_it_a
     let house = setup.start();
     assert_eq!(
         taken.recv_timeout(LIMIT).unwrap(),
-        block.to_hex(),
+        block.to_hex().to_string(),
         "the next run"
     );
     answer

@@ -17,7 +17,7 @@ use headframe_sv2_wire::template_distribution::{
 };
 use headframe_sv2_wire::{Bytes64K, Message as _};
 use headframe_transport::AddressSet;
-use headframe_work::TemplateTransaction;
+use headframe_work::{BlockHex, TemplateTransaction};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -308,9 +308,9 @@ async fn clients_are_served_from_another_node_when_the_preferred_one_fails() {
 struct Given(std::sync::mpsc::Sender<String>);
 
 impl BlockSink for Given {
-    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
+    fn submit(&mut self, block: &BlockHex) -> SubmitAnswer {
         // Nobody may want to know any more.
-        let _ = self.0.send(block_hex.to_owned());
+        let _ = self.0.send(block.to_string());
         SubmitAnswer::Accepted
     }
 
@@ -370,7 +370,7 @@ async fn a_solution_is_heard_while_transactions_are_on_their_way() {
     });
     client.say(&solution).await;
     let taken = tokio::task::spawn_blocking(move || taken.recv_timeout(LIMIT / 2));
-    assert_eq!(taken.await.unwrap().unwrap(), block.to_hex());
+    assert_eq!(taken.await.unwrap().unwrap(), block.to_hex().to_string());
     // Whoever begins to read again is served.
     for _ in 0..11 {
         client.hear_type(0x74).await.unwrap();

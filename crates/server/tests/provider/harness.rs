@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcoin::hex::FromHex as _;
 use bitcoin::{BlockHash, ScriptBuf};
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
 use headframe_node::several;
@@ -231,7 +230,7 @@ pub(crate) fn mine(template: &Arc<Template>, salt: u32) -> Block {
 /// Gives the chain a block of its own template, as somebody else would.
 pub(crate) fn advance(chain: &EmbeddedChain, salt: u32) -> BlockHash {
     let block = mine(&Arc::new(chain.template()), salt);
-    let bytes = Vec::from_hex(&block.to_hex()).unwrap();
+    let bytes = block.to_hex().to_bytes().unwrap();
     assert_eq!(chain.submit(&bytes), SubmitAnswer::Accepted);
     block.hash()
 }

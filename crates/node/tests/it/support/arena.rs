@@ -135,7 +135,7 @@ pub(crate) async fn on_sink<T: Send + 'static>(
 struct NoSink;
 
 impl BlockSink for NoSink {
-    fn submit(&mut self, _: &str) -> headframe_node::SubmitAnswer {
+    fn submit(&mut self, _: &headframe_work::BlockHex) -> headframe_node::SubmitAnswer {
         unreachable!("the sink is away")
     }
 
