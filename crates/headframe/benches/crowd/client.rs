@@ -1,17 +1,22 @@
 //! A connection of a crowd until it has its work: its stream, and the device that speaks over it.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use headframe_testkit::{Device as _, Sv1Miner, Sv2Miner, U256, address};
+use bitcoin::BlockHash;
+use bitcoin::hashes::Hash as _;
+use headframe_testkit::{Chance, Device as _, MinerJob, Nonce, Sv1Miner, Sv2Miner, U256, address};
 use headframe_transport::{
     CurvePool, DialSettings, Dialer, Filled, FrameStream, LineStream, PoolUrl,
 };
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// `REQUIRES_STANDARD_JOBS`, as devices set it.
 const STANDARD_JOBS: u32 = 1;
+/// Nothing has come for so long: all has.
+const QUIET: Duration = Duration::from_millis(20);
 
 /// Who connects.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +101,51 @@ impl Client {
         match self {
             Self::Sv1(..) => true,
             Self::Sv2(_, device) => device.channels.values().all(|it| !it.future.is_empty()),
+        }
+    }
+
+    /// Whether what it works on is on the tip with this hash.
+    pub(crate) fn is_on(&self, tip: &str) -> bool {
+        let tip_of = |job: &MinerJob| BlockHash::from_byte_array(job.prev_hash).to_string();
+        self.job().is_some_and(|job| tip_of(job) == tip)
+    }
+
+    /// Hashes until it has a block of what it works on.
+    pub(crate) fn mine(&self, chance: &mut Chance) -> Nonce {
+        let job = self.job().expect("it has work");
+        job.mine(chance, job.network_target())
+    }
+
+    /// Sends a share.
+    pub(crate) async fn submit(&mut self, nonce: &Nonce) -> anyhow::Result<()> {
+        match self {
+            Self::Sv1(..) => bail!("only a miner of Stratum V2 finds blocks here"),
+            Self::Sv2(_, device) => {
+                let channel = *device.opened.first().context("a channel")?;
+                device.submit(channel, nonce);
+            }
+        }
+        self.exchange()?;
+        match self {
+            Self::Sv1(stream, _) => stream.flush().await?,
+            Self::Sv2(stream, _) => stream.flush().await?,
+        }
+        Ok(())
+    }
+
+    /// Reads what has come.
+    pub(crate) async fn catch_up(&mut self) -> anyhow::Result<()> {
+        while let Ok(filled) = timeout(QUIET, self.fill()).await {
+            ensure!(filled? == Filled::Bytes, "the pool closed a connection");
+            self.exchange()?;
+        }
+        Ok(())
+    }
+
+    fn job(&self) -> Option<&MinerJob> {
+        match self {
+            Self::Sv1(_, device) => device.jobs.last(),
+            Self::Sv2(_, device) => device.channels.values().next()?.jobs.last(),
         }
     }
 

@@ -20,7 +20,7 @@ const SEALED_TIP: u64 = sealed(TIP);
 const HEX_BRANCHES: u64 = BRANCHES as u64 * 67 - 1;
 
 /// The length of a frame on the wire: header and payload each have a tag of 16 bytes.
-const fn sealed(frame: usize) -> u64 {
+pub(crate) const fn sealed(frame: usize) -> u64 {
     frame as u64 + 2 * 16
 }
 

@@ -9,20 +9,25 @@
 
 mod arrivals;
 mod bare;
+mod bitcoin_core;
 mod channels;
 mod child;
 mod client;
 mod echo;
 mod fan_out;
 mod floor;
+mod found;
 mod load;
 mod memory;
 mod pool;
+mod publisher;
 mod reader;
 mod refusals;
 mod replies;
 mod shares;
+mod signal;
 mod spread;
+mod taker;
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -31,7 +36,7 @@ use crate::child::Protocol::{self, Sv1, Sv2};
 
 type Section = fn(Protocol) -> anyhow::Result<()>;
 
-const SECTIONS: [(&str, &[Protocol], Section); 7] = [
+const SECTIONS: [(&str, &[Protocol], Section); 10] = [
     ("memory", &[Sv2, Sv1], memory::run),
     ("fan-out", &[Sv2, Sv1], fan_out::run),
     ("channels", &[Sv2], channels::run),
@@ -39,6 +44,9 @@ const SECTIONS: [(&str, &[Protocol], Section); 7] = [
     ("shares", &[Sv2], shares::run),
     ("replies", &[Sv1], replies::run),
     ("refusals", &[Sv1], refusals::run),
+    ("zmq", &[Sv2], signal::zmq),
+    ("ipc", &[Sv2], signal::ipc),
+    ("found", &[Sv2], found::run),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -49,6 +57,8 @@ fn main() -> anyhow::Result<()> {
         ["pool", ..] => pool::run(&arguments[1..]),
         ["bare", ..] => bare::run(),
         ["echo", ..] => echo::run(&arguments[1..]),
+        ["taker"] => taker::run(),
+        ["relay", address, len] => taker::relay(address, len),
         _ => run_sections(&arguments),
     }
 }

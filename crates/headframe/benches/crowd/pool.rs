@@ -1,20 +1,25 @@
 //! The pool, in a process of its own, on templates that it is told to take.
 
 use std::io::stdin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use headframe_api::{Connect, History, NodeKind, Overview, Payout};
 use headframe_ledger::{DataDir, Retention, SqliteLedger};
 use headframe_node::embedded::{ChainSettings, EmbeddedChain};
-use headframe_node::{BoxFuture, Cause, HeaderWindow, NodeError, TemplateSource, TemplateUpdate};
+use headframe_node::rpc::{self, RpcAddress, RpcAuth, RpcSettings, RpcSink};
+use headframe_node::zmq::ZmqAddress;
+use headframe_node::{
+    BoxFuture, Cause, HeaderWindow, Node, NodeError, TemplateSource, TemplateUpdate,
+};
 use headframe_server::{
     AccessSettings, Board, Certificates, Feed, KeySets, Keys, KeysId, ListenSettings, Parts, Pool,
     Protocols, Settings, Started, Sv2Rules,
 };
 use headframe_testkit::{Chain, CountingAllocator, fixed_difficulty};
 use headframe_transport::AddressSet;
-use headframe_work::{Network, PayoutPolicy, PoolTag, VersionBits};
+use headframe_work::{Network, PayoutPolicy, PoolTag, Template, VersionBits};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +30,11 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 const BITS: u32 = 0x1b00_ffff;
 /// Transactions of a template: twelve merkle branches, as a full block has.
 const TRANSACTIONS: usize = 3_000;
+/// Some 2^20 hashes a block, for who wants to find one.
+const FOUND_BITS: u32 = 0x1e0f_ffff;
+/// Bytes of the blocks that are found, roughly: as many transactions, each with so many bytes.
+pub(crate) const BLOCK: usize = TRANSACTIONS * FOUND_TRANSACTION;
+const FOUND_TRANSACTION: usize = 1_000;
 
 /// Templates that the bench releases.
 struct Released(mpsc::Receiver<TemplateUpdate>);
@@ -41,7 +51,9 @@ impl TemplateSource for Released {
 }
 
 /// Runs until its input ends. `limited` among the arguments: the limits on strangers apply to the loopback;
-/// `counting`: it can say what is allocated; `hard`: a share takes more hashes than anybody makes.
+/// `counting`: it can say what is allocated; `hard`: a share takes more hashes than anybody makes; `rpc=`, with
+/// `cookie=` and `zmq=`, or `ipc=`: it works with a real node; `blocks=`: what it is released it finds blocks of,
+/// which go there.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     if arguments.contains(&"counting") {
         ALLOCATOR.begin();
@@ -53,11 +65,13 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     let keys = KeySets::new(Keys::open(data.path())?);
     let authority = keys.authority(KeysId::FIRST);
     let (release, released) = mpsc::channel(1);
-    let mut chain = Chain::new(1, BITS, TRANSACTIONS);
+    let bits = match value(arguments, "blocks=") {
+        Some(_) => FOUND_BITS,
+        None => BITS,
+    };
+    let mut chain = Chain::new(1, bits, TRANSACTIONS);
     release.try_send(next(&mut chain))?;
-    let node = EmbeddedChain::open(None, ChainSettings::default())?;
-    let mut node = node.node(Duration::from_secs(3_600));
-    node.templates = Box::new(Released(released));
+    let node = node(arguments, Released(released))?;
     let parts = Parts {
         settings: settings(arguments.contains(&"limited"), arguments.contains(&"hard")),
         node,
@@ -92,6 +106,56 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn node(arguments: &[&str], released: Released) -> anyhow::Result<Node> {
+    if let Some(address) = value(arguments, "rpc=") {
+        return Ok(rpc::connect(rpc_settings(address, arguments)?)?);
+    }
+    if let Some(socket) = value(arguments, "ipc=") {
+        return by_ipc(socket);
+    }
+    let node = EmbeddedChain::open(None, ChainSettings::default())?;
+    let mut node = node.node(Duration::from_secs(3_600));
+    node.templates = Box::new(released);
+    if let Some(address) = value(arguments, "blocks=") {
+        node.sink = Box::new(RpcSink::new(&rpc_settings(address, arguments)?)?);
+    }
+    Ok(node)
+}
+
+#[cfg(feature = "ipc")]
+fn by_ipc(socket: &str) -> anyhow::Result<Node> {
+    use headframe_node::ipc::{self, IpcSettings};
+    let settings = IpcSettings::local(Network::Regtest, vec![socket.into()]);
+    Ok(ipc::connect(settings)?)
+}
+
+#[cfg(not(feature = "ipc"))]
+fn by_ipc(_: &str) -> anyhow::Result<Node> {
+    anyhow::bail!("built without the feature `ipc`")
+}
+
+fn rpc_settings(address: &str, arguments: &[&str]) -> anyhow::Result<RpcSettings> {
+    let auth = match value(arguments, "cookie=") {
+        Some(cookie) => RpcAuth::Cookie(vec![cookie.into()]),
+        None => RpcAuth::UserPassword {
+            user: "the".to_owned(),
+            password: "bench".to_owned(),
+        },
+    };
+    let zmq = value(arguments, "zmq=").map(str::parse::<ZmqAddress>);
+    Ok(RpcSettings {
+        address: RpcAddress::parse(address, Network::Regtest)?,
+        auth,
+        zmq: zmq.transpose()?.into_iter().collect(),
+        ..RpcSettings::local(Network::Regtest, None)
+    })
+}
+
+/// What follows `name` among the arguments.
+fn value<'a>(arguments: &[&'a str], name: &str) -> Option<&'a str> {
+    arguments.iter().find_map(|it| it.strip_prefix(name))
+}
+
 /// Live bytes, then each size with how many allocations of it are live, as one line.
 fn allocations() -> String {
     let mut line = ALLOCATOR.live_bytes().to_string();
@@ -104,13 +168,24 @@ fn allocations() -> String {
 /// A template on another tip.
 fn next(chain: &mut Chain) -> TemplateUpdate {
     chain.advance();
-    let template = chain.shared_template();
+    let template = match chain.bits {
+        FOUND_BITS => Arc::new(padded(chain.template())),
+        _ => chain.shared_template(),
+    };
     TemplateUpdate {
         cause: Cause::NewTip,
         received: Instant::now(),
         window: HeaderWindow::unbounded(&template),
         template,
     }
+}
+
+/// The same with transactions of the size of a full block's, which no node will read.
+fn padded(mut template: Template) -> Template {
+    for transaction in &mut template.transactions {
+        transaction.data.resize(FOUND_TRANSACTION, 0);
+    }
+    template
 }
 
 fn settings(is_limited: bool, is_hard: bool) -> Settings {

@@ -47,15 +47,19 @@ struct Round {
     /// Connections that have come so far, and when the last did, in nanoseconds.
     reached: [AtomicUsize; 2],
     reached_at: [AtomicU64; 2],
+    /// When the first did.
+    first_at: [AtomicU64; 2],
     /// When anybody read last.
     last: AtomicU64,
 }
 
-/// What became of a round: milliseconds from its beginning.
+/// What became of a round.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Taken {
-    /// Until the last connection had the first thing, and the second.
+    /// Milliseconds from its beginning until the last connection had the first thing, and the second.
     pub(crate) to_last: [f64; 2],
+    /// When the first connection had them.
+    pub(crate) first: [Instant; 2],
 }
 
 impl Crowd {
@@ -111,6 +115,7 @@ impl Crowd {
             marks: Default::default(),
             reached: Default::default(),
             reached_at: Default::default(),
+            first_at: Default::default(),
             last: AtomicU64::new(0),
         });
         let mut readers = JoinSet::new();
@@ -154,6 +159,9 @@ impl Crowd {
             .reached
             .iter()
             .for_each(|reached| reached.store(0, Ordering::SeqCst));
+        for first in &round.first_at {
+            first.store(u64::MAX, Ordering::SeqCst);
+        }
         let zero = round.began.elapsed();
         begin()?;
         let deadline = Instant::now() + LONGEST;
@@ -167,6 +175,10 @@ impl Crowd {
         };
         Ok(Taken {
             to_last: [0, 1].map(|mark| since(&round.reached_at[mark])),
+            first: [0, 1].map(|mark| {
+                let at = round.first_at[mark].load(Ordering::SeqCst);
+                round.began + Duration::from_nanos(at)
+            }),
         })
     }
 
@@ -191,6 +203,7 @@ impl Round {
             let mark = mark.load(Ordering::SeqCst);
             if before < mark && before + len >= mark {
                 self.reached_at[number].fetch_max(at, Ordering::SeqCst);
+                self.first_at[number].fetch_min(at, Ordering::SeqCst);
                 self.reached[number].fetch_add(1, Ordering::SeqCst);
             }
         }

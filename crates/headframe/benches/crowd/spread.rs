@@ -16,6 +16,20 @@ impl Spread {
         self.0.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Half of the values, nearly all and all are not above these.
+    pub(crate) fn tail(&self) -> String {
+        let at = |part: usize| {
+            let place = (self.0.len() * part).div_ceil(100).max(1) - 1;
+            self.0.get(place).copied().unwrap_or(f64::NAN)
+        };
+        let [half, nearly, all] = [at(50), at(99), at(100)];
+        format!("p50 {half:.2}, p99 {nearly:.2}, most {all:.2}")
+    }
+
     pub(crate) fn median(&self) -> f64 {
         self.0.get(self.0.len() / 2).copied().unwrap_or(f64::NAN)
     }

@@ -89,8 +89,7 @@ pub(super) fn read(
 /// The changes of the rules that blocks can signal for by a node's word (`vbavailable`, BIP9), by name, with
 /// their bits; none where it says nothing that can be read.
 pub(super) fn deployments(body: &[u8]) -> BTreeMap<String, u8> {
-    let fields = raw_result(METHOD, body).ok();
-    let fields: Option<Fields<'_>> = fields.and_then(|result| serde_json::from_str(result).ok());
+    let fields: Option<Fields<'_>> = borrowed_result(METHOD, body).ok();
     let named = fields.and_then(|fields| fields.optional("vbavailable").ok().flatten());
     named.unwrap_or_default()
 }

@@ -180,7 +180,12 @@ impl Desk {
             if known.len() > REMEMBERED {
                 known.pop_front();
             }
-            let parcel = Parcel::new(height, hash, solved.to_hex().as_str().into(), Origin::Stranger);
+            let parcel = Parcel::new(
+                height,
+                hash,
+                solved.to_hex().as_str().into(),
+                Origin::Stranger,
+            );
             let parcel = Arc::new(parcel.placed(place));
             send(&self.stations, &parcel);
             // The journal outlives this thread.
