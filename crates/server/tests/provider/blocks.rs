@@ -219,11 +219,11 @@ struct Hangs {
 }
 
 impl BlockSink for Hangs {
-    fn submit(&mut self, block_hex: &str) -> SubmitAnswer {
+    fn submit(&mut self, block_hex: &BlockHex) -> SubmitAnswer {
         if self.calls.fetch_add(1, Ordering::SeqCst) == 0 {
             let _ = self.end.lock().unwrap().recv_timeout(LIMIT);
         }
-        let _ = self.given.send(block_hex.to_owned());
+        let _ = self.given.send(block_hex.to_string());
         SubmitAnswer::Accepted
     }
 
@@ -267,9 +267,9 @@ async fn a_node_that_hangs_with_a_block_delays_no_other() {
         tokio::task::yield_now().await;
     }
     assert_eq!(pool.submit(&second).await, SubmitAnswer::Inconclusive);
-    assert_eq!(taken.recv_timeout(LIMIT).unwrap(), second.to_hex());
+    assert_eq!(taken.recv_timeout(LIMIT).unwrap(), second.to_hex().to_string());
     go_on.send(()).unwrap();
-    assert_eq!(taken.recv_timeout(LIMIT).unwrap(), first.to_hex());
+    assert_eq!(taken.recv_timeout(LIMIT).unwrap(), first.to_hex().to_string());
 }
 
 /// What can be found out at once is.
