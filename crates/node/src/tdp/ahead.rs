@@ -48,6 +48,7 @@ mod tests {
         Template {
             network: Network::Regtest,
             height,
+            fixed_version_bits: 0,
             version: 0x2000_0000,
             prev_hash: BlockHash::from_byte_array([1; 32]),
             bits: CompactTarget::from_consensus(BITS),

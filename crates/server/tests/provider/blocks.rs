@@ -267,9 +267,15 @@ async fn a_node_that_hangs_with_a_block_delays_no_other() {
         tokio::task::yield_now().await;
     }
     assert_eq!(pool.submit(&second).await, SubmitAnswer::Inconclusive);
-    assert_eq!(taken.recv_timeout(LIMIT).unwrap(), second.to_hex().to_string());
+    assert_eq!(
+        taken.recv_timeout(LIMIT).unwrap(),
+        second.to_hex().to_string()
+    );
     go_on.send(()).unwrap();
-    assert_eq!(taken.recv_timeout(LIMIT).unwrap(), first.to_hex().to_string());
+    assert_eq!(
+        taken.recv_timeout(LIMIT).unwrap(),
+        first.to_hex().to_string()
+    );
 }
 
 /// What can be found out at once is.
