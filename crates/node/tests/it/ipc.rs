@@ -66,7 +66,10 @@ async fn a_tip_is_told_before_its_template() {
     // The times of the blocks are asked for when there is time.
     while begun < 3 {
         let block = solved(&before);
-        let answer = on_sink(&mut node, move |sink| sink.submit(&hex(&block))).await;
+        let answer = on_sink(&mut node, move |sink| {
+            sink.submit(&hex(&block).as_str().into())
+        })
+        .await;
         assert_eq!(answer, SubmitAnswer::Accepted);
         let update = loop {
             let update = template(&mut node).await;
