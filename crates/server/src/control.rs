@@ -66,16 +66,22 @@ impl Drop for Place {
 }
 
 impl Control {
-    /// Serves whoever asks, until the pool stops. Without a socket the pool mines all the same.
-    pub(crate) async fn serve(self, data_directory: PathBuf) {
+    /// Serves whoever asks, until the pool stops. The socket is there when this returns; without one the
+    /// pool mines all the same.
+    pub(crate) fn serve(self, data_directory: &Path) -> impl Future<Output = ()> + use<> {
         let place = Place(data_directory.join(CONTROL_SOCKET));
-        let listener = match bind(&place.0) {
-            Ok(listener) => listener,
-            Err(error) => {
-                let path = place.0.display();
-                return warn!("there is no control socket, and no trace: {path}: {error}");
+        let listener = bind(&place.0).inspect_err(|error| {
+            let path = place.0.display();
+            warn!("there is no control socket, and no trace: {path}: {error}");
+        });
+        async move {
+            if let Ok(listener) = listener {
+                self.answer_all(place, listener).await;
             }
-        };
+        }
+    }
+
+    async fn answer_all(self, _place: Place, listener: UnixListener) {
         let askers = TaskTracker::new();
         let room = Arc::new(Semaphore::new(MAX_ASKERS));
         loop {

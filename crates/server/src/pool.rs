@@ -215,7 +215,7 @@ impl Pool {
             network: settings.payouts.network,
             shutdown: self.shutdown.clone(),
         };
-        self.tasks.spawn(control.serve(data_directory));
+        self.tasks.spawn(control.serve(&data_directory));
         let ringing = Arc::clone(&bells).await_shutdown(self.shutdown.clone());
         self.tasks.spawn(ringing);
         let (prover, proofs) = Prover::new(proof::Parts {

@@ -103,19 +103,12 @@ impl Served {
             network: Network::Regtest,
             shutdown: shutdown.clone(),
         };
-        let served = control.serve(directory.path().to_owned());
-        let serving = tokio::spawn(served);
+        let serving = tokio::spawn(control.serve(directory.path()));
         tokio::spawn(async move {
             while let Some(call) = calls.recv().await {
                 let _ = call.send(pool(&[ALICE]).into());
             }
         });
-        while UnixStream::connect(directory.path().join(CONTROL_SOCKET))
-            .await
-            .is_err()
-        {
-            tokio::task::yield_now().await;
-        }
         Self {
             directory,
             shutdown,
