@@ -81,7 +81,7 @@ struct Following {
     wanted: Option<Wanted>,
     /// The transactions of the newest template for the future, once they are there.
     ahead: Option<(u64, Vec<Vec<u8>>)>,
-    /// The newest template for the future.
+    /// The newest template for the future, unless it was named or its transactions were refused.
     future: Option<u64>,
     /// A template that is put together beside the tasks.
     assembling: Option<JoinHandle<Result<Template, Flaw>>>,
@@ -323,6 +323,7 @@ impl Link {
                 is_stale,
             } => {
                 let is_wanted = following.is_wanted(template_id);
+                following.future.take_if(|future| *future == template_id);
                 if is_wanted && !is_stale {
                     let reason =
                         format!("it does not give the transactions of its template: {code}");
@@ -366,9 +367,10 @@ impl Link {
             tip,
             asked: Instant::now(),
         });
+        let was_asked = following.future.take_if(|future| *future == id);
         match following.ahead.take_if(|(ahead, _)| *ahead == id) {
             Some((_, transactions)) => self.take_transactions(following, id, transactions),
-            None if following.future == Some(id) => {}
+            None if was_asked.is_some() => {}
             None => following.session.request_transactions(id),
         }
     }

@@ -346,6 +346,24 @@ async fn a_provider_that_does_not_bear_an_unknown_number_is_asked_for_a_known_on
     }
 }
 
+/// TD-34: the template that is mined may be named again, with another time. Its transactions are asked for as those of
+/// any; so are those that were refused while the template was for the future.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_is_named_is_asked_for_unless_its_answer_is_awaited() {
+    let (_provider, mut pool, mut wire) = serving(Patience::default()).await;
+    wire.say(&tip_at(1, [7; 32], 1_700_000_060)).await;
+    assert_eq!(answer(&mut wire, &[]).await, 1);
+    let again = pool.next().await.unwrap();
+    assert_eq!(again.cause, Cause::Refresh);
+    assert_eq!(again.template.min_time.as_secs(), 1_700_000_060);
+    wire.say(&frame(&template(2, true))).await;
+    assert_eq!(asked(&mut wire).await, 2);
+    wire.say(&refusal(2)).await;
+    wire.say(&tip(2, 8)).await;
+    assert_eq!(answer(&mut wire, &[]).await, 2);
+    pool.on(hash(8)).await;
+}
+
 /// The types of the frames up to this one.
 async fn types_until(wire: &mut Wire, last: u8) -> Vec<u8> {
     let mut types = Vec::new();
