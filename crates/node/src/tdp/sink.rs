@@ -127,7 +127,13 @@ impl BlockSink for TdpSink {
     fn fate(&mut self, hash: BlockHash) -> Result<BlockFate, NodeError> {
         match &mut self.rpc {
             Some(rpc) => rpc.fate(hash),
-            None => Ok(self.tips.fate(hash)),
+            None => match self.tips.fate(hash) {
+                // It may be far below the first tip that was named.
+                BlockFate::Unknown => Err(NodeError::NotAskable {
+                    what: "where a block stands that it has not named",
+                }),
+                fate => Ok(fate),
+            },
         }
     }
 
@@ -303,6 +309,18 @@ mod tests {
         let answer = sink.submit(&serialize_hex(&block).as_str().into());
         assert_eq!(answer, SubmitAnswer::Accepted);
         connection.join().unwrap();
+    }
+
+    /// A provider names tips and nothing else: of a block from before the connection it does not say that its node has
+    /// forgotten it, and nobody brings it back.
+    #[test]
+    fn where_a_block_stands_is_said_of_blocks_that_were_named() {
+        let hash = genesis_block(bitcoin::Network::Regtest).block_hash();
+        let (mut sink, tips, _connection) = sink(None, Ok(()));
+        assert!(matches!(sink.fate(hash), Err(NodeError::NotAskable { .. })));
+        tips.name(Tip { height: 1, hash });
+        let confirmations = 1;
+        assert_eq!(sink.fate(hash), Ok(BlockFate::InChain { confirmations }));
     }
 
     /// What was not sent is tried again where that can help, and not where the block is nothing for the provider.

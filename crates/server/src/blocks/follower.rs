@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use bitcoin::BlockHash;
 use headframe_ledger::BlockFate;
-use headframe_node::{BlockFate as ChainFate, BlockSink};
+use headframe_node::{BlockFate as ChainFate, BlockSink, NodeError};
 use tokio::sync::watch;
 use tracing::{error, warn};
 
@@ -143,14 +143,19 @@ impl Follower {
         let mut is_unknown = false;
         let mut place = 0;
         while let Some(&node) = order.get(place) {
-            let Ok(fate) = self.witnesses[node].sink.fate(followed.hash) else {
-                order.remove(place);
-                continue;
-            };
-            let fate = match fate {
-                ChainFate::InChain { confirmations } => BlockFate::Confirmed { confirmations },
-                ChainFate::SideBranch => BlockFate::Orphaned,
-                ChainFate::Unknown => {
+            let fate = match self.witnesses[node].sink.fate(followed.hash) {
+                Ok(ChainFate::InChain { confirmations }) => BlockFate::Confirmed { confirmations },
+                Ok(ChainFate::SideBranch) => BlockFate::Orphaned,
+                // Of another block it may tell.
+                Err(NodeError::NotTold { .. } | NodeError::NotAskable { .. }) => {
+                    place += 1;
+                    continue;
+                }
+                Err(_) => {
+                    order.remove(place);
+                    continue;
+                }
+                Ok(ChainFate::Unknown) => {
                     match followed.was_accepted_by(node) {
                         true => self.bring_back(followed, node),
                         false => is_unknown = true,
@@ -244,7 +249,7 @@ impl Followed {
 #[cfg(test)]
 mod tests {
     use bitcoin::hashes::Hash as _;
-    use headframe_node::{NodeError, SubmitAnswer};
+    use headframe_node::SubmitAnswer;
 
     use super::*;
     use headframe_work::BlockHex;
@@ -376,6 +381,36 @@ mod tests {
             assert_eq!(asked.told, [CONFIRMED]);
             assert!(asked.brought_back.is_empty());
         }
+    }
+
+    /// A node that tells tips alone knows nothing of blocks from before the start. That says nothing of its others.
+    #[test]
+    fn a_node_that_cannot_tell_of_one_block_is_asked_for_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::open(directory.path()).unwrap());
+        let (herald, handle) = Herald::unheard(Arc::clone(&journal));
+        let what = "where a block stands";
+        let answers = vec![Err(NodeError::NotTold { what }), HERE];
+        let witness = Witness {
+            sink: Box::new(Oracle(answers)),
+            road: Arc::new(Road::new(String::new(), 0, true)),
+        };
+        let followed = [6, 7].map(|height| Followed {
+            height,
+            hash: BlockHash::from_byte_array([7; 32]),
+            accepted_by: AcceptedBy::Anybody,
+            forgotten_by: Vec::new(),
+        });
+        let mined_on = watch::Sender::new(0).subscribe();
+        let followed = followed.into();
+        let mut follower = Follower::new(vec![witness], mined_on, followed, journal, handle);
+        follower.ask_all();
+        drop(follower);
+        let told = herald.heard().into_iter().map(|told| match told {
+            Told::Fate { height, fate, .. } => (height, fate),
+            _ => panic!("nothing else is told"),
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [(7, CONFIRMED)]);
     }
 
     #[test]
