@@ -6,7 +6,7 @@
 //! where the tip has others in the place of the four before it.
 
 use bitcoin::BlockHash;
-use headframe_work::UnixTime;
+use headframe_work::{Network, UnixTime};
 
 /// Blocks up to the one that is mined on, whose times are asked for: with the tip to come they are the eleven.
 pub(super) const KNOWN: usize = 10;
@@ -49,6 +49,12 @@ impl Times {
     }
 }
 
+/// Whether bits and version of the block at the height `next` are those of the one that was mined on the tip before,
+/// though the newest blocks may be others than those that it was mined on.
+pub(super) fn is_certain(network: Network, next: u32) -> bool {
+    (0..=DOUBTFUL as u32).all(|back| network.is_like_its_parent(next.saturating_sub(back)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +85,16 @@ mod tests {
         }
         assert_eq!(times(&[7; 9]).earliest(), None);
         assert_eq!(times(&[u32::MAX; 10]).earliest(), None);
+    }
+
+    /// The first block of a period has bits by the time of the last one before, which may be another than was thought.
+    #[test]
+    fn near_the_beginning_of_a_period_the_bits_may_be_others() {
+        let certain = (2_010..2_025).filter(|next| is_certain(Network::Mainnet, *next));
+        let expected = (2_010..2_016).chain(2_021..2_025);
+        assert_eq!(certain.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        assert!(!is_certain(Network::Testnet4, 100));
+        assert!(!is_certain(Network::Regtest, 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Instant;
 use headframe_work::{Template, UnixTime};
 use tokio::sync::watch;
 
+use super::ahead::is_certain;
 use super::command::Commands;
 use crate::news::{News, NewsSource, tell_error, tip_of};
 use crate::{Cause, Condition, HeaderWindow, NewTip, NodeError, NodeStatus, TemplateUpdate, Tip};
@@ -80,7 +81,8 @@ impl Teller {
             bits: present.bits,
             earliest: earliest.max(present.min_time),
         };
-        if new.can_follow(&present) {
+        let next = tip.height.saturating_add(1);
+        if new.can_follow(&present) && is_certain(present.network, next) {
             self.new_tips.send_replace(Some(new));
         }
     }
