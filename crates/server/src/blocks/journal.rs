@@ -106,7 +106,11 @@ impl Journal {
                 continue;
             }
             match fs::read_to_string(&path) {
-                Ok(hex) => blocks.push(Unanswered { height, hash, hex }),
+                Ok(text) => blocks.push(Unanswered {
+                    height,
+                    hash,
+                    hex: text.trim().to_owned(),
+                }),
                 // The others are not to wait for it.
                 Err(error) => tracing::error!(
                     "the found block {} cannot be read and is not submitted: {error}",
@@ -186,6 +190,15 @@ mod tests {
         assert_eq!(heights(&journal), [(100, "aa".into()), (101, "bb".into())]);
         journal.settle(100, hash(1), "accepted").unwrap();
         assert_eq!(heights(&journal), [(101, "bb".into())]);
+    }
+
+    /// A file that somebody has put back ends with a line; no node takes a block that does.
+    #[test]
+    fn what_is_around_a_block_in_its_file_is_no_part_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::open(directory.path()).unwrap();
+        fs::write(journal.path(7, hash(7)), "aa\n").unwrap();
+        assert_eq!(journal.unanswered().unwrap()[0].hex, "aa");
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(super) fn start(parts: Parts) -> io::Result<(FoundSender, Vec<JoinHandle<()>
     let stations = stations.map(|(place, (name, sink))| staff.open_road(place, name, sink));
     let stations = stations.collect::<io::Result<Vec<_>>>()?;
     for block in left {
-        let hex = block.hex.trim().into();
+        let hex = block.hex.as_str().into();
         let parcel = Parcel::new(block.height, block.hash, hex, Origin::Stranger);
         send(&stations, &Arc::new(parcel));
     }
