@@ -32,8 +32,6 @@ use crate::{Cause, Condition, HeaderWindow, NewTip, NodeError, NodeStatus, Templ
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The longest wait after an error.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How long a provider may take to send the transactions of a template.
-const TRANSACTIONS_WITHIN: Duration = Duration::from_secs(30);
 /// After so long without a word from the provider's machine it is asked whether it is there, and then so
 /// often, three times.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -67,7 +65,10 @@ pub(super) struct Slots {
 struct Wanted {
     template: Arc<OfferedTemplate>,
     tip: Arc<ProviderTip>,
+    /// Since when transactions were asked for and none came.
     asked: Instant,
+    /// The provider said that another follows.
+    is_stale: bool,
 }
 
 /// What one connection is about.
@@ -210,7 +211,7 @@ impl Link {
                 .queue_frame(&frame)
                 .map_err(|error| self.broken(&error))?;
         }
-        let due = following.due();
+        let due = following.due(self.patience);
         tokio::select! {
             filled = following.stream.fill() => {
                 match filled.map_err(|error| self.broken(&error))? {
@@ -298,7 +299,7 @@ impl Link {
             }
         }
         match &following.wanted {
-            Some(wanted) if now >= wanted.asked + TRANSACTIONS_WITHIN => {
+            Some(wanted) if now >= wanted.asked + self.patience.transactions => {
                 Err(self.unusable("it did not send the transactions of its template"))
             }
             Some(_) | None => Ok(()),
@@ -322,12 +323,15 @@ impl Link {
                 code,
                 is_stale,
             } => {
-                let is_wanted = following.is_wanted(template_id);
                 following.future.take_if(|future| *future == template_id);
-                if is_wanted && !is_stale {
-                    let reason =
-                        format!("it does not give the transactions of its template: {code}");
-                    return Err(self.unusable(reason));
+                let is_refused = |it: &&mut Wanted| it.template.id == template_id;
+                if let Some(wanted) = following.wanted.as_mut().filter(is_refused) {
+                    if !is_stale {
+                        let reason =
+                            format!("it does not give the transactions of its template: {code}");
+                        return Err(self.unusable(reason));
+                    }
+                    wanted.is_stale = true;
                 }
             }
             ClientEvent::Closed(reason) => return Err(self.unusable(reason)),
@@ -362,10 +366,13 @@ impl Link {
         });
         let id = template.id;
         following.present = Some(id);
+        let before = following.wanted.as_ref().filter(|it| !it.is_stale);
+        let asked = before.map_or_else(Instant::now, |before| before.asked);
         following.wanted = Some(Wanted {
             template,
             tip,
-            asked: Instant::now(),
+            asked,
+            is_stale: false,
         });
         let was_asked = following.future.take_if(|future| *future == id);
         match following.ahead.take_if(|(ahead, _)| *ahead == id) {
@@ -381,9 +388,14 @@ impl Link {
             Some(Ok(present)) => new_tip(&present.template, template, tip),
             Some(Err(_)) | None => None,
         };
-        if new.is_some() {
-            self.new_tips.send_replace(new);
-        }
+        // Each template on it names it again.
+        self.new_tips.send_if_modified(|told| {
+            let is_news = new.is_some() && told.map(|it| it.tip) != new.map(|it| it.tip);
+            if is_news {
+                *told = new;
+            }
+            is_news
+        });
     }
 
     fn take_transactions(
@@ -396,6 +408,9 @@ impl Link {
             .as_ref()
             .filter(|wanted| wanted.template.id == template_id)
         else {
+            if let Some(wanted) = &mut following.wanted {
+                wanted.asked = Instant::now();
+            }
             if following.future == Some(template_id) {
                 following.ahead = Some((template_id, transactions));
             }
@@ -488,20 +503,15 @@ impl Link {
 }
 
 impl Following {
-    fn is_wanted(&self, template_id: u64) -> bool {
-        let wanted = self.wanted.as_ref();
-        wanted.is_some_and(|wanted| wanted.template.id == template_id)
-    }
-
     /// The template that is mined, while the provider owes nothing.
     fn quiet(&self) -> Option<u64> {
         self.present.filter(|_| self.wanted.is_none())
     }
 
     /// When somebody has to have said something.
-    fn due(&self) -> Option<Instant> {
+    fn due(&self, patience: Patience) -> Option<Instant> {
         let transactions = self.wanted.as_ref();
-        let transactions = transactions.map(|wanted| wanted.asked + TRANSACTIONS_WITHIN);
+        let transactions = transactions.map(|wanted| wanted.asked + patience.transactions);
         transactions
             .into_iter()
             .chain(self.session.poll_timeout())

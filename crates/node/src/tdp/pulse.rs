@@ -18,6 +18,8 @@ pub struct Patience {
     pub quiet: Duration,
     /// How long an answer may take. Two questions in a row that have none are the end of the connection.
     pub answer: Duration,
+    /// For so long it may send none of the transactions that it was asked for.
+    pub transactions: Duration,
 }
 
 impl Default for Patience {
@@ -27,6 +29,7 @@ impl Default for Patience {
         Self {
             quiet: Duration::from_secs(10),
             answer: Duration::from_secs(10),
+            transactions: Duration::from_secs(30),
         }
     }
 }
@@ -112,6 +115,7 @@ mod tests {
     const PATIENCE: Patience = Patience {
         quiet: Duration::from_secs(10),
         answer: Duration::from_secs(5),
+        transactions: Duration::from_secs(30),
     };
 
     /// What comes of a pulse that is looked at each second, by the second.

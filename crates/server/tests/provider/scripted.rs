@@ -111,15 +111,24 @@ async fn a_tip_is_told_a_round_before_its_template() {
     };
     assert_eq!((told.tip, told.parent), (expected, hash(7)));
     assert_eq!(told.earliest.as_secs(), 1_700_000_600);
-    assert_eq!(answer(&mut wire, &[]).await, 2);
+    assert_eq!(asked(&mut wire).await, 2);
+    // Whoever has gone back from it in the meantime is not to begin on it again.
+    let refresh = NewTemplate {
+        future_template: false,
+        ..next(3, &[0x02, 0xc9, 0x00])
+    };
+    wire.say(&frame(&refresh)).await;
+    assert_eq!(asked(&mut wire).await, 3);
+    assert!(!pool.tips.has_changed().unwrap());
+    wire.say(&empty(3)).await;
     pool.on(hash(8)).await;
     // The same tip again, and one that is two blocks on.
-    wire.say(&frame(&next(3, &[0x02, 0xc9, 0x00]))).await;
-    wire.say(&tip(3, 8)).await;
+    wire.say(&frame(&next(4, &[0x02, 0xc9, 0x00]))).await;
+    wire.say(&tip(4, 8)).await;
     answer(&mut wire, &[]).await;
     pool.on(hash(8)).await;
-    wire.say(&frame(&next(4, &[0x02, 0xcb, 0x00]))).await;
-    wire.say(&tip(4, 9)).await;
+    wire.say(&frame(&next(5, &[0x02, 0xcb, 0x00]))).await;
+    wire.say(&tip(5, 9)).await;
     answer(&mut wire, &[]).await;
     pool.on(hash(9)).await;
     assert!(!pool.tips.has_changed().unwrap());
@@ -273,7 +282,11 @@ fn refusal(template_id: u64) -> Vec<u8> {
 /// Of nothing is said so soon, and so much time there is for an answer.
 fn patience(quiet: u64, answer: u64) -> Patience {
     let [quiet, answer] = [quiet, answer].map(Duration::from_millis);
-    Patience { quiet, answer }
+    Patience {
+        quiet,
+        answer,
+        ..Patience::default()
+    }
 }
 
 /// A provider with a template on tip 7, and the pool that mines it.
@@ -312,6 +325,24 @@ async fn a_provider_that_freezes_is_noticed_where_it_is_the_only_one() {
         "the connection is closed"
     );
     serve(&provider, &mut pool).await;
+}
+
+/// TD-35: new templates are no answer to who asks for the transactions of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_gives_templates_and_no_transactions_is_left() {
+    let patience = Patience {
+        transactions: Duration::from_secs(3),
+        ..Patience::default()
+    };
+    let (_provider, mut pool, mut wire) = serving(patience).await;
+    for id in 2.. {
+        wire.queue(&frame(&template(id, false)));
+        if !wire.flush().await || wire.hear_type(0x73).await.is_none() {
+            break;
+        }
+    }
+    let error = pool.next().await.unwrap_err().to_string();
+    assert!(error.contains("did not send the transactions"), "{error}");
 }
 
 /// TD-49: to refuse is to be there. It vouches for the template that came last, and ends nothing.
