@@ -270,19 +270,16 @@ impl Channel {
 
     /// Whether `share` makes a block, whatever it earns its sender. Nothing is remembered of it.
     pub fn makes_block(&self, share: &Share<'_>) -> bool {
-        let has_size = share.extranonce.len() == self.submitted_len();
+        if share.extranonce.len() != self.submitted_len() {
+            return false;
+        }
         self.jobs.find(share.job_id).is_some_and(|entry| {
-            let root = || {
-                entry
-                    .remade(&self.recipe)
-                    .merkle_root(self.prefix.as_bytes(), share.extranonce)
-            };
-            let root = entry.merkle_root().unwrap_or_else(root);
-            has_size
-                && entry
-                    .prepared()
-                    .target()
-                    .is_met_by(&header(entry, root, share).hash())
+            let root = entry.merkle_root().unwrap_or_else(|| {
+                let job = entry.remade(&self.recipe);
+                job.merkle_root(self.prefix.as_bytes(), share.extranonce)
+            });
+            let hash = header(entry, root, share).hash();
+            entry.prepared().target().is_met_by(&hash)
         })
     }
 

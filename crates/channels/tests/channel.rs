@@ -49,6 +49,26 @@ fn a_full_job_is_retired() {
     assert!(!channel.needs_job());
 }
 
+/// Whoever asks before a share is judged asks of whatever a peer sent.
+#[test]
+fn an_extranonce_of_another_length_makes_no_block() {
+    let now = Instant::now();
+    let mut channel = support::ours(ChannelKind::Extended);
+    send(&mut channel, 1, REGTEST, 1, now);
+    for extranonce in [&[0; 7][..], &[0; 9], &[]] {
+        let makes_block = |nonce| {
+            channel.makes_block(&Share {
+                job_id: JobId::new(1).expect("not 0"),
+                version: 0x2000_0000,
+                time: UnixTime::from_secs(TIME),
+                nonce,
+                extranonce,
+            })
+        };
+        assert!(!(0..50).any(makes_block), "{} bytes", extranonce.len());
+    }
+}
+
 /// A job of the present tip is remembered for two minutes after it was replaced, however many came
 /// after it, and the last sixteen are remembered however old they are.
 #[test]
