@@ -194,6 +194,35 @@ fn a_session_outlives_connections_that_came_to_nothing() {
     );
 }
 
+/// A session holds on to templates of up to 4 MB each. Whoever asks for it again and again, and leaves
+/// before it has work, does not keep them for ever.
+#[test]
+fn a_session_that_is_only_asked_for_is_not_kept_for_ever() {
+    let user = address(1).to_string();
+    for is_authorized in [false, true] {
+        let mut pool = pool();
+        let (session, extranonce1, _) = first(&mut pool);
+        pool.drop_sv1(0);
+        for _ in 0..3 {
+            pool.advance(KEPT_FOR - Duration::from_secs(20));
+            let link = pool.connect_sv1();
+            let miner = &mut pool.sv1[link].miner;
+            miner.send(&format!(
+                r#"{{"id":"sub","method":"mining.subscribe","params":["x","{session}"]}}"#
+            ));
+            if is_authorized {
+                miner.authorize("auth", &user);
+            }
+            pool.pump();
+            assert!(pool.sv1[link].miner.jobs.is_empty());
+            pool.drop_sv1(link);
+        }
+        assert_eq!(pool.hub.sessions_parked(), 0);
+        let late = come(&mut pool, &session, 1);
+        assert_ne!(pool.sv1[late].miner.extranonce1, extranonce1);
+    }
+}
+
 /// A tip that came meanwhile makes the old jobs stale, before any share of them is judged; a block on
 /// them is a block.
 #[test]

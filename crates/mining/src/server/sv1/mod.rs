@@ -275,7 +275,7 @@ impl Sv1Session {
         for worker in self.workers.drain(..) {
             self.desk.tell(SessionEvent::Left { seat: worker.seat });
         }
-        if self.park() {
+        if self.park(now) {
             self.prefix = None;
         }
         let prefixes = [self.prefix.take(), self.desk.take_prefix()];

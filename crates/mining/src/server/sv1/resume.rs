@@ -18,7 +18,7 @@ use headframe_work::Payout;
 
 use super::Sv1Session;
 use crate::server::SessionEvent;
-use crate::server::seat::Seat;
+use crate::server::parking::KEPT_FOR;
 
 /// Shares that a parked session may remember: a session that has more, which no device finds within
 /// the life of its jobs, is not parked, so that all that are parked take no more than some 160 MB.
@@ -70,6 +70,13 @@ impl ParkedSession {
     /// Its prefix, which is not to be given to anybody else as long as it may be resumed.
     pub fn prefix(&self) -> ExtranoncePrefix {
         self.channel.prefix()
+    }
+
+    /// Whether it has jobs of which a share may come. Their templates are held as long as it is kept, so
+    /// that a client which asks for it again and again, and never stays for work, does not keep it.
+    fn has_work(&self, now: Instant) -> bool {
+        let newest = self.channel.newest_job();
+        newest.is_some_and(|job| now.saturating_duration_since(job.sent()) < KEPT_FOR)
     }
 }
 
@@ -151,8 +158,9 @@ impl Sv1Session {
     }
 
     /// Leaves the session for whoever comes back to it; `false` where there is nothing to come back to.
-    pub(super) fn park(&mut self) -> bool {
+    pub(super) fn park(&mut self, now: Instant) -> bool {
         let parked = self.unclaimed().or_else(|| self.parked());
+        let parked = parked.filter(|parked| parked.has_work(now));
         let is_parked = parked.is_some();
         if let Some(parked) = parked {
             self.desk.tell(SessionEvent::Parked(Box::new(parked)));
@@ -168,12 +176,11 @@ impl Sv1Session {
         }
     }
 
-    /// The client's own session, if it has jobs of which a share may come: on this connection or before.
+    /// The client's own session.
     fn parked(&mut self) -> Option<ParkedSession> {
         let is_small = self.desk.budget.remembered() <= MOST_SHARES;
         let id = self.id.filter(|_| is_small)?;
-        let has_jobs = |seat: &mut Seat| seat.channel.newest_job().is_some();
-        let seat = self.seat.take_if(has_jobs)?;
+        let seat = self.seat.take()?;
         Some(ParkedSession {
             id,
             channel: seat.channel,
