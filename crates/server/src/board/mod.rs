@@ -183,7 +183,15 @@ impl BoardTask {
             }
         }
         // The ledger writes what it has; what is published then is the last.
-        while self.ledger.changed().await.is_ok() {}
+        loop {
+            tokio::select! {
+                told = self.ledger.changed() => match told {
+                    Ok(()) => {}
+                    Err(_) => break,
+                },
+                call = self.feed.roll_call() => self.list(call),
+            }
+        }
         self.model.stop();
         self.publish();
     }

@@ -30,7 +30,7 @@ use headframe_mining::server::{Device, Joined, LongCoinbase, Protocol};
 use headframe_node::{Condition, NodeError, NodeStatus, SubmitAnswer, Tip};
 use headframe_transport::Fingerprint;
 use headframe_work::{Hashrate, Miner, Network, Rung, UnixTime, Work};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::board::model::{Facts, Model, Urgency};

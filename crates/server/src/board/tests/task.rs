@@ -64,6 +64,30 @@ async fn the_task_shows_a_block_and_says_that_it_stops() {
     assert_eq!(last.summary.ledger.shares_not_durable, 3);
 }
 
+/// A ledger whose disk fails is tried for seconds when the pool stops.
+#[tokio::test(start_paused = true)]
+async fn the_miners_are_listed_until_the_ledger_has_ended() {
+    let (board, _seen, _charts) = board();
+    let caller = board.feed.roll_caller();
+    let (news, receiver) = mpsc::channel(1);
+    let (told, state) = watch::channel(LedgerState::default());
+    let board = board.open(Past::default(), state);
+    let task = tokio::spawn(board.run(receiver, CancellationToken::new()));
+    drop(news);
+    tokio::task::yield_now().await;
+    for _ in 0..2 {
+        let (call, miners) = oneshot::channel();
+        caller.send(call).await.unwrap();
+        let listed = tokio::time::timeout(Duration::from_secs(5), miners).await;
+        assert_eq!(listed.expect("the board answers").unwrap().len(), 0);
+        told.send_modify(|state| state.lost += 1);
+    }
+    drop(told);
+    task.await.unwrap();
+    let (call, miners) = oneshot::channel();
+    assert!(caller.send(call).await.is_err() && miners.await.is_err());
+}
+
 /// Nobody sees a pool without its past, however early he looks.
 #[tokio::test]
 async fn what_the_ledger_remembers_is_shown_before_the_task_runs() {
