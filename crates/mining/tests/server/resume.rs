@@ -127,6 +127,23 @@ fn another_address_gets_new_work() {
     assert_ne!(pool.sv1[late].miner.extranonce1, extranonce1);
 }
 
+/// Who lends his session to another address and takes it back has not what was his: it was forgotten what
+/// he had found on it, and no header is hashed for two jobs.
+#[test]
+fn a_session_that_was_another_s_in_between_has_other_headers() {
+    let mut pool = pool();
+    let (session, extranonce1, job) = first(&mut pool);
+    assert_eq!(submit(&mut pool, 0, 1, &share(&job, 1)), None);
+    pool.drop_sv1(0);
+    let other = come(&mut pool, &session, 2);
+    pool.drop_sv1(other);
+    let back = come(&mut pool, &session, 1);
+    let miner = &pool.sv1[back].miner;
+    assert_eq!(miner.extranonce1, extranonce1);
+    assert_ne!(miner.job().coinbase(&[0; 8]), job.coinbase(&[0; 8]));
+    assert_eq!(submit(&mut pool, back, 1, &share(&job, 1)), Some(21));
+}
+
 #[test]
 fn what_is_no_session_gets_new_work() {
     let unknown = "0123456789abcdef0123456789abcdef";

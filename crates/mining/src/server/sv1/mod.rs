@@ -53,6 +53,9 @@ pub struct Sv1Session {
     version_mask: u32,
     /// What the client is told at `mining.subscribe`.
     prefix: Option<ExtranoncePrefix>,
+    /// Whether the prefix was there before this connection, so that the pool's present job may have been
+    /// sent with it.
+    is_prefix_worn: bool,
     /// What the session can be resumed by.
     id: Option<SessionId>,
     resumption: Option<Box<Resumption>>,
@@ -110,6 +113,7 @@ impl Sv1Session {
             quirks: &quirks::PLAIN,
             version_mask: SV1_VERSION_MASK,
             prefix: None,
+            is_prefix_worn: false,
             id: None,
             resumption: None,
             is_subscribed: false,

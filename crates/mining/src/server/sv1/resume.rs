@@ -116,7 +116,7 @@ impl Sv1Session {
         };
         if let Some(parked) = parked {
             self.id = Some(parked.id());
-            self.prefix = Some(parked.prefix());
+            (self.prefix, self.is_prefix_worn) = (Some(parked.prefix()), true);
             if let Some(spare) = self.desk.take_prefix() {
                 self.desk.tell(SessionEvent::PrefixReturned(spare));
             }

@@ -43,12 +43,11 @@ impl Sv1Session {
 
     /// The pool's present work.
     pub(super) fn send_pool_job(&mut self, now: Instant) {
-        let present = self.desk.work.job_id;
-        // A resumed session may have it already, with the shares that were found on it.
-        let seat = self.seat.as_ref();
-        let job_id = match seat.is_some_and(|seat| seat.channel.job(present).is_some()) {
+        // Under a number of its own where the prefix has had it already: its shares were found, whether
+        // they are known here or were forgotten with the session of another address.
+        let job_id = match core::mem::take(&mut self.is_prefix_worn) {
             true => self.desk.rules.job_ids.next(),
-            false => present,
+            false => self.desk.work.job_id,
         };
         self.send_job(now, job_id);
     }
