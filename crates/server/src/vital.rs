@@ -1,7 +1,8 @@
 //! What the pool cannot do without: if one of its vital parts panics, the pool stops, so that
 //! whoever watches over it starts a whole one, instead of miners mining for nobody.
 
-use std::thread;
+use std::io;
+use std::thread::{self, JoinHandle};
 
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -27,6 +28,20 @@ impl Vital {
             shutdown: self.0.clone(),
             name,
         }
+    }
+
+    /// Starts a thread that the pool cannot do without.
+    pub(crate) fn spawn(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
+        let guard = self.guard(name);
+        let thread = thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || {
+            let _guard = guard;
+            work();
+        })
     }
 }
 

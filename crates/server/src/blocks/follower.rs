@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tracing::{error, warn};
 
 use super::Journal;
-use super::courier::STAND_BY;
+use super::couriers::STAND_BY;
 use super::herald::{HeraldHandle, Told};
 use super::parcel::{Delivery, Origin, Parcel};
 use super::road::Road;
@@ -250,9 +250,9 @@ impl Followed {
 mod tests {
     use bitcoin::hashes::Hash as _;
     use headframe_node::SubmitAnswer;
+    use headframe_work::BlockHex;
 
     use super::*;
-    use headframe_work::BlockHex;
 
     use crate::blocks::herald::Herald;
     use crate::blocks::road::Next;

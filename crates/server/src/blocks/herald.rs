@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
 use super::parcel::{Delivery, Origin, Parcel};
-use super::verdict::Verdict;
+use super::verdict::{Verdict, words};
 use super::{Answer, Found, Journal, LastWord, by_hand};
 use crate::clock::wall_clock;
 use crate::ledger::{BlockEntry, Entry, LedgerHandle};
@@ -30,9 +30,6 @@ const MAX_VERDICTS: usize = 1_024;
 /// The log has a line for a block of the pool, and leaves it out for the demonstration, which says
 /// the same once the block is accepted.
 pub(crate) const FOUND: &str = "headframe_server::found";
-/// What the ledger and the journal keep of a node that took a block but not on its best chain. The
-/// board knows by it, after a restart, that such a block waits.
-pub(crate) const INCONCLUSIVE: &str = "inconclusive";
 
 /// Something that happened to a block.
 pub(super) enum Told {
@@ -438,16 +435,6 @@ pub(super) fn log_answer(node: &str, block: &Delivery, answer: &SubmitAnswer) {
             warn!("{what} is not delivered yet to {node} ({reason}); it is tried again by itself");
         }
         SubmitAnswer::Retry(_) => {}
-    }
-}
-
-fn words(answer: &SubmitAnswer) -> String {
-    match answer {
-        SubmitAnswer::Accepted => "accepted".to_owned(),
-        SubmitAnswer::AlreadyKnown => "known".to_owned(),
-        SubmitAnswer::Inconclusive => INCONCLUSIVE.to_owned(),
-        SubmitAnswer::Refused(reason) => format!("refused: {reason}"),
-        SubmitAnswer::Retry(reason) => format!("no answer: {reason}"),
     }
 }
 

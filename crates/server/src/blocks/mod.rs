@@ -22,7 +22,7 @@
 //! the next start submits again and enters into the ledger.
 
 mod archive;
-mod courier;
+mod couriers;
 mod follower;
 mod herald;
 mod journal;
@@ -37,32 +37,30 @@ mod way;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bitcoin::BlockHash;
 use headframe_ledger::WorkerId;
 use headframe_mining::server::Protocol;
-use headframe_node::BlockSink;
+use headframe_node::{BlockSink, SubmitAnswer};
 use headframe_work::{Block, BlockHex, Network, UnixTime};
 use tokio::sync::{mpsc, watch};
-use tracing::{error, warn};
+use tracing::warn;
 
 pub use self::archive::{ArchiveError, ArchivedBlock, read_archive};
-pub(crate) use self::herald::{FOUND, INCONCLUSIVE};
+pub(crate) use self::herald::FOUND;
 pub(crate) use self::journal::{Journal, by_hand};
 pub use self::left::LeftBlocks;
 pub(crate) use self::recovery::Left;
 
-use self::courier::Courier;
-pub(crate) use self::courier::STAND_BY;
+pub(crate) use self::couriers::{Couriers, Hears};
 use self::follower::{Follower, Taken, Witness};
 use self::herald::{Herald, HeraldHandle, Told};
 pub(crate) use self::parcel::{Delivery, Origin, Parcel};
-pub(crate) use self::road::{Next, Road};
+pub(crate) use self::road::Road;
 pub(crate) use self::siblings::{Place, Siblings};
-pub(crate) use self::verdict::Verdict;
-pub(crate) use self::way::several as several_ways;
+pub(crate) use self::verdict::{INCONCLUSIVE, Verdict, words};
 use crate::ledger::LedgerHandle;
 use crate::news::News;
 use crate::vital::Vital;
@@ -123,19 +121,20 @@ pub(crate) fn start(parts: Parts) -> io::Result<(FoundSender, Vec<JoinHandle<()>
         herald_handle.tell(Told::left(record));
     }
     let (taken_sender, taken) = channel();
-    let mut staff = Staff {
+    let told = Tells {
         herald: herald_handle.clone(),
         follower: taken_sender,
-        vital: parts.vital,
-        threads: Vec::new(),
     };
-    let (stations, witnesses) = staff.open_roads(parts.nodes)?;
+    let mut couriers = Couriers::new(told, parts.vital.clone(), "the pool");
+    let mut witnesses = Vec::new();
+    for Destination { name, sink } in parts.nodes {
+        let (road, sink) = couriers.open_road(name, sink)?;
+        witnesses.push(Witness { sink, road });
+    }
     for (block, origin) in left.unanswered {
-        let parcel = Parcel::new(block.height, block.hash, block.hex.as_str().into(), origin);
-        let parcel = Arc::new(parcel);
-        stations
-            .iter()
-            .for_each(|station| station.road.send(Delivery::of(&parcel)));
+        let hex = block.hex.as_str().into();
+        let parcel = Parcel::new(block.height, block.hash, hex, origin);
+        couriers.send(&Arc::new(parcel));
     }
     let follower = Follower::new(
         witnesses,
@@ -146,41 +145,24 @@ pub(crate) fn start(parts: Parts) -> io::Result<(FoundSender, Vec<JoinHandle<()>
     );
     let (page_sender, pages) = channel();
     let answers_journal = Arc::clone(&journal);
-    let vital = staff.vital.clone();
     let desk = Desk {
-        stations,
-        staff,
+        couriers,
         journal: page_sender,
         herald: herald_handle,
     };
-    let spawn = |name, work: Box<dyn FnOnce() + Send>| spawn(&vital, name, work);
+    let vital = parts.vital;
     Ok((
         found_sender,
         vec![
-            spawn("blocks", Box::new(move || desk.run(found)))?,
-            spawn(
-                "answers",
-                Box::new(move || write_answers(&answers_journal, &answers)),
-            )?,
-            spawn("journal", Box::new(move || write(&journal, &pages)))?,
-            spawn("follower", Box::new(move || follower.run(&taken)))?,
-            spawn("herald", Box::new(move || herald.run()))?,
+            vital.spawn("blocks", move || desk.run(found))?,
+            vital.spawn("answers", move || {
+                write_answers(&answers_journal, &answers);
+            })?,
+            vital.spawn("journal", move || write(&journal, &pages))?,
+            vital.spawn("follower", move || follower.run(&taken))?,
+            vital.spawn("herald", move || herald.run())?,
         ],
     ))
-}
-
-/// Starts a thread that the pool cannot do without.
-fn spawn(
-    vital: &Vital,
-    name: &'static str,
-    work: Box<dyn FnOnce() + Send>,
-) -> io::Result<JoinHandle<()>> {
-    let guard = vital.guard(name);
-    let thread = thread::Builder::new().name(name.to_owned());
-    thread.spawn(move || {
-        let _guard = guard;
-        work();
-    })
 }
 
 /// A block on its way to the disk.
@@ -227,58 +209,36 @@ impl LastWord {
     }
 }
 
-/// Where a road begins.
-struct Station {
-    road: Arc<Road>,
-    /// Makes ways for more couriers, where there can be any.
-    more: Option<Box<dyn BlockSink>>,
-}
-
-/// The couriers, and what each of them needs.
-struct Staff {
+/// Tells the herald what nodes say, and the follower which blocks they have.
+#[derive(Clone)]
+struct Tells {
     herald: HeraldHandle,
     follower: Sender<Taken>,
-    vital: Vital,
-    threads: Vec<JoinHandle<()>>,
 }
 
-impl Staff {
-    /// Opens a road to each node, with a courier on it.
-    fn open_roads(&mut self, nodes: Vec<Destination>) -> io::Result<(Vec<Station>, Vec<Witness>)> {
-        let (mut stations, mut witnesses) = (Vec::new(), Vec::new());
-        for (node, destination) in nodes.into_iter().enumerate() {
-            let ways = way::several(destination.sink);
-            let road = Arc::new(Road::new(destination.name, node, ways.more.is_some()));
-            self.send_for_courier(&road, ways.first)?;
-            witnesses.push(Witness {
-                sink: ways.to_ask,
-                road: Arc::clone(&road),
-            });
-            stations.push(Station {
-                road,
-                more: ways.more,
+impl Hears for Tells {
+    fn hear(&self, road: &Road, delivery: &Delivery, answer: SubmitAnswer) {
+        let was_accepted = match &answer {
+            SubmitAnswer::Accepted | SubmitAnswer::AlreadyKnown => Some(true),
+            SubmitAnswer::Inconclusive => Some(false),
+            SubmitAnswer::Refused(_) | SubmitAnswer::Retry(_) => None,
+        };
+        self.herald.tell(Told::answer(road.node, delivery, answer));
+        if let Some(was_accepted) = was_accepted {
+            // The follower outlives all couriers.
+            let _ = self.follower.send(Taken {
+                height: delivery.parcel.height,
+                hash: delivery.parcel.hash,
+                node: road.node,
+                was_accepted,
             });
         }
-        Ok((stations, witnesses))
-    }
-
-    fn send_for_courier(&mut self, road: &Arc<Road>, sink: Box<dyn BlockSink>) -> io::Result<()> {
-        let courier = Courier {
-            sink,
-            road: Arc::clone(road),
-            herald: self.herald.clone(),
-            follower: self.follower.clone(),
-        };
-        let thread = spawn(&self.vital, "submit", Box::new(move || courier.run()))?;
-        self.threads.push(thread);
-        Ok(())
     }
 }
 
 /// Hands each block to all nodes and to the journal at the same time.
 struct Desk {
-    stations: Vec<Station>,
-    staff: Staff,
+    couriers: Couriers<Tells>,
     journal: Sender<Page>,
     herald: HeraldHandle,
 }
@@ -291,7 +251,7 @@ impl Desk {
                 self.hand_on(found, place);
             }
         }
-        self.close();
+        self.couriers.close();
     }
 
     fn hand_on(&mut self, found: Found, place: Place) {
@@ -303,10 +263,7 @@ impl Desk {
             .tell(Told::found(&found, hex.clone(), was_written));
         let origin = Origin::Finder(found.worker);
         let parcel = Parcel::new(height, hash, hex.clone(), origin).placed(place);
-        let parcel = Arc::new(parcel);
-        for station in &self.stations {
-            station.road.send(Delivery::of(&parcel));
-        }
+        self.couriers.send(&Arc::new(parcel));
         // The journal outlives this thread.
         let _ = self.journal.send(Page {
             height,
@@ -314,35 +271,7 @@ impl Desk {
             hex,
             written,
         });
-        self.reinforce();
-    }
-
-    /// Sends for couriers where a block waits because a node hangs.
-    fn reinforce(&mut self) {
-        for Station { road, more } in &self.stations {
-            while road.wants_courier() {
-                let way = more.as_ref().and_then(|more| more.another_way());
-                let come = way.map(|way| self.staff.send_for_courier(road, way));
-                match come {
-                    Some(Ok(())) => continue,
-                    Some(Err(error)) => error!("cannot start a thread: {error}"),
-                    None => {}
-                }
-                road.lose_courier();
-                break;
-            }
-        }
-    }
-
-    fn close(self) {
-        for station in &self.stations {
-            station.road.close();
-        }
-        for courier in self.staff.threads {
-            if courier.join().is_err() {
-                warn!("a thread of the pool panicked");
-            }
-        }
+        self.couriers.reinforce();
     }
 }
 

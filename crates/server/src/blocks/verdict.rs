@@ -4,6 +4,10 @@ use headframe_ledger::BlockFate;
 use headframe_ledger::Text;
 use headframe_node::SubmitAnswer;
 
+/// What the ledger and the journal keep of a node that took a block but not on its best chain. The
+/// board knows by it, after a restart, that such a block waits.
+pub(crate) const INCONCLUSIVE: &str = "inconclusive";
+
 /// The last answer of each node, in their order of preference.
 #[derive(Debug, Clone)]
 pub(crate) struct Verdict(Vec<Option<SubmitAnswer>>);
@@ -77,6 +81,17 @@ impl Verdict {
         let is_final =
             |answer: &Option<SubmitAnswer>| answer.as_ref().is_some_and(|it| it.is_final());
         self.0.iter().all(is_final)
+    }
+}
+
+/// What a node has said, as it stands beside the block.
+pub(crate) fn words(answer: &SubmitAnswer) -> String {
+    match answer {
+        SubmitAnswer::Accepted => "accepted".to_owned(),
+        SubmitAnswer::AlreadyKnown => "known".to_owned(),
+        SubmitAnswer::Inconclusive => INCONCLUSIVE.to_owned(),
+        SubmitAnswer::Refused(reason) => format!("refused: {reason}"),
+        SubmitAnswer::Retry(reason) => format!("no answer: {reason}"),
     }
 }
 

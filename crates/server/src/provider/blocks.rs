@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bitcoin::BlockHash;
@@ -19,8 +19,7 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::blocks::{
-    Delivery, Journal, Next, Origin, Parcel, Road, STAND_BY, Siblings, Verdict, by_hand,
-    several_ways,
+    Couriers, Delivery, Hears, Journal, Origin, Parcel, Road, Siblings, Verdict, by_hand, words,
 };
 use crate::vital::Vital;
 
@@ -68,100 +67,38 @@ pub(super) fn start(parts: Parts) -> io::Result<(FoundSender, Vec<JoinHandle<()>
         nodes: parts.nodes.len(),
         verdicts: VecDeque::new(),
     };
-    let mut staff = Staff {
+    let told = Tells {
         journal: Arc::clone(&clerk.journal),
         network: parts.network,
-        pages: page_sender,
-        vital: parts.vital,
-        couriers: Vec::new(),
+        pages: page_sender.clone(),
     };
-    let stations = parts.nodes.into_iter().enumerate();
-    let stations = stations.map(|(place, (name, sink))| staff.open_road(place, name, sink));
-    let stations = stations.collect::<io::Result<Vec<_>>>()?;
+    let mut couriers = Couriers::new(told, parts.vital.clone(), "the template provider");
+    for (name, sink) in parts.nodes {
+        couriers.open_road(name, sink)?;
+    }
     for block in left {
         let hex = block.hex.as_str().into();
         let parcel = Parcel::new(block.height, block.hash, hex, Origin::Stranger);
-        send(&stations, &Arc::new(parcel));
+        couriers.send(&Arc::new(parcel));
     }
-    let vital = staff.vital.clone();
-    let desk = Desk { stations, staff };
+    let desk = Desk {
+        couriers,
+        pages: page_sender,
+    };
+    let vital = parts.vital;
     Ok((
         found_sender,
         vec![
-            spawn(&vital, "blocks", move || desk.run(found))?,
-            spawn(&vital, "journal", move || clerk.run(&pages))?,
+            vital.spawn("blocks", move || desk.run(found))?,
+            vital.spawn("journal", move || clerk.run(&pages))?,
         ],
     ))
 }
 
-fn spawn(
-    vital: &Vital,
-    name: &'static str,
-    work: impl FnOnce() + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    let guard = vital.guard(name);
-    let thread = thread::Builder::new().name(name.to_owned());
-    thread.spawn(move || {
-        let _guard = guard;
-        work();
-    })
-}
-
-fn send(stations: &[Station], parcel: &Arc<Parcel>) {
-    for station in stations {
-        station.road.send(Delivery::of(parcel));
-    }
-}
-
-/// Where the road to a node begins.
-struct Station {
-    road: Arc<Road>,
-    /// Makes ways for more couriers, where there can be any.
-    more: Option<Box<dyn BlockSink>>,
-}
-
-/// The couriers, and what each of them needs.
-struct Staff {
-    journal: Arc<Journal>,
-    network: Network,
-    pages: Sender<Page>,
-    vital: Vital,
-    couriers: Vec<JoinHandle<()>>,
-}
-
-impl Staff {
-    /// Opens the road to a node, with a courier on it.
-    fn open_road(
-        &mut self,
-        place: usize,
-        name: String,
-        sink: Box<dyn BlockSink>,
-    ) -> io::Result<Station> {
-        let ways = several_ways(sink);
-        let road = Arc::new(Road::new(name, place, ways.more.is_some()));
-        self.send_for_courier(&road, ways.first)?;
-        let more = ways.more;
-        Ok(Station { road, more })
-    }
-
-    fn send_for_courier(&mut self, road: &Arc<Road>, sink: Box<dyn BlockSink>) -> io::Result<()> {
-        let courier = Courier {
-            sink,
-            road: Arc::clone(road),
-            network: self.network,
-            journal: Arc::clone(&self.journal),
-            pages: self.pages.clone(),
-        };
-        let thread = spawn(&self.vital, "submit", move || courier.run())?;
-        self.couriers.push(thread);
-        Ok(())
-    }
-}
-
 /// Hands each block to all nodes and to the journal at the same time.
 struct Desk {
-    stations: Vec<Station>,
-    staff: Staff,
+    couriers: Couriers<Tells>,
+    pages: Sender<Page>,
 }
 
 impl Desk {
@@ -187,46 +124,17 @@ impl Desk {
                 Origin::Stranger,
             );
             let parcel = Arc::new(parcel.placed(place));
-            send(&self.stations, &parcel);
+            self.couriers.send(&parcel);
             // The journal outlives this thread.
-            let _ = self.staff.pages.send(Page::Block(parcel));
-            self.reinforce();
+            let _ = self.pages.send(Page::Block(parcel));
+            self.couriers.reinforce();
             let late = match solved.is_late {
                 true => ", on the tip before the present one",
                 false => "",
             };
             info!("block {height} found by {client}{late}: {hash}");
         }
-        self.close();
-    }
-
-    /// Sends for couriers where a block waits because a node hangs.
-    fn reinforce(&mut self) {
-        for Station { road, more } in &self.stations {
-            while road.wants_courier() {
-                let way = more.as_ref().and_then(|more| more.another_way());
-                let come = way.map(|way| self.staff.send_for_courier(road, way));
-                if let Some(Ok(())) = come {
-                    continue;
-                }
-                if let Some(Err(error)) = come {
-                    error!("cannot start a thread: {error}");
-                }
-                road.lose_courier();
-                break;
-            }
-        }
-    }
-
-    fn close(self) {
-        for station in &self.stations {
-            station.road.close();
-        }
-        for courier in self.staff.couriers {
-            if courier.join().is_err() {
-                warn!("a thread of the template provider panicked");
-            }
-        }
+        self.couriers.close();
     }
 }
 
@@ -273,7 +181,7 @@ impl Clerk {
         verdict.handle_answer(node, answer);
         if !was_settled
             && (verdict.is_final() || verdict.answers().count() == self.nodes)
-            && let Some(text) = verdict.answer().and_then(last_word)
+            && let Some(text) = verdict.answer().map(words)
             && let Err(error) = self.journal.settle(block.height, block.hash, &text)
         {
             let height = block.height;
@@ -286,66 +194,28 @@ impl Clerk {
     }
 }
 
-/// What stands beside the block; nothing while there is no last word.
-fn last_word(answer: &SubmitAnswer) -> Option<String> {
-    match answer {
-        SubmitAnswer::Accepted => Some("accepted".to_owned()),
-        SubmitAnswer::AlreadyKnown => Some("known".to_owned()),
-        SubmitAnswer::Inconclusive => Some("inconclusive".to_owned()),
-        SubmitAnswer::Refused(reason) => Some(format!("refused: {reason}")),
-        SubmitAnswer::Retry(_) => None,
-    }
-}
-
-/// Talks to one node over a connection of its own, and waits for nobody else.
-struct Courier {
-    sink: Box<dyn BlockSink>,
-    road: Arc<Road>,
-    network: Network,
+/// Tells the log what nodes say, and the journal what is more than that they are away.
+#[derive(Clone)]
+struct Tells {
     journal: Arc<Journal>,
+    network: Network,
     pages: Sender<Page>,
 }
 
-impl Courier {
-    fn run(mut self) {
-        let mut stand_by_at = Instant::now();
-        loop {
-            match self.road.next(stand_by_at) {
-                Next::Deliver(delivery) => {
-                    let unanswered = self.submit(delivery);
-                    self.road.done(unanswered);
-                }
-                Next::StandBy => {
-                    // A node that does not answer shows in the log; there is nothing to deliver now.
-                    let _ = self.sink.stand_by();
-                    stand_by_at = Instant::now() + STAND_BY;
-                }
-                Next::End => return,
-            }
+impl Hears for Tells {
+    fn hear(&self, road: &Road, delivery: &Delivery, answer: SubmitAnswer) {
+        self.log(&road.name, delivery, &answer);
+        if !matches!(answer, SubmitAnswer::Retry(_)) {
+            let parcel = Arc::clone(&delivery.parcel);
+            // The journal outlives the couriers.
+            let _ = self.pages.send(Page::Answer(road.node, parcel, answer));
         }
     }
+}
 
-    /// Gives the node a block; gives it back if there was no answer.
-    fn submit(&mut self, mut delivery: Delivery) -> Option<Delivery> {
-        delivery.attempts = delivery.attempts.saturating_add(1);
-        let answer = self.sink.submit(&delivery.parcel.hex);
-        self.log(&delivery, &answer);
-        let parcel = Arc::clone(&delivery.parcel);
-        match answer {
-            SubmitAnswer::Accepted | SubmitAnswer::AlreadyKnown => parcel.make_safe(),
-            SubmitAnswer::Inconclusive => {}
-            SubmitAnswer::Refused(_) => parcel.give_back_place(),
-            SubmitAnswer::Retry(_) => return Some(delivery),
-        }
-        // The journal outlives the couriers.
-        let _ = self
-            .pages
-            .send(Page::Answer(self.road.node, parcel, answer));
-        None
-    }
-
-    fn log(&self, delivery: &Delivery, answer: &SubmitAnswer) {
-        let (node, block) = (&self.road.name, &delivery.parcel);
+impl Tells {
+    fn log(&self, node: &str, delivery: &Delivery, answer: &SubmitAnswer) {
+        let block = &delivery.parcel;
         let height = block.height;
         match answer {
             SubmitAnswer::Accepted => info!("block {height} is accepted by {node}"),
