@@ -11,7 +11,7 @@ use bitcoin::hex::{DisplayHex as _, FromHex as _};
 use bitcoin::{BlockHash, CompactTarget, Target, TxMerkleNode};
 use serde_json::{Value, json};
 
-use crate::wait::LIMIT;
+use crate::wait::{LIMIT, until};
 
 /// A connection.
 #[derive(Debug)]
@@ -216,6 +216,30 @@ impl Client {
                 return Job::read(&line["params"]).expect("a job can be read");
             }
         }
+    }
+
+    /// The next work that builds on `tip`, in hexadecimal digits as people read hashes.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn job_on(&mut self, tip: &str) -> Job {
+        until(&format!("work on {tip}"), || {
+            let job = self.job();
+            (job.prev_hash.to_string() == tip).then_some(job)
+        })
+    }
+
+    /// Finds a block with `job` and submits it. Gives its hash as people read hashes.
+    ///
+    /// # Panics
+    ///
+    /// When it is not accepted as a share, whatever the node is like.
+    pub fn find_block(&mut self, job: &Job) -> String {
+        let solution = self.solve(job);
+        let answer = self.submit(&solution);
+        assert_eq!(answer["result"], true, "the share is accepted: {answer}");
+        solution.hash.to_string()
     }
 
     /// The work that comes within a moment, if any: for a pool that may rightly send none.

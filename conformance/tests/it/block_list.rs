@@ -44,9 +44,7 @@ fn blocks_are_listed_and_submitted_again_while_the_pool_runs() {
     let address = Key::number(1).address(Kind::P2wpkh, network).to_string();
     let mut miner = Client::mining(pool.listen(), &format!("{address}.rig"));
     let job = miner.job();
-    let solution = miner.solve(&job);
-    assert_eq!(miner.submit(&solution)["result"], true);
-    let hash = solution.hash.to_string();
+    let hash = miner.find_block(&job);
     let block = wait_for_state(&pool, "confirmed");
     assert_eq!(block["hash"], hash);
     assert_eq!(block["height"], 2);

@@ -7,8 +7,8 @@ use std::fs;
 use std::time::Duration;
 
 use bitcoin::Address;
-use headframe_conformance::sv1::{Client, Job};
-use headframe_conformance::wait::{until, until_true};
+use headframe_conformance::sv1::Client;
+use headframe_conformance::wait::until_true;
 use headframe_conformance::wallet::Kind;
 use headframe_conformance::{Bitcoind, Chain, Key, Pool, Trouble, Troubled};
 use serde_json::{Value, json};
@@ -35,27 +35,20 @@ fn miner(pool: &Pool) -> Client {
     Client::mining(pool.listen(), &address(1).to_string())
 }
 
-/// Waits until work arrives that builds on `tip`.
-fn work_on(miner: &mut Client, tip: &str) -> Job {
-    until(&format!("work on {tip}"), || {
-        let job = miner.job();
-        (job.prev_hash.to_string() == tip).then_some(job)
-    })
-}
-
-/// Finds a block and gives its hash: its miner is told that the share is good, whatever the node is like.
-fn find_block(miner: &mut Client, job: &Job) -> String {
-    let solution = miner.solve(job);
-    let answer = miner.submit(&solution);
-    assert_eq!(answer["result"], true, "the share is accepted: {answer}");
-    solution.hash.to_string()
+/// A pool that reaches the node through what can be troubled, and a miner at it.
+fn troubled(node: &Bitcoind) -> (Troubled, Pool, Client) {
+    let line = Troubled::before(node);
+    let url = line.address().to_string();
+    let pool = Pool::configured(node, &[("NODE_URL", &url)]);
+    let miner = miner(&pool);
+    (line, pool, miner)
 }
 
 /// A block on the node's tip, and another on that: the pool is as before.
 fn mines_on(pool: &mut Pool, node: &Bitcoind, miner: &mut Client) {
     for _ in 0..2 {
-        let job = work_on(miner, &node.tip());
-        let hash = find_block(miner, &job);
+        let job = miner.job_on(&node.tip());
+        let hash = miner.find_block(&job);
         until_true("the block in the chain", || node.tip() == hash);
     }
     pool.wait_for_state("running");
@@ -80,13 +73,10 @@ fn survives(trouble: Trouble) {
     let Some(node) = node() else {
         return;
     };
-    let line = Troubled::before(&node);
-    let url = line.address().to_string();
-    let mut pool = Pool::configured(&node, &[("NODE_URL", &url)]);
-    let mut miner = miner(&pool);
-    let job = work_on(&mut miner, &node.tip());
+    let (line, mut pool, mut miner) = troubled(&node);
+    let job = miner.job_on(&node.tip());
     line.begin(trouble);
-    let hash = find_block(&mut miner, &job);
+    let hash = miner.find_block(&job);
     until_true("the block in the chain", || node.tip() == hash);
     line.wait_until_met("submitblock", 1);
     pool.log().line(GONE);
@@ -142,11 +132,8 @@ fn answers_of_another_network() {
     let Some(node) = node() else {
         return;
     };
-    let line = Troubled::before(&node);
-    let url = line.address().to_string();
-    let mut pool = Pool::configured(&node, &[("NODE_URL", &url)]);
-    let mut miner = miner(&pool);
-    let job = work_on(&mut miner, &node.tip());
+    let (line, mut pool, mut miner) = troubled(&node);
+    let job = miner.job_on(&node.tip());
     line.begin(Trouble::Changed(|method, _, result| {
         if method == "getblockchaininfo" {
             result["chain"] = json!("signet");
@@ -159,7 +146,7 @@ fn answers_of_another_network() {
         let reason = state["reason"].as_str().unwrap_or_default();
         state["kind"] == "node_unusable" && reason.contains("signet")
     });
-    let hash = find_block(&mut miner, &job);
+    let hash = miner.find_block(&job);
     until_true("the block in the chain", || node.tip() == hash);
     line.end();
     pool.log().line(BACK);
@@ -173,10 +160,7 @@ fn answers_that_are_slow() {
     let Some(node) = node() else {
         return;
     };
-    let line = Troubled::before(&node);
-    let url = line.address().to_string();
-    let mut pool = Pool::configured(&node, &[("NODE_URL", &url)]);
-    let mut miner = miner(&pool);
+    let (line, mut pool, mut miner) = troubled(&node);
     line.begin(Trouble::Late(Duration::from_secs(1)));
     mines_on(&mut pool, &node, &mut miner);
     line.wait_until_met("submitblock", 2);
@@ -202,19 +186,19 @@ fn a_node_that_is_absurd_beside_one_that_is_not() {
         pool.api("summary")["nodes"][0]["mined_on"] == true
     });
     let mut miner = miner(&pool);
-    let job = work_on(&mut miner, &node.tip());
+    let job = miner.job_on(&node.tip());
     line.begin(Trouble::Changed(absurd));
     line.cut();
     until_true("the other node to be mined on", || {
         pool.api("summary")["nodes"][1]["mined_on"] == true
     });
-    let hash = find_block(&mut miner, &job);
+    let hash = miner.find_block(&job);
     for node in [&node, &other] {
         until_true("the block in the chain", || node.tip() == hash);
     }
-    let job = work_on(&mut miner, &hash);
+    let job = miner.job_on(&hash);
     line.end();
-    let next = find_block(&mut miner, &job);
+    let next = miner.find_block(&job);
     for node in [&node, &other] {
         until_true("the next block in the chain", || node.tip() == next);
     }
@@ -231,9 +215,9 @@ fn a_node_that_is_frozen_has_the_block_when_it_goes_on() {
     };
     let mut pool = Pool::on(&node);
     let mut miner = miner(&pool);
-    let job = work_on(&mut miner, &node.tip());
+    let job = miner.job_on(&node.tip());
     node.freeze();
-    let hash = find_block(&mut miner, &job);
+    let hash = miner.find_block(&job);
     until_true("the block in the journal", || {
         pool.journal().iter().any(|file| file.contains(&hash))
     });
@@ -251,11 +235,11 @@ fn a_node_that_indexes_its_blocks_anew_with_another_cookie() {
     };
     let mut pool = Pool::on(&node);
     let mut miner = miner(&pool);
-    let job = work_on(&mut miner, &node.tip());
+    let job = miner.job_on(&node.tip());
     let cookie = fs::read_to_string(node.cookie_file()).expect("a node that runs has one");
     node.stop();
     pool.log().line(GONE);
-    let hash = find_block(&mut miner, &job);
+    let hash = miner.find_block(&job);
     pool.log().line("is not delivered yet");
     node.restart_with_reindex();
     let other = fs::read_to_string(node.cookie_file()).expect("a node that runs has one");
@@ -277,22 +261,22 @@ fn reorganisations_of_each_depth() {
     let mut miner = miner(&pool);
     for depth in 1..=DEEPEST {
         let before = node.height();
-        let job = work_on(&mut miner, &node.tip());
-        let lost = find_block(&mut miner, &job);
+        let job = miner.job_on(&node.tip());
+        let lost = miner.find_block(&job);
         until_true("the block in the chain", || node.tip() == lost);
         if depth > 1 {
             node.mine(depth - 1, &address(2));
         }
-        work_on(&mut miner, &node.tip());
+        miner.job_on(&node.tip());
         other.mine(depth + 1, &address(3));
         for height in before + 1..=other.height() {
             let hex = other.call("getblock", json!([other.hash_at(height), 0]));
             node.call("submitblock", json!([hex]));
         }
         assert_eq!(node.tip(), other.tip(), "a reorganisation of {depth}");
-        let job = work_on(&mut miner, &node.tip());
+        let job = miner.job_on(&node.tip());
         assert!(job.clean, "what builds on the lost branch is void");
-        let hash = find_block(&mut miner, &job);
+        let hash = miner.find_block(&job);
         until_true("the block in the chain", || node.tip() == hash);
         assert!(!node.has_in_chain(&lost));
         other.copy_chain(&node);
@@ -315,10 +299,10 @@ fn a_node_s_clock_that_is_wrong() {
     for clock in [now + 3 * HOUR, now, now + 5 * HOUR] {
         node.call("setmocktime", json!([clock]));
         node.mine(1, &address(2));
-        let job = work_on(&mut miner, &node.tip());
+        let job = miner.job_on(&node.tip());
         let ahead = u64::from(job.time).abs_diff(clock);
         assert!(ahead < HOUR / 2, "{} at {clock}", job.time);
-        let hash = find_block(&mut miner, &job);
+        let hash = miner.find_block(&job);
         until_true("the block in the chain", || node.tip() == hash);
         wait_until_accepted(&pool, &hash);
     }

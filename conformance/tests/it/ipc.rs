@@ -170,7 +170,7 @@ fn a_node_by_ipc_and_one_by_rpc_stand_in_for_each_other() {
     mined_on(0);
     let mut miner = Client::mining(pool.listen(), &address_of(1, &node).to_string());
     let job = miner.job();
-    let hash = find_block(&mut miner, &job);
+    let hash = miner.find_block(&job);
     for node in [&node, &backup] {
         until_true("the block in the chain", || node.has_in_chain(&hash));
     }
@@ -178,18 +178,10 @@ fn a_node_by_ipc_and_one_by_rpc_stand_in_for_each_other() {
 
     node.freeze();
     mined_on(1);
-    let hash = find_block(&mut miner, &job);
+    let hash = miner.find_block(&job);
     until_true("the block in the chain", || backup.has_in_chain(&hash));
     node.thaw();
     until_true("the block in the chain", || node.has_in_chain(&hash));
-}
-
-/// Finds a block on this job, and gives its hash.
-fn find_block(miner: &mut Client, job: &Job) -> String {
-    let solution = miner.solve(job);
-    let answer = miner.submit(&solution);
-    assert_eq!(answer["result"], true, "the share is accepted: {answer}");
-    solution.hash.to_string()
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::thread;
 
 use bitcoin::Amount;
-use headframe_conformance::sv1::{Client, Job, Solution};
+use headframe_conformance::sv1::{Client, Solution};
 use headframe_conformance::wait::{until, until_true};
 use headframe_conformance::wallet::{Coin, Kind};
 use headframe_conformance::{Bitcoind, Chain, FoundBlock, Key, Pool};
@@ -14,16 +14,6 @@ use serde_json::json;
 const MATURITY: u32 = 100;
 /// Blocks that are raced against another of the same height.
 const RACES: usize = 8;
-
-/// The next job that builds on the node's tip.
-fn job_on_tip(miner: &mut Client, node: &Bitcoind) -> Job {
-    loop {
-        let job = miner.job();
-        if job.prev_hash.to_string() == node.tip() {
-            return job;
-        }
-    }
-}
 
 /// A pool whose blocks pay several outputs.
 fn pool(node: &Bitcoind) -> Pool {
@@ -52,7 +42,7 @@ fn a_block_of_a_job_that_was_replaced_on_the_same_tip_is_accepted() {
     node.mine(1 + MATURITY, &own);
     let pool = pool(&node);
     let mut miner = miner(&node, &pool);
-    let stale = job_on_tip(&mut miner, &node);
+    let stale = miner.job_on(&node.tip());
     let coin = Coin::of(&node.block(&node.hash_at(1)).txdata[0], 0);
     let outputs = coin.shared_among(&[own.script_pubkey()], Amount::from_sat(1_000_000));
     node.send(&key.spend(&coin, outputs));
@@ -79,11 +69,11 @@ fn a_block_of_the_last_tip_is_there_when_the_other_is_given_up() {
     node.mine(1, &other);
     let pool = pool(&node);
     let mut miner = miner(&node, &pool);
-    let job = job_on_tip(&mut miner, &node);
+    let job = miner.job_on(&node.tip());
     let solution = miner.solve(&job);
     node.mine(1, &other);
     let rival = node.tip();
-    job_on_tip(&mut miner, &node);
+    miner.job_on(&node.tip());
     // The share may be too late. That is for the pool to say, of the block it is not.
     miner.submit(&solution);
     takes_over(&node, &solution, &rival);
@@ -106,7 +96,7 @@ fn a_block_that_races_with_a_tip_is_never_lost() {
     let pool = pool(&node);
     let mut miner = miner(&node, &pool);
     for race in 0..RACES {
-        let job = job_on_tip(&mut miner, &node);
+        let job = miner.job_on(&node.tip());
         let solution = miner.solve_rolled(&job, 0x1fff_e000, 0x0aaa_a000);
         let height = node.height() + 1;
         thread::scope(|threads| {

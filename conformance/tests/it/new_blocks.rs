@@ -5,8 +5,8 @@
 
 use bitcoin::Address;
 use headframe_conformance::publisher::Publisher;
-use headframe_conformance::sv1::{Client, Job};
-use headframe_conformance::wait::{until, until_equal, until_true};
+use headframe_conformance::sv1::Client;
+use headframe_conformance::wait::{until_equal, until_true};
 use headframe_conformance::wallet::Kind;
 use headframe_conformance::{Bitcoind, Chain, Key, Pool};
 use serde_json::{Value, json};
@@ -54,13 +54,6 @@ impl Scene {
     }
 }
 
-fn next_job(miner: &mut Client, tip: &str) -> Job {
-    until("a job on the tip", || {
-        let job = miner.job();
-        (job.prev_hash.to_string() == tip).then_some(job)
-    })
-}
-
 /// From libzmq's message to the miner's job and back to a block of Bitcoin Core's chain.
 #[test]
 fn a_block_that_libzmq_tells_of_is_mined_on_before_the_node_has_a_template() {
@@ -71,7 +64,7 @@ fn a_block_that_libzmq_tells_of_is_mined_on_before_the_node_has_a_template() {
     for round in 1..=3 {
         let (hash, hex) = scene.block_ahead();
         scene.publisher.publish("rawblock", &hex);
-        let begun = next_job(&mut miner, &hash);
+        let begun = miner.job_on(&hash);
         assert!(begun.clean);
         // It is good for a block, whenever the node is ready for it.
         let solution = miner.solve(&begun);
@@ -79,7 +72,7 @@ fn a_block_that_libzmq_tells_of_is_mined_on_before_the_node_has_a_template() {
         assert_eq!(answer["result"], true, "{answer}");
         scene.submit(&hex);
         until_equal("its block", &solution.hash.to_string(), || scene.node.tip());
-        let full = next_job(&mut miner, &scene.node.tip());
+        let full = miner.job_on(&scene.node.tip());
         assert_ne!(full.id, begun.id);
         until_equal("the count", &round, || scene.tips_begun());
     }
@@ -96,7 +89,7 @@ fn a_hash_alone_begins_nothing_that_the_node_does_not_know() {
     scene.publisher.publish("rawblock", &hex[..200]);
     scene.submit(&hex);
     let mut miner = Client::mining(scene.pool.listen(), &scene.address.to_string());
-    assert_eq!(next_job(&mut miner, &hash).prev_hash.to_string(), hash);
+    assert_eq!(miner.job_on(&hash).prev_hash.to_string(), hash);
     assert_eq!(scene.tips_begun(), 0);
 }
 
@@ -114,13 +107,13 @@ fn a_publisher_that_comes_and_goes_costs_nothing() {
         scene.publisher.kill();
         scene.pool.log().line_after(0, "no word of new blocks");
         scene.node.mine(1, &scene.address);
-        next_job(&mut miner, &scene.node.tip());
+        miner.job_on(&scene.node.tip());
         scene.publisher = Publisher::at(&address).expect("it was there before");
         scene.publisher.subscribed();
     }
     let (hash, hex) = scene.block_ahead();
     scene.publisher.publish("rawblock", &hex);
-    next_job(&mut miner, &hash);
+    miner.job_on(&hash);
     scene.submit(&hex);
     until_true("the count", || scene.tips_begun() == 1);
     let dropped = |line: &String| line.contains("unsubscribed");

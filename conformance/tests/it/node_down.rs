@@ -189,10 +189,7 @@ pub(crate) fn find_block_without_node(node: &mut Bitcoind, pool: &Pool) -> Strin
     assert_eq!(job.prev_hash.to_string(), node.tip());
     node.flush();
     node.kill();
-    let solution = miner.solve(&job);
-    let answer = miner.submit(&solution);
-    assert_eq!(answer["result"], true, "the share is accepted: {answer}");
-    let hash = solution.hash.to_string();
+    let hash = miner.find_block(&job);
     pool.log().line("is not delivered yet");
     until_true("the block in the journal", || {
         pool.journal().iter().any(|file| file.contains(&hash))
@@ -213,9 +210,7 @@ fn a_block_that_the_node_has_forgotten_is_submitted_again() {
     let user = address_of(1, &node).to_string();
     let mut miner = Client::mining(pool.listen(), &user);
     let job = miner.job();
-    let solution = miner.solve(&job);
-    assert_eq!(miner.submit(&solution)["result"], true);
-    let hash = solution.hash.to_string();
+    let hash = miner.find_block(&job);
     until_true("the block in the chain", || node.has_in_chain(&hash));
     node.kill();
     node.restart();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bitcoin::Address;
 use headframe_conformance::line::Line;
-use headframe_conformance::sv1::{Client, Job};
+use headframe_conformance::sv1::Client;
 use headframe_conformance::wait::{until, until_true};
 use headframe_conformance::wallet::Kind;
 use headframe_conformance::{Bitcoind, Chain, Key, Pool};
@@ -49,22 +49,6 @@ fn wait_until_mined_on(pool: &Pool, place: usize) {
     });
 }
 
-/// Waits until work that builds on `tip` arrives.
-fn work_on(miner: &mut Client, tip: &str) -> Job {
-    until(&format!("work on {tip}"), || {
-        let job = miner.job();
-        (job.prev_hash.to_string() == tip).then_some(job)
-    })
-}
-
-/// Finds a block with this job, and gives its hash.
-fn find_block(miner: &mut Client, job: &Job) -> String {
-    let solution = miner.solve(job);
-    let answer = miner.submit(&solution);
-    assert_eq!(answer["result"], true, "the share is accepted: {answer}");
-    solution.hash.to_string()
-}
-
 fn answers_for(pool: &Pool, hash: &str) -> Vec<String> {
     let blocks = pool.api("blocks");
     let mut blocks = blocks["blocks"].as_array().into_iter().flatten();
@@ -84,7 +68,7 @@ fn a_block_goes_to_all_nodes_and_each_answer_is_told() {
     let pool = pool_on(&nodes);
     let mut miner = Client::mining(pool.listen(), &address().to_string());
     let job = miner.job();
-    let hash = find_block(&mut miner, &job);
+    let hash = miner.find_block(&job);
     for node in &nodes {
         until_true("the block in the chain", || node.has_in_chain(&hash));
     }
@@ -116,9 +100,9 @@ fn a_preferred_node_that_is_killed_is_left_at_once_and_taken_back() {
     let endpoint = nodes[1].address().to_string();
     assert_eq!(pool.api("summary")["node"]["endpoint"], endpoint);
     assert_eq!(pool.state(), "running");
-    let hash = find_block(&mut miner, &job);
+    let hash = miner.find_block(&job);
     until_true("the block in the chain", || nodes[1].has_in_chain(&hash));
-    work_on(&mut miner, &hash);
+    miner.job_on(&hash);
 
     let printed = pool.log().printed();
     nodes[0].restart();
@@ -152,11 +136,11 @@ fn a_preferred_node_that_is_frozen_delays_no_block() {
     let job = miner.job();
     nodes[0].freeze();
     // Nobody has found out yet.
-    let first = find_block(&mut miner, &job);
+    let first = miner.find_block(&job);
     until_true("the block in the chain", || nodes[1].has_in_chain(&first));
     // The other node is ahead now, and mined on.
-    let job = work_on(&mut miner, &first);
-    let second = find_block(&mut miner, &job);
+    let job = miner.job_on(&first);
+    let second = miner.find_block(&job);
     until_true("the next block in the chain", || {
         nodes[1].has_in_chain(&second)
     });
@@ -180,7 +164,7 @@ fn a_node_that_is_behind_is_not_mined_on() {
     let mut miner = Client::mining(pool.listen(), &address().to_string());
     miner.job();
     nodes[1].mine(2, &address());
-    work_on(&mut miner, &nodes[1].tip());
+    miner.job_on(&nodes[1].tip());
     wait_until_mined_on(&pool, 1);
     let reason = |pool: &Pool| pool.api("summary")["nodes"][0]["reason"].clone();
     assert_eq!(reason(&pool), "It is 2 blocks behind another node.");
@@ -210,7 +194,7 @@ fn a_backup_of_another_network_is_refused_with_the_reason() {
     });
     let reason = health["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("chain signet"), "{health}");
-    let hash = find_block(&mut miner, &job);
+    let hash = miner.find_block(&job);
     until_true("the block in the chain", || nodes[0].has_in_chain(&hash));
 }
 
@@ -227,7 +211,7 @@ fn a_line_that_is_cut_is_no_loss() {
     let job = miner.job();
     line.cut();
     wait_until_mined_on(&pool, 1);
-    let hash = find_block(&mut miner, &job);
+    let hash = miner.find_block(&job);
     until_true("the block in the chain", || nodes[1].has_in_chain(&hash));
     assert!(!nodes[0].has_in_chain(&hash));
     line.mend();
@@ -253,11 +237,11 @@ fn when_no_node_is_left_it_is_told_of_each_and_a_block_waits_for_any() {
         assert!(reason.contains(&name), "{reason}");
     }
     assert!(told["state"]["release_at"].is_u64(), "{told}");
-    let hash = find_block(&mut miner, &job);
+    let hash = miner.find_block(&job);
     pool.log().line("is not delivered yet");
     nodes[1].restart();
     until_true("the block in the chain", || nodes[1].has_in_chain(&hash));
     pool.wait_for_state("running");
     wait_until_mined_on(&pool, 1);
-    work_on(&mut miner, &hash);
+    miner.job_on(&hash);
 }

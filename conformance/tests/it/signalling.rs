@@ -68,9 +68,7 @@ fn blocks_through_a_template_provider_keep_its_version() {
     pool.log().line("blocks signal as the node says");
     let mut miner = Client::mining(pool.listen(), &user(&node));
     let job = miner.job();
-    let solution = miner.solve(&job);
-    assert_eq!(miner.submit(&solution)["result"], true);
-    let hash = solution.hash.to_string();
+    let hash = miner.find_block(&job);
     until_true("the block", || node.tip() == hash);
     assert_eq!(FoundBlock::at(&node, 2).version_bits(), 0x2000_0000);
 }
@@ -92,9 +90,7 @@ fn a_bit_that_the_node_requires_is_in_the_block_whatever_was_chosen() {
     pool.log().line("the node wants bit 0 as it is");
     let mut miner = Client::mining(pool.listen(), &user(&node));
     let job = miner.job();
-    let solution = miner.solve(&job);
-    assert_eq!(miner.submit(&solution)["result"], true);
-    let hash = solution.hash.to_string();
+    let hash = miner.find_block(&job);
     until_true("the block", || node.tip() == hash);
     assert_eq!(FoundBlock::at(&node, 1).version_bits(), 0x2000_0001);
 

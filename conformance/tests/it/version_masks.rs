@@ -1,6 +1,6 @@
 //! Blocks of Stratum V1 miners that roll their version within every width of mask (BIP310, BIP320).
 
-use headframe_conformance::sv1::{Client, Job, Solution};
+use headframe_conformance::sv1::{Client, Solution};
 use headframe_conformance::wait::until_true;
 use headframe_conformance::wallet::Kind;
 use headframe_conformance::{Bitcoind, Chain, FoundBlock, Key, Pool};
@@ -18,16 +18,6 @@ fn masks() -> Vec<u32> {
     masks.sort_unstable();
     masks.dedup();
     masks
-}
-
-/// Skips what the pool sends until there is work on the node's tip.
-fn job_on_tip(miner: &mut Client, node: &Bitcoind) -> Job {
-    loop {
-        let job = miner.job();
-        if job.prev_hash.to_string() == node.tip() {
-            return job;
-        }
-    }
 }
 
 fn until_tip(node: &Bitcoind, solution: &Solution) {
@@ -52,7 +42,7 @@ fn a_block_has_the_version_that_was_rolled_within_any_mask() {
         miner.subscribe();
         assert_eq!(miner.authorize(&address.to_string())["result"], true);
         for bits in [mask, 0] {
-            let job = job_on_tip(&mut miner, &node);
+            let job = miner.job_on(&node.tip());
             let solution = miner.solve_rolled(&job, mask, bits);
             assert_eq!(miner.submit(&solution)["result"], true, "{mask:08x}");
             until_tip(&node, &solution);
@@ -73,7 +63,7 @@ fn a_block_counts_whatever_was_granted() {
     let pool = Pool::on(&node);
     let address = Key::number(1).address(Kind::P2wpkh, node.chain().network());
     let mut miner = Client::mining(pool.listen(), &address.to_string());
-    let job = job_on_tip(&mut miner, &node);
+    let job = miner.job_on(&node.tip());
     let solution = miner.solve_rolled(&job, ALL, ALL);
     assert_eq!(miner.submit(&solution)["result"], true);
     until_tip(&node, &solution);
@@ -82,7 +72,7 @@ fn a_block_counts_whatever_was_granted() {
     assert_eq!(miner.configure(1 << 13), 1 << 13);
     miner.subscribe();
     assert_eq!(miner.authorize(&address.to_string())["result"], true);
-    let job = job_on_tip(&mut miner, &node);
+    let job = miner.job_on(&node.tip());
     let solution = miner.solve_rolled(&job, ALL, 1 << 20);
     let answer = miner.submit(&solution);
     assert_eq!(answer["error"][0], 20, "{answer}");

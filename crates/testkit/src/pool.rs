@@ -279,6 +279,16 @@ impl Pool {
         }
     }
 
+    /// Begins a tip that was announced before its template, and gives everybody the work.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be begun.
+    pub fn begin_ahead(&mut self, tip: &AnnouncedTip) {
+        let start = self.hub.begin_ahead(self.now, tip);
+        self.give_work(&start.expect("it is the next"));
+    }
+
     /// All sessions hear of `work`.
     pub fn give_work(&mut self, work: &Arc<PoolWork>) {
         self.pump();

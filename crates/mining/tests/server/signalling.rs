@@ -95,8 +95,7 @@ fn an_announced_tip_is_begun_with_the_chosen_bits() {
     let (link, channel) = with_channel(&mut pool, false, 1);
     pool.advance(SECOND);
     let tip = pool.announced_tip();
-    let start = pool.hub.begin_ahead(pool.now, &tip);
-    pool.give_work(&start.expect("it is the next"));
+    pool.begin_ahead(&tip);
     assert_eq!(
         pool.sv2[link].miner.channels[&channel].job().version,
         CHOSEN

@@ -374,11 +374,7 @@ fn an_announced_tip_is_begun_before_there_is_a_template() {
     pool.advance(SECOND);
     let before = [link, other].map(|link| seen(&pool, link));
     let tip = pool.announced_tip();
-    let start = pool
-        .hub
-        .begin_ahead(pool.now, &tip)
-        .expect("it is the next");
-    pool.give_work(&start);
+    pool.begin_ahead(&tip);
     let told = |id| vec![format!("SetNewPrevHash {id}")];
     assert_eq!(since(&pool, link, before[0]), told(standard));
     assert_eq!(since(&pool, other, before[1]), told(extended));
@@ -408,11 +404,7 @@ fn an_announced_tip_is_an_empty_job_for_stratum_v1() {
     let (link, _) = with_sv1(&mut pool, 1);
     pool.advance(SECOND);
     let tip = pool.announced_tip();
-    let start = pool
-        .hub
-        .begin_ahead(pool.now, &tip)
-        .expect("it is the next");
-    pool.give_work(&start);
+    pool.begin_ahead(&tip);
     let branches = |pool: &Pool| match &pool.sv1[link].miner.job().root {
         RootSource::Coinbase { path, .. } => path.len(),
         RootSource::Given(_) => panic!("Stratum V1 jobs have a coinbase"),
@@ -434,11 +426,7 @@ fn who_holds_nothing_staged_is_sent_the_empty_job_of_an_announced_tip() {
     let (link, id) = with_channel(&mut pool, true, 1);
     let before = seen(&pool, link);
     let tip = pool.announced_tip();
-    let start = pool
-        .hub
-        .begin_ahead(pool.now, &tip)
-        .expect("it is the next");
-    pool.give_work(&start);
+    pool.begin_ahead(&tip);
     let expected = [
         format!("NewExtendedMiningJob(future) {id}"),
         format!("SetNewPrevHash {id}"),
@@ -456,11 +444,7 @@ fn a_block_on_an_announced_tip_is_a_block() {
         let (link, id) = with_channel(&mut pool, true, 1);
         pool.advance(SECOND);
         let tip = pool.announced_tip();
-        let start = pool
-            .hub
-            .begin_ahead(pool.now, &tip)
-            .expect("it is the next");
-        pool.give_work(&start);
+        pool.begin_ahead(&tip);
         let nonce = block(&pool, link, id, 7);
         pool.sv2[link].miner.submit(id, &nonce);
         pool.advance(SECOND);
@@ -591,11 +575,7 @@ fn an_announced_tip_is_taken_back_when_no_template_bears_it_out() {
         "there is nothing to take back"
     );
     let tip = pool.announced_tip();
-    let start = pool
-        .hub
-        .begin_ahead(pool.now, &tip)
-        .expect("it is the next");
-    pool.give_work(&start);
+    pool.begin_ahead(&tip);
     pool.advance(50 * SECOND);
     let again = pool.hub.refresh(pool.now).expect("there is work");
     pool.give_work(&again);
@@ -634,11 +614,7 @@ fn a_tip_that_was_taken_back_is_begun_again_with_its_template() {
         let (sv1, _) = with_sv1(&mut pool, 1);
         pool.advance(SECOND);
         let tip = pool.announced_tip();
-        let start = pool
-            .hub
-            .begin_ahead(pool.now, &tip)
-            .expect("it is the next");
-        pool.give_work(&start);
+        pool.begin_ahead(&tip);
         pool.advance(30 * SECOND);
         let back = pool.hub.take_back(pool.now).expect("it was ahead");
         pool.give_work(&back);

@@ -17,7 +17,7 @@ use headframe_sv2_wire::template_distribution::{
 };
 use headframe_sv2_wire::{Bytes64K, Message as _};
 use headframe_transport::AddressSet;
-use headframe_work::{BlockHex, TemplateTransaction};
+use headframe_work::{BlockHex, Template, TemplateTransaction};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -255,8 +255,7 @@ impl TemplateSource for Breaks {
     }
 }
 
-fn update(chain: &EmbeddedChain) -> TemplateUpdate {
-    let template = chain.template();
+fn update(template: Template) -> TemplateUpdate {
     TemplateUpdate {
         cause: Cause::NewTip,
         received: std::time::Instant::now(),
@@ -270,7 +269,7 @@ fn update(chain: &EmbeddedChain) -> TemplateUpdate {
 async fn clients_are_let_go_when_the_node_was_away_for_long() {
     let mut setup = Setup::usual();
     let fails = Arc::new(Notify::new());
-    let once = Once(Some(update(&setup.chain)));
+    let once = Once(Some(update(setup.chain.template())));
     setup.templates = Some(Box::new(Breaks(once, Arc::clone(&fails))));
     setup.node_grace = Duration::from_millis(100);
     let house = setup.start();
@@ -287,7 +286,7 @@ async fn clients_are_served_from_another_node_when_the_preferred_one_fails() {
     let other = Setup::usual().chain;
     let mut setup = Setup::usual();
     let fails = Arc::new(Notify::new());
-    let once = Once(Some(update(&setup.chain)));
+    let once = Once(Some(update(setup.chain.template())));
     setup.templates = Some(Box::new(Breaks(once, Arc::clone(&fails))));
     setup.backup = Some(other.node(Duration::from_secs(3_600)));
     let house = setup.start();
@@ -335,12 +334,7 @@ fn full(chain: &EmbeddedChain) -> TemplateUpdate {
         sigops: 0,
         weight: len,
     }];
-    TemplateUpdate {
-        cause: Cause::NewTip,
-        received: std::time::Instant::now(),
-        window: HeaderWindow::unbounded(&template),
-        template: template.into(),
-    }
+    update(template)
 }
 
 /// On a slow line the transactions of a template take a minute, and a block does not wait for them.
