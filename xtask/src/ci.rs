@@ -1,15 +1,11 @@
 //! `cargo xtask ci`: what `.ci/run` does after the tests, and with `--full` what is done before an
 //! issue is closed.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{self, cargo, step};
-use crate::{Result, bench, mutations, tidy};
-
-/// How long each fuzz target runs in a full pass, in seconds.
-const FUZZ_SECONDS: u32 = 120;
+use crate::{Result, bench, fuzz, mutations, tidy};
 
 /// Asks the conformance tests for every pairing rather than one per protocol.
 const EVERY_PAIRING: &str = "HEADFRAME_CONFORMANCE";
@@ -36,7 +32,7 @@ pub(crate) fn run(root: &Path, extent: Extent) -> Result {
     if extent == Extent::Full {
         step("simulator", || simulator(root))?;
         step("mutations", || mutations::run(root, &[]))?;
-        step("fuzzing", || fuzz(root))?;
+        step("fuzzing", || fuzz::run(root))?;
         step("benches", || bench::run(root))?;
     }
     Ok(())
@@ -95,28 +91,4 @@ fn simulator(root: &Path) -> Result {
     let mut test = cargo(&["test", "--release", "--package", "headframe-mining"]);
     test.args(["--test", "simulator", "--", "--ignored", "--nocapture"]);
     run::run(test.current_dir(root))
-}
-
-/// Every target for a while, on the nightly compiler that the sanitizers need. Finds land in
-/// fuzz/artifacts; the committed corpus is only read.
-fn fuzz(root: &Path) -> Result {
-    let folder = root.join("fuzz/fuzz_targets");
-    let entries = fs::read_dir(&folder).map_err(|error| format!("fuzz/fuzz_targets: {error}"))?;
-    let mut targets: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.path().file_stem()?.to_str().map(str::to_owned))
-        .collect();
-    targets.sort();
-    let limit = format!("-max_total_time={FUZZ_SECONDS}");
-    for target in targets {
-        println!("{target}: {FUZZ_SECONDS} s");
-        let grown = root.join("fuzz/target/corpus").join(&target);
-        fs::create_dir_all(&grown).map_err(|error| format!("{}: {error}", grown.display()))?;
-        let mut fuzz = Command::new("cargo");
-        fuzz.args(["+nightly", "fuzz", "run", &target]).arg(grown);
-        fuzz.arg(root.join("fuzz/corpus").join(&target));
-        fuzz.args(["--", &limit, "-verbosity=0"]).current_dir(root);
-        // A cargo started by cargo inherits which toolchain to use.
-        run::run(fuzz.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO"))?;
-    }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod bitcoin_core;
 mod ci;
+mod fuzz;
 mod graph;
 mod mutations;
 mod run;
