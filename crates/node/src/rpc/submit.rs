@@ -16,8 +16,9 @@ use super::RpcSettings;
 use super::client::RpcClient;
 use crate::{BlockFate, BlockSink, NodeError, SubmitAnswer};
 
-/// Bitcoin Core's `RPC_INTERNAL_ERROR`.
-const INTERNAL_ERROR: i64 = -32_603;
+/// Bitcoin Core's `RPC_DESERIALIZATION_ERROR`: what it was given is no block, and never will be. All its other errors
+/// say that it failed, and nothing of the block (ADR 11).
+const NO_BLOCK: i64 = -22;
 /// Bitcoin Core's `RPC_INVALID_ADDRESS_OR_KEY`: here, no such block.
 const NO_SUCH_BLOCK: i64 = -5;
 
@@ -73,9 +74,11 @@ impl BlockSink for RpcSink {
         let result: Result<Option<String>, NodeError> = runtime.block_on(call);
         match result {
             Ok(result) => SubmitAnswer::from_result(result.as_deref()),
-            Err(NodeError::Rpc { code, message, .. }) if code != INTERNAL_ERROR => {
-                SubmitAnswer::Refused(message)
-            }
+            Err(NodeError::Rpc {
+                code: NO_BLOCK,
+                message,
+                ..
+            }) => SubmitAnswer::Refused(message),
             Err(error) => SubmitAnswer::Retry(error.to_string()),
         }
     }

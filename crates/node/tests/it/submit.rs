@@ -85,10 +85,14 @@ fn a_full_work_queue_is_retried() {
     assert!(retry_reason(answer).contains("503"));
 }
 
+/// ADR 11: errors by which Bitcoin Core says that it failed. The disk is full, an exception was thrown, memory is
+/// short, the call is not known, it cannot shut down by halves.
 #[test]
-fn an_internal_error_is_retried() {
-    let answer = submit(|| Reply::Error(-32_603, "Shutting down"));
-    assert!(retry_reason(answer).contains("Shutting down"));
+fn a_failure_of_the_node_is_retried() {
+    for code in [-25, -1, -7, -32_601, -32_603] {
+        let answer = submit(move || Reply::Error(code, "Shutting down"));
+        assert!(retry_reason(answer).contains("Shutting down"), "{code}");
+    }
 }
 
 #[test]

@@ -13,8 +13,11 @@ use super::parcel::Delivery;
 
 /// How long a block rests that the node did not answer for.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
-/// The same for a block that another node has: this one hears of it from its peers too.
-const RETRY_SAFE: Duration = Duration::from_secs(10);
+/// The same for a block that another node has, since this one hears of it from its peers too; and for one that the
+/// node did not answer for so [often](OFTEN) that it has other things to do, such as to read its blocks anew.
+const RETRY_LATER: Duration = Duration::from_secs(10);
+/// Tries after which a block rests for longer: a node that was restarted has it within a second.
+const OFTEN: u32 = 60;
 /// Blocks that wait for a node though another node has them. Of more the oldest are given up: a node that
 /// was away for so long has them from its peers when it is back.
 const MAX_SAFE: usize = 16;
@@ -130,12 +133,7 @@ impl Road {
         let mut queue = self.queue();
         queue.busy -= 1;
         if let Some(mut delivery) = unanswered {
-            let rest = if delivery.parcel.is_safe() {
-                RETRY_SAFE
-            } else {
-                RETRY
-            };
-            delivery.due = Instant::now() + rest;
+            delivery.due = Instant::now() + rest_of(&delivery);
             queue.waiting.push_back(delivery);
             queue.forget_safe();
         }
@@ -176,6 +174,15 @@ impl Queue {
         {
             self.waiting.remove(oldest);
         }
+    }
+}
+
+/// How long a block rests before its node is given it again.
+fn rest_of(delivery: &Delivery) -> Duration {
+    if delivery.parcel.is_safe() || delivery.attempts >= OFTEN {
+        RETRY_LATER
+    } else {
+        RETRY
     }
 }
 
@@ -277,6 +284,18 @@ mod tests {
         // One that no node has is never given up.
         send(&road, 50);
         assert_eq!(road.queue().waiting.len(), MAX_SAFE + 1);
+    }
+
+    #[test]
+    fn a_node_that_fails_for_long_is_asked_less_often() {
+        let mut delivery = Delivery::of(&parcel(1));
+        delivery.attempts = OFTEN - 1;
+        assert_eq!(rest_of(&delivery), RETRY);
+        delivery.attempts = OFTEN;
+        assert_eq!(rest_of(&delivery), RETRY_LATER);
+        let safe = Delivery::of(&parcel(1));
+        safe.parcel.make_safe();
+        assert_eq!(rest_of(&safe), RETRY_LATER);
     }
 
     #[test]
