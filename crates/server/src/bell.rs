@@ -106,7 +106,8 @@ impl Bell {
 #[derive(Debug, Default)]
 pub(crate) struct Bells {
     list: Mutex<List>,
-    /// Bells that were rung for work and not answered. While they are being rung it is not exact.
+    /// Bells that were rung for work, whose miners were not told of it. While they are being rung it is not
+    /// exact.
     unanswered: AtomicIsize,
     /// Told when there are none.
     answered: Notify,
@@ -126,6 +127,8 @@ pub(crate) struct HungBell {
     connection: u64,
     bell: Arc<Bell>,
     bells: Arc<Bells>,
+    /// Whether it has given a call for work that is not answered.
+    owes_answer: bool,
 }
 
 impl Bells {
@@ -144,6 +147,7 @@ impl Bells {
             connection,
             bell,
             bells: Arc::clone(self),
+            owes_answer: false,
         }
     }
 
@@ -162,7 +166,7 @@ impl Bells {
         }
     }
 
-    /// Waits until each connection that was rung for work has seen it. Cancelling loses nothing.
+    /// Waits until each connection that was rung for work has answered. Cancelling loses nothing.
     pub(crate) async fn answered(&self) {
         while self.unanswered.load(Ordering::Acquire) > 0 {
             self.answered.notified().await;
@@ -203,17 +207,28 @@ impl HungBell {
         &self.bell
     }
 
-    /// The next call. When there is none, `waker` is woken by the next.
-    pub(crate) fn poll_call(&self, waker: &Waker) -> Poll<Call> {
+    /// The next call. When there is none, `waker` is woken by the next. One for work is to be answered.
+    pub(crate) fn poll_call(&mut self, waker: &Waker) -> Poll<Call> {
         let call = self.bell.poll_call(waker);
         if call == Poll::Ready(Call::Work) {
-            self.bells.note_answer();
+            // An earlier one is answered with this.
+            self.answer();
+            self.owes_answer = true;
         }
         call
     }
 
+    /// The miner was told of the work that there was a call for. Not before: who waits for the last answer
+    /// has other work by the time that the connection looks.
+    pub(crate) fn answer(&mut self) {
+        if core::mem::take(&mut self.owes_answer) {
+            self.bells.note_answer();
+        }
+    }
+
     /// It is not rung with the others any more, and nobody waits for its answer.
-    pub(crate) fn take_down(&self) {
+    pub(crate) fn take_down(&mut self) {
+        self.answer();
         self.bells.list().bells.remove(&self.connection);
         if self.bell.take(Call::Work) {
             self.bells.note_answer();
@@ -250,7 +265,7 @@ mod tests {
         }
     }
 
-    fn calls(bell: &HungBell, waker: &Waker) -> Vec<Call> {
+    fn calls(bell: &mut HungBell, waker: &Waker) -> Vec<Call> {
         let next = || match bell.poll_call(waker) {
             Poll::Ready(call) => Some(call),
             Poll::Pending => None,
@@ -258,7 +273,7 @@ mod tests {
         std::iter::from_fn(next).collect()
     }
 
-    fn calls_of(bell: &HungBell) -> Vec<Call> {
+    fn calls_of(bell: &mut HungBell) -> Vec<Call> {
         calls(bell, Waker::noop())
     }
 
@@ -271,7 +286,7 @@ mod tests {
             .collect();
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
-        for bell in &hung {
+        for bell in &mut hung {
             assert_eq!(calls(bell, &waker), [Call::Work], "what it may have missed");
         }
         hung.remove(0);
@@ -279,7 +294,7 @@ mod tests {
         bells.ring(Call::Work);
         bells.ring(Call::Shutdown);
         assert_eq!(woken.0.load(Ordering::Relaxed), count - 1);
-        for bell in &hung {
+        for bell in &mut hung {
             assert_eq!(calls(bell, &waker), [Call::Shutdown, Call::Work]);
         }
     }
@@ -305,17 +320,17 @@ mod tests {
     async fn who_comes_after_shutdown_hears_of_it() {
         let (bells, shutdown) = (Arc::new(Bells::default()), CancellationToken::new());
         let ringing = tokio::spawn(Arc::clone(&bells).await_shutdown(shutdown.clone()));
-        let early = bells.hang(1);
-        assert_eq!(calls_of(&early), [Call::Work]);
+        let mut early = bells.hang(1);
+        assert_eq!(calls_of(&mut early), [Call::Work]);
         shutdown.cancel();
         ringing.await.unwrap();
-        assert_eq!(calls_of(&early), [Call::Shutdown]);
-        let late = bells.hang(2);
-        assert_eq!(calls_of(&late), [Call::Shutdown, Call::Work]);
+        assert_eq!(calls_of(&mut early), [Call::Shutdown]);
+        let mut late = bells.hang(2);
+        assert_eq!(calls_of(&mut late), [Call::Shutdown, Call::Work]);
     }
 
     #[test]
-    fn all_have_answered_who_have_seen_the_work_or_are_gone() {
+    fn all_have_answered_whose_miners_were_told_or_who_are_gone() {
         let bells = Arc::new(Bells::default());
         let answered = || {
             let mut context = std::task::Context::from_waker(Waker::noop());
@@ -324,23 +339,31 @@ mod tests {
                 .is_ready()
         };
         assert!(answered(), "nobody is there");
-        let [first, second, third] = [1, 2, 3].map(|connection| bells.hang(connection));
-        for bell in [&first, &second, &third] {
-            assert!(!answered());
+        let [mut first, mut second, mut third] = [1, 2, 3].map(|number| bells.hang(number));
+        for bell in [&mut first, &mut second, &mut third] {
             assert_eq!(calls_of(bell), [Call::Work]);
+            assert!(!answered(), "its miner was not told yet");
+            bell.answer();
         }
         assert!(answered());
+        first.answer();
+        assert!(answered(), "nothing is answered twice");
         bells.ring(Call::Work);
         bells.ring(Call::Work);
         bells.ring(Call::Service);
-        assert_eq!(calls_of(&first), [Call::Service, Call::Work]);
-        assert!(!answered());
+        assert_eq!(calls_of(&mut first), [Call::Service, Call::Work]);
+        bells.ring(Call::Work);
+        assert_eq!(calls_of(&mut first), [Call::Work], "and the earlier is not");
         second.take_down();
+        assert_eq!(calls_of(&mut third), [Call::Service, Call::Work]);
         drop(third);
+        assert!(!answered());
+        first.answer();
         assert!(answered());
         bells.ring(Call::Work);
         assert!(!answered());
-        assert_eq!(calls_of(&first), [Call::Work]);
+        assert_eq!(calls_of(&mut first), [Call::Work]);
+        first.answer();
         assert!(answered(), "the second is not rung any more");
     }
 
@@ -353,10 +376,11 @@ mod tests {
             let bells = Arc::clone(&bells);
             async move { bells.answered().await }
         });
-        for bell in hung {
+        for mut bell in hung {
+            assert_eq!(calls_of(&mut bell), [Call::Work]);
             tokio::task::yield_now().await;
             assert!(!waiting.is_finished());
-            assert_eq!(calls_of(&bell), [Call::Work]);
+            bell.answer();
         }
         waiting.await.unwrap();
     }

@@ -246,6 +246,7 @@ impl Connection {
         if let Poll::Ready(written) = self.poll_now(Wire::poll_flush).await {
             written?;
         }
+        self.bell.answer();
         yield_now().await;
         self.wire.send_some(Instant::now());
         Ok(())
@@ -315,7 +316,10 @@ impl Connection {
             if alarm.poll(context, due).is_ready() {
                 return Poll::Ready(Ok(Wake::Due));
             }
-            if let Poll::Ready(filled) = self.poll_read(context, held_until.is_some())? {
+            let filled = self.poll_read(context, held_until.is_some())?;
+            // With that is written what there was to say of work.
+            self.bell.answer();
+            if let Poll::Ready(filled) = filled {
                 return Poll::Ready(Ok(Wake::Filled(filled)));
             }
             match has_more {

@@ -22,8 +22,9 @@ const AT_ONCE: usize = 64;
 const OF_ONE_SOURCE: usize = 2_000;
 /// Nothing has come for so long: all has.
 const QUIET: Duration = Duration::from_millis(150);
-/// A round that takes longer has failed.
-const LONGEST: Duration = Duration::from_secs(60);
+/// A round that takes longer has failed. Less than the time after which miners are told the same work again, which
+/// would pass for what they missed.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// All connections to one place.
 pub(crate) struct Crowd {

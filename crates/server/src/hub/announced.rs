@@ -163,8 +163,12 @@ async fn who_allows_no_empty_blocks_waits_for_the_template() {
 #[tokio::test(start_paused = true)]
 async fn an_announced_tip_reaches_every_connection_before_the_job_of_any() {
     let mut pool = Announced::begun(Duration::from_secs(30)).await;
-    let slow = pool.bells.hang(1);
-    let hears = || slow.poll_call(std::task::Waker::noop()).is_ready();
+    let mut slow = pool.bells.hang(1);
+    let mut hears = || {
+        let call = slow.poll_call(std::task::Waker::noop());
+        slow.answer();
+        call.is_ready()
+    };
     assert!(hears());
     pool.announce();
     assert!(pool.next_work().await.is_start());

@@ -157,9 +157,14 @@ pub(super) fn update_of(chain: &mut Chain) -> TemplateUpdate {
     }
 }
 
-async fn answer(bell: &HungBell) {
+async fn hear(bell: &mut HungBell) {
     let call = std::future::poll_fn(|context| bell.poll_call(context.waker())).await;
     assert_eq!(call, Call::Work);
+}
+
+async fn answer(bell: &mut HungBell) {
+    hear(bell).await;
+    bell.answer();
 }
 
 /// Nobody's job goes out while somebody has not been told the tip. What connections want of the hub
@@ -167,25 +172,32 @@ async fn answer(bell: &HungBell) {
 #[tokio::test(start_paused = true)]
 async fn jobs_wait_until_all_have_been_told_the_tip() {
     let mut pool = Running::start().await;
-    let bells = [1, 2].map(|connection| pool.bells.hang(connection));
-    for bell in &bells {
+    let mut bells = [1, 2].map(|connection| pool.bells.hang(connection));
+    for bell in &mut bells {
         answer(bell).await;
     }
     let start = pool.new_tip().await;
     assert_eq!(Running::transactions(&start), 0);
-    answer(&bells[0]).await;
+    answer(&mut bells[0]).await;
     assert!(pool.hub.lease_prefix().await.is_some());
     assert!(
         !pool.work.has_changed().unwrap(),
         "the second knows nothing"
     );
     let before = now();
-    answer(&bells[1]).await;
+    hear(&mut bells[1]).await;
+    // Served after it has looked at what it waits for.
+    assert!(pool.hub.lease_prefix().await.is_some());
+    assert!(
+        !pool.work.has_changed().unwrap(),
+        "the second would find no empty block any more"
+    );
+    bells[1].answer();
     let full = pool.next_work().await;
     assert_eq!((full.tip(), Running::transactions(&full)), (start.tip(), 1));
     assert_eq!(now(), before);
     // Both hear of the job too.
-    for bell in &bells {
+    for bell in &mut bells {
         answer(bell).await;
     }
 }
