@@ -41,7 +41,8 @@ pub(super) struct Evidence {
 #[derive(Debug, Clone, Copy)]
 struct Balance {
     weight: f64,
-    since: Instant,
+    /// How long ago that was.
+    intervals: f64,
     shares: f64,
 }
 
@@ -66,8 +67,8 @@ impl Evidence {
             expected,
             share,
             at: now,
-            too_many: Balance::empty(now),
-            too_few: Balance::empty(now),
+            too_many: Balance::EMPTY,
+            too_few: Balance::EMPTY,
         }
     }
 
@@ -75,15 +76,13 @@ impl Evidence {
     pub(super) fn later(self, wait: Duration) -> Self {
         Self {
             at: self.at + wait,
-            too_many: self.too_many.later(wait),
-            too_few: self.too_few.later(wait),
             ..self
         }
     }
 
-    /// Whether one share per `interval` was wanted.
-    pub(super) fn is_for(&self, interval: Duration) -> bool {
-        self.interval == interval
+    /// The time between two shares at the rate that is wanted.
+    pub(super) fn interval(&self) -> Duration {
+        self.interval
     }
 
     /// A share came; `share` is what it counts, less than one for a share of an easier rung.
@@ -97,7 +96,7 @@ impl Evidence {
         self.too_few.shares += share;
         self.too_few.weight -= share * (KEPT_LOW / TOO_LOW).ln();
         if self.too_few.weight <= 0.0 {
-            self.too_few = Balance::empty(now);
+            self.too_few = Balance::EMPTY;
         }
     }
 
@@ -105,10 +104,12 @@ impl Evidence {
     pub(super) fn handle_time(&mut self, now: Instant) {
         let intervals = self.intervals(self.at, now);
         self.at = self.at.max(now);
+        self.too_few.intervals += intervals;
+        self.too_many.intervals += intervals;
         self.too_few.weight += intervals * self.silence();
         self.too_many.weight -= intervals * (TOO_HIGH - KEPT_HIGH);
         if self.too_many.weight <= 0.0 {
-            self.too_many = Balance::empty(now);
+            self.too_many = Balance::EMPTY;
         }
     }
 
@@ -116,9 +117,7 @@ impl Evidence {
     /// for easing.
     pub(super) fn finding(&self, patience: f64) -> Option<Finding> {
         // A balance that began in this very instant is no infinite rate.
-        let rate = |balance: &Balance, shares: f64| {
-            shares / self.intervals(balance.since, self.at).max(1e-3)
-        };
+        let rate = |balance: &Balance, shares: f64| shares / balance.intervals.max(1e-3);
         if self.too_many.weight >= HARDER_AT {
             return Some(Finding::TooMany(rate(&self.too_many, self.too_many.shares)));
         }
@@ -151,20 +150,11 @@ impl Evidence {
 }
 
 impl Balance {
-    fn empty(now: Instant) -> Self {
-        Self {
-            weight: 0.0,
-            since: now,
-            shares: 0.0,
-        }
-    }
-
-    fn later(self, wait: Duration) -> Self {
-        Self {
-            since: self.since + wait,
-            ..self
-        }
-    }
+    const EMPTY: Self = Self {
+        weight: 0.0,
+        intervals: 0.0,
+        shares: 0.0,
+    };
 }
 
 #[cfg(test)]

@@ -64,8 +64,6 @@ const SETTLED_AFTER: f64 = 24.0;
 #[derive(Debug)]
 pub struct DifficultyControl {
     settings: DifficultySettings,
-    /// The time between two shares that is aimed for.
-    interval: Duration,
     /// The easiest rung that the miner accepts, from its `max_target`.
     floor: Rung,
     /// The easiest rung that it would have, which is the pool's to grant.
@@ -106,7 +104,6 @@ impl DifficultyControl {
         };
         let mut control = Self {
             settings,
-            interval,
             floor,
             least: Rung::EASIEST,
             declared: Hashrate::ZERO,
@@ -150,7 +147,7 @@ impl DifficultyControl {
 
     /// A rate that a miner for which the rung fits does not exceed.
     pub fn hashrate_at_most(&self) -> Hashrate {
-        let half = self.interval.as_secs_f64() / 2.0;
+        let half = self.interval().as_secs_f64() / 2.0;
         Hashrate::of_work(Work::of_rung(self.rung_of_one()), half)
     }
 
@@ -169,7 +166,7 @@ impl DifficultyControl {
         self.word = Some(wanted);
         let found = Hashrate::of_work(
             Work::of_rung(self.rung_of_one()),
-            self.interval.as_secs_f64(),
+            self.interval().as_secs_f64(),
         );
         let ratio = nominal.as_f64() / found.as_f64();
         let fits = (1.0 / DECLARED_WITHIN..=DECLARED_WITHIN).contains(&ratio);
@@ -271,11 +268,11 @@ impl DifficultyControl {
         self.standing.evidence.handle_share(now, share);
         self.follow(now);
         self.try_guess(now);
-        let crowd = self.crowd.share();
+        let (interval, crowd) = (self.interval(), self.crowd.share());
         if self
             .standing
             .speed
-            .handle_share(now, credit, self.interval, crowd)
+            .handle_share(now, credit, interval, crowd)
         {
             self.move_to(now, self.standing.rung);
             self.restart(now);
@@ -312,7 +309,7 @@ impl DifficultyControl {
                 .evidence
                 .too_few_at(f64::from(doublings(self.standing.eased)));
         }
-        let wait = (self.interval * UNSEEN_INTERVALS).min(UNSEEN_AT_MOST);
+        let wait = (self.interval() * UNSEEN_INTERVALS).min(UNSEEN_AT_MOST);
         let slow = self.standing.eased.saturating_sub(UNSEEN_QUICKLY - 1);
         self.standing.since + wait * doublings(slow)
     }
@@ -335,7 +332,7 @@ impl DifficultyControl {
             return;
         }
         let elapsed = now.saturating_duration_since(since);
-        let intervals = elapsed.div_duration_f64(self.interval);
+        let intervals = elapsed.div_duration_f64(self.interval());
         // The first share began the trial, or came with it.
         let first = self.crowd.share();
         let rate = (shares - first) / intervals.max(1e-3);
@@ -371,7 +368,7 @@ impl DifficultyControl {
             }
             Some(Finding::TooFew(rate)) => {
                 let work = Work::of_rung(self.standing.rung).expected_hashes();
-                let seconds = self.interval.as_secs_f64();
+                let seconds = self.interval().as_secs_f64();
                 self.standing
                     .speed
                     .handle_slower(now, rate * work / seconds);
@@ -388,7 +385,7 @@ impl DifficultyControl {
         let away = now.saturating_duration_since(past.at);
         self.standing = past.standing.later(away);
         self.resumed_at = Some(now);
-        let is_alike = self.standing.evidence.is_for(self.interval);
+        let is_alike = self.interval() == self.settings.interval();
         if self.standing.is_gone() || !is_alike || self.crowd.is_several() {
             self.standing.rung = past.rung();
             (self.standing.eased, self.standing.trials) = (0, 0);
@@ -403,6 +400,11 @@ impl DifficultyControl {
     /// The rung on which one miner of the hashrate of all would find as many shares as one of them.
     fn rung_of_one(&self) -> Rung {
         self.standing.rung.harder(self.crowd.steps())
+    }
+
+    /// The time between two shares that is aimed for.
+    fn interval(&self) -> Duration {
+        self.standing.evidence.interval()
     }
 
     fn move_to(&mut self, now: Instant, wanted: Rung) {
@@ -422,12 +424,10 @@ impl DifficultyControl {
     }
 
     fn restart(&mut self, now: Instant) {
+        let interval = self.settings.interval();
         self.standing.since = now;
         self.standing.trial = (now, 0.0);
-        let expected = self
-            .standing
-            .speed
-            .expected(self.standing.rung, self.interval);
-        self.standing.evidence = Evidence::new(now, self.interval, expected, self.crowd.share());
+        let expected = self.standing.speed.expected(self.standing.rung, interval);
+        self.standing.evidence = Evidence::new(now, interval, expected, self.crowd.share());
     }
 }
