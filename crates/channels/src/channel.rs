@@ -48,7 +48,7 @@ pub struct Channel {
 pub struct StagedJob {
     id: JobId,
     prepared: Arc<PreparedTemplate>,
-    merkle_root: Option<[u8; 32]>,
+    merkle_root: Option<Box<[u8; 32]>>,
 }
 
 impl StagedJob {
@@ -64,7 +64,7 @@ impl StagedJob {
 
     /// The merkle root, on a standard channel.
     pub fn merkle_root(&self) -> Option<[u8; 32]> {
-        self.merkle_root
+        self.merkle_root.as_deref().copied()
     }
 }
 
@@ -218,7 +218,7 @@ impl Channel {
         &mut self,
         terms: JobTerms,
         prepared: Arc<PreparedTemplate>,
-        merkle_root: Option<[u8; 32]>,
+        merkle_root: Option<Box<[u8; 32]>>,
     ) {
         // A client forgets what it was sent ahead once it is told a tip (MP-103).
         let newest = self.newest_job();
@@ -231,14 +231,17 @@ impl Channel {
     }
 
     /// The merkle root of `job`, where the miner cannot change it.
-    fn fixed_merkle_root(&self, id: JobId, job: &Job) -> Option<[u8; 32]> {
+    fn fixed_merkle_root(&self, id: JobId, job: &Job) -> Option<Box<[u8; 32]>> {
         debug_assert!(
             self.make_job(job.prepared(), id)
                 .is_ok_and(|ours| ours.coinbase() == job.coinbase()),
             "a job of another channel"
         );
         match self.kind {
-            ChannelKind::Standard => Some(job.merkle_root(&self.fixed_extranonce(), &[])),
+            ChannelKind::Standard => {
+                let root = job.merkle_root(&self.fixed_extranonce(), &[]);
+                Some(Box::new(root))
+            }
             ChannelKind::Extended => None,
         }
     }

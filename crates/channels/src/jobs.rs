@@ -44,9 +44,11 @@ pub struct ChannelJob {
     rung: Rung,
     /// The earliest header time that is accepted.
     min_time: UnixTime,
-    max_time: Option<UnixTime>,
-    /// The merkle root, where the miner cannot change it: on a standard channel.
-    merkle_root: Option<[u8; 32]>,
+    /// The latest that the template holds for.
+    max_time: UnixTime,
+    /// The merkle root, where the miner cannot change it: on a standard channel. Boxed, since others would
+    /// have its room four times over.
+    merkle_root: Option<Box<[u8; 32]>>,
     sent: Instant,
     network_time: Reading,
     /// The shares that were credited, which are freed when the job is retired, since none is credited then;
@@ -128,7 +130,7 @@ impl ChannelJob {
     pub(crate) fn new(
         terms: JobTerms,
         prepared: Arc<PreparedTemplate>,
-        merkle_root: Option<[u8; 32]>,
+        merkle_root: Option<Box<[u8; 32]>>,
         budget: &MemoryBudget,
     ) -> Self {
         let JobTerms {
@@ -145,7 +147,7 @@ impl ChannelJob {
             job: None,
             rung,
             min_time,
-            max_time,
+            max_time: max_time.unwrap_or(UnixTime::from_secs(u32::MAX)),
             merkle_root,
             sent,
             network_time: clock.read(sent),
@@ -176,7 +178,7 @@ impl ChannelJob {
 
     /// The merkle root, on a standard channel.
     pub fn merkle_root(&self) -> Option<[u8; 32]> {
-        self.merkle_root
+        self.merkle_root.as_deref().copied()
     }
 
     /// When it was sent.
@@ -223,8 +225,7 @@ impl ChannelJob {
     #[inline]
     pub(crate) fn max_time(&self, now: Instant) -> UnixTime {
         let ahead = self.network_time.at(self.sent, now);
-        let ahead = ahead.saturating_add(MAX_TIME_AHEAD);
-        self.max_time.map_or(ahead, |latest| latest.min(ahead))
+        ahead.saturating_add(MAX_TIME_AHEAD).min(self.max_time)
     }
 
     /// A share is about to be hashed that is kept at `place`.
