@@ -16,7 +16,7 @@ pub struct WorkerId(Arc<Identity>);
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Identity {
-    user: Box<str>,
+    user: Arc<str>,
     payout: Box<str>,
     /// Of both: each share looks for its worker by it.
     hash: u64,
@@ -41,6 +41,14 @@ impl WorkerId {
     /// [`NameError`] if one of them is out of its bounds: the peer's fault, or the caller's for an
     /// empty address.
     pub fn new(user: &str, payout: &str) -> Result<Self, NameError> {
+        Self::sharing(user.into(), payout)
+    }
+
+    /// The same, with a user name that others keep too.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn sharing(user: Arc<str>, payout: &str) -> Result<Self, NameError> {
         if user.len() > Self::MAX_USER {
             return Err(NameError::UserTooLong(user.len()));
         }
@@ -57,11 +65,12 @@ impl WorkerId {
     }
 
     /// For what the database holds, which came in through [`new`](Self::new).
-    pub(crate) fn unchecked(user: &str, payout: &str) -> Self {
+    pub(crate) fn unchecked(user: impl Into<Arc<str>>, payout: &str) -> Self {
+        let user = user.into();
         let mut hasher = DefaultHasher::new();
-        (user, payout).hash(&mut hasher);
+        (&user, payout).hash(&mut hasher);
         Self(Arc::new(Identity {
-            user: user.into(),
+            user,
             payout: payout.into(),
             hash: hasher.finish(),
         }))

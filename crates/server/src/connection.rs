@@ -390,7 +390,7 @@ impl Connection {
         }
     }
 
-    async fn recall(&mut self, newcomers: Vec<(ChannelId, String)>) {
+    async fn recall(&mut self, newcomers: Vec<(ChannelId, Arc<str>)>) {
         for (seat, user) in newcomers {
             let past = self.pool.hub.recall(&user).await;
             self.wire.handle_past(Instant::now(), seat, past);
@@ -401,7 +401,7 @@ impl Connection {
     fn take_events_at_hand(
         &mut self,
         at: UnixTime,
-        newcomers: &mut Vec<(ChannelId, String)>,
+        newcomers: &mut Vec<(ChannelId, Arc<str>)>,
     ) -> Option<Box<FoundBlock>> {
         while let Some(event) = self.wire.poll_event() {
             match event {
@@ -414,7 +414,7 @@ impl Connection {
                     self.dues.note_not_durable(seat, shares);
                 }
                 SessionEvent::Joined(joined) => {
-                    newcomers.push((joined.seat, joined.miner.user.clone()));
+                    newcomers.push((joined.seat, Arc::clone(&joined.miner.user)));
                     self.join(joined);
                 }
                 SessionEvent::Learnt { user, past } => self.pool.hub.remember(user, past),
@@ -494,7 +494,7 @@ impl Connection {
         self.guest.handle_opened();
         self.pool.proofs.join(&mut self.layouts, &joined);
         let address = joined.miner.address.to_string();
-        let worker = match WorkerId::new(&joined.miner.user, &address) {
+        let worker = match WorkerId::sharing(Arc::clone(&joined.miner.user), &address) {
             Ok(worker) => worker,
             Err(error) => return warn!("{} cannot be recorded: {error}", joined.miner.user),
         };

@@ -36,7 +36,7 @@ enum Request {
     Lease(oneshot::Sender<Option<ExtranoncePrefix>>),
     GiveBack(Vec<ExtranoncePrefix>),
     Recall(String, oneshot::Sender<Option<Box<Past>>>),
-    Remember(Box<str>, Box<Past>),
+    Remember(Arc<str>, Box<Past>),
     Park(Box<ParkedSession>),
     Resume(SessionId, oneshot::Sender<Option<Box<ParkedSession>>>),
 }
@@ -62,7 +62,7 @@ impl HubHandle {
     }
 
     /// Remembers what is known of the miner that calls itself `user`, unless the hub is behind.
-    pub(crate) fn remember(&self, user: Box<str>, past: Box<Past>) {
+    pub(crate) fn remember(&self, user: Arc<str>, past: Box<Past>) {
         if let Ok(place) = self.0.try_reserve() {
             place.send(Request::Remember(user, past));
         }
@@ -248,7 +248,7 @@ impl HubTask {
                     self.hub.park(now, *session);
                 }
             }
-            Request::Remember(user, past) => self.hub.remember(&user, past),
+            Request::Remember(user, past) => self.hub.remember(user, past),
             Request::GiveBack(prefixes) => {
                 let prefixes = prefixes.into_iter();
                 prefixes.for_each(|prefix| self.hub.give_back_prefix(prefix));

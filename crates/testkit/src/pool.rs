@@ -485,7 +485,7 @@ impl<S: Server, D: Device> Connection<S, D> {
                 let past = past.cloned().map(Box::new);
                 self.session.handle_past(now, joined.seat, past);
             }
-            SessionEvent::Learnt { user, past } => hub.remember(user, past.clone()),
+            SessionEvent::Learnt { user, past } => hub.remember(Arc::clone(user), past.clone()),
             SessionEvent::Share(share) if share.outcome.is_ok() => {
                 // The ledger commits in order.
                 let last = self.commits.last().map_or(now, |(at, _)| *at);

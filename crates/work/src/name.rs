@@ -1,6 +1,7 @@
 //! What a miner calls itself, and whom that means its blocks pay.
 
 use core::str::FromStr;
+use std::sync::Arc;
 
 use bitcoin::address::{Address, AddressType, NetworkUnchecked};
 use bitcoin::key::XOnlyPublicKey;
@@ -21,10 +22,10 @@ pub struct PayoutPolicy {
 /// A user name that the pool serves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Miner {
-    /// The name as the miner gave it.
-    pub user: String,
+    /// The name as the miner gave it. Whoever else keeps it has the same text.
+    pub user: Arc<str>,
     /// The part after the address, which tells the machines of one owner apart. May be empty.
-    pub worker: String,
+    pub worker: Box<str>,
     /// The address that a block of this miner pays.
     pub address: Address,
     /// All outputs that a block of this miner pays.
@@ -143,8 +144,8 @@ impl PayoutPolicy {
             return Err(NameError::Unspendable { address });
         }
         Ok(Miner {
-            user: user.to_owned(),
-            worker: worker.to_owned(),
+            user: user.into(),
+            worker: worker.into(),
             payout: Payout::new(address.script_pubkey(), self.fee.clone()),
             address,
         })
@@ -155,8 +156,8 @@ impl PayoutPolicy {
         let address = self.plain_names.clone();
         let address = address.ok_or(NameError::NoAddress { network })?;
         Ok(Miner {
-            user: user.to_owned(),
-            worker: user.to_owned(),
+            user: user.into(),
+            worker: user.into(),
             payout: Payout::new(address.script_pubkey(), None),
             address,
         })
@@ -240,9 +241,9 @@ mod tests {
             (format!("{}.X", BIP173.to_uppercase()), "X"),
         ] {
             let miner = policy.miner(&user).unwrap();
-            assert_eq!(miner.worker, worker);
+            assert_eq!(&*miner.worker, worker);
             assert_eq!(miner.address.to_string(), BIP173);
-            assert_eq!(miner.user, user);
+            assert_eq!(&*miner.user, user);
         }
     }
 
@@ -302,7 +303,7 @@ mod tests {
         }
         policy.plain_names = Some(operator());
         let miner = policy.miner("rig.1").unwrap();
-        assert_eq!(miner.worker, "rig.1");
+        assert_eq!(&*miner.worker, "rig.1");
         assert_eq!(miner.address.to_string(), GENESIS);
         assert_eq!(miner.payout.outputs(Amount::ONE_BTC).count(), 1);
     }

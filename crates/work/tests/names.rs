@@ -166,7 +166,7 @@ proptest! {
             if address.as_unchecked().is_valid_for_network(pool.into()) {
                 let miner = result.unwrap();
                 prop_assert_eq!(miner.payout.miner(), &address.script_pubkey());
-                prop_assert_eq!(&miner.worker, "rig");
+                prop_assert_eq!(&*miner.worker, "rig");
             } else {
                 prop_assert_ne!(pool, network);
                 let refused = matches!(result, Err(NameError::OtherNetwork { .. }));
@@ -179,7 +179,7 @@ proptest! {
     fn no_name_panics(user in "\\PC{0,80}") {
         for network in Network::ALL {
             if let Ok(miner) = policy(network).miner(&user) {
-                prop_assert_eq!(miner.user, user.clone());
+                prop_assert_eq!(&*miner.user, &*user);
             }
         }
     }
@@ -260,7 +260,7 @@ fn ordinary_names_are_not_taken_for_addresses() {
         let miner = policy(Network::Mainnet).miner(name);
         let miner = miner.unwrap_or_else(|error| panic!("{name} was refused: {error}"));
         assert_eq!(miner.address.to_string(), OPERATOR);
-        assert_eq!(miner.worker, name);
+        assert_eq!(&*miner.worker, name);
     }
 }
 

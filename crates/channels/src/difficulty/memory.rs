@@ -1,6 +1,7 @@
 //! What is remembered of miners that come back.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Past;
@@ -11,8 +12,8 @@ pub struct DifficultyMemory {
     capacity: usize,
     /// Those that were heard of lately. When it is full it becomes `older`, and what was older is
     /// forgotten.
-    newer: HashMap<Box<str>, Box<Past>>,
-    older: HashMap<Box<str>, Box<Past>>,
+    newer: HashMap<Arc<str>, Box<Past>>,
+    older: HashMap<Arc<str>, Box<Past>>,
 }
 
 impl DifficultyMemory {
@@ -32,16 +33,17 @@ impl DifficultyMemory {
     }
 
     /// This is what is known of the worker `user` now.
-    pub fn remember(&mut self, user: &str, past: Box<Past>) {
-        self.older.remove(user);
-        if let Some(known) = self.newer.get_mut(user) {
+    pub fn remember(&mut self, user: impl Into<Arc<str>>, past: Box<Past>) {
+        let user = user.into();
+        self.older.remove(&user);
+        if let Some(known) = self.newer.get_mut(&user) {
             *known = past;
             return;
         }
         if self.newer.len() >= self.capacity / 2 {
             self.older = core::mem::take(&mut self.newer);
         }
-        self.newer.insert(user.into(), past);
+        self.newer.insert(user, past);
     }
 
     /// What was known of the worker `user` when it was here last.
@@ -109,7 +111,7 @@ mod tests {
         let now = Instant::now();
         let mut memory = DifficultyMemory::new(100);
         for number in 0..10_000 {
-            memory.remember(&number.to_string(), past(now, number % 60));
+            memory.remember(number.to_string(), past(now, number % 60));
             // Who is heard of again is not the oldest.
             memory.remember("regular", past(now, 7));
             assert!(memory.len() <= 100);

@@ -110,7 +110,7 @@ pub(super) fn history(
 pub(super) fn worker_columns(row: &Row<'_>) -> Result<WorkerId, Failure> {
     let user: String = row.get("user")?;
     let payout: String = row.get("payout")?;
-    Ok(WorkerId::unchecked(&user, &payout))
+    Ok(WorkerId::unchecked(user, &payout))
 }
 
 fn record(connection: &Connection, row: &Row<'_>) -> Result<WorkerRecord, Failure> {

@@ -1,5 +1,7 @@
 //! What a session tells the pool.
 
+use std::sync::Arc;
+
 use bitcoin::BlockHash;
 use headframe_channels::{ChannelId, ChannelKind, Credit, ExtranoncePrefix, Past, RejectReason};
 use headframe_work::{Block, CoinbaseError, Hashrate, Miner, Rung};
@@ -46,7 +48,7 @@ pub enum SessionEvent {
     /// Something was found out about a miner, or it goes: to be remembered for when it comes back.
     Learnt {
         /// Its user name.
-        user: Box<str>,
+        user: Arc<str>,
         /// What to remember.
         past: Box<Past>,
     },
@@ -100,9 +102,10 @@ pub enum Protocol {
     Sv2,
 }
 
-/// What a device says of itself. Not to be trusted, but free of control characters.
+/// What a device says of itself. Not to be trusted, but free of control characters. A clone is another
+/// pointer to it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Device(String);
+pub struct Device(Arc<str>);
 
 impl Device {
     /// The longest text that is kept, in characters.
@@ -111,7 +114,8 @@ impl Device {
     /// The device that calls itself `text`.
     pub fn new(text: &str) -> Self {
         let printable = text.chars().filter(|c| !c.is_control());
-        Self(printable.take(Self::MAX_CHARS).collect())
+        let text: String = printable.take(Self::MAX_CHARS).collect();
+        Self(text.into())
     }
 
     /// The text, printable.

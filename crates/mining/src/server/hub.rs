@@ -383,7 +383,7 @@ impl Hub {
     }
 
     /// What is known now of the miner that calls itself `user`.
-    pub fn remember(&mut self, user: &str, past: Box<Past>) {
+    pub fn remember(&mut self, user: Arc<str>, past: Box<Past>) {
         self.memory.remember(user, past);
     }
 

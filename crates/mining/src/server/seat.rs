@@ -212,7 +212,7 @@ impl Seat {
     }
 
     fn remembered(&self, past: Box<Past>) -> SessionEvent {
-        let user = self.miner.user.as_str().into();
+        let user = Arc::clone(&self.miner.user);
         SessionEvent::Learnt { user, past }
     }
 

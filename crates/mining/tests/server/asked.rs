@@ -195,7 +195,7 @@ fn a_name_is_shown_and_paid_without_the_difficulty_in_it() {
     let [miner] = joined.as_slice() else {
         panic!("{joined:?}");
     };
-    assert_eq!((&miner.user, &*miner.worker), (&user, "rig"));
+    assert_eq!((&*miner.user, &*miner.worker), (&*user, "rig"));
     assert_eq!(miner.address, address(1));
 }
 

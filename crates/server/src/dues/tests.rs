@@ -30,8 +30,8 @@ fn dues() -> (Dues, Receiver<Entry>) {
     let joined = Joined {
         seat: SEAT,
         miner: Miner {
-            user: name.clone(),
-            worker: String::new(),
+            user: name.as_str().into(),
+            worker: "".into(),
             payout: Payout::new(address.script_pubkey(), None),
             address,
         },

@@ -176,7 +176,9 @@ impl Host {
             }
             SessionEvent::Share(share) => self.take_share(connection, share),
             SessionEvent::Block(found) => self.take_block(found),
-            SessionEvent::Learnt { user, past } => self.hub.remember(user, past.clone()),
+            SessionEvent::Learnt { user, past } => {
+                self.hub.remember(Arc::clone(user), past.clone());
+            }
             _ => {}
         }
         Ok(())

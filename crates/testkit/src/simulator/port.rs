@@ -287,10 +287,10 @@ impl Port {
         host.take_event(self.id, event)?;
         match event {
             SessionEvent::Joined(joined) => {
-                let user = joined.miner.user.clone();
-                let past = host.recall(&user);
+                let user = &joined.miner.user;
+                let past = host.recall(user);
                 self.server().handle_past(now, joined.seat, past);
-                let before = self.users.insert(joined.seat, user);
+                let before = self.users.insert(joined.seat, user.to_string());
                 ensure(before.is_none(), || "a seat is taken twice".to_owned())
             }
             SessionEvent::Left { seat } | SessionEvent::Vacated { seat } => {

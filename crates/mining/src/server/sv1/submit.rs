@@ -41,7 +41,7 @@ impl Sv1Session {
         let worker = asked::unescaped(&submit.worker);
         let (name, _) = asked::split_name(&worker);
         let mut workers = self.workers.iter();
-        let Some(worker) = workers.find(|worker| worker.name == name) else {
+        let Some(worker) = workers.find(|worker| &*worker.name == name) else {
             // The share is refused, the block is not: it pays whom the connection pays.
             if seat.channel.makes_block(&share)
                 && let ShareVerdict::Block(block, _) = seat.judge(now, &share)

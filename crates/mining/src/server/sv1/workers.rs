@@ -3,6 +3,7 @@
 //! The first name fixes the payout and takes the seat; further ones are labels of the same
 //! address.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use headframe_channels::{Channel, ChannelId, ChannelKind, DifficultyControl, ExtranoncePrefix};
@@ -20,7 +21,7 @@ const WRONG_PASSWORD: &str = "this port needs another password";
 /// A name that may submit.
 #[derive(Debug)]
 pub(super) struct Worker {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) seat: ChannelId,
     /// Whether it was told that the coinbase is too long for its device.
     pub(super) is_warned: bool,
@@ -78,7 +79,7 @@ impl Sv1Session {
         name: &str,
         asked: Option<Difficulty>,
     ) -> Result<(), String> {
-        if self.workers.iter().any(|worker| worker.name == name) {
+        if self.workers.iter().any(|worker| &*worker.name == name) {
             return Ok(());
         }
         let miner = self.desk.rules.payouts.miner(name).map_err(|error| {
@@ -97,9 +98,12 @@ impl Sv1Session {
         if self.seat.is_none() {
             self.seat = Some(self.take_seat(now, seat_id, miner.clone(), prefix));
         }
-        let name = name.to_owned();
+        if self.workers.is_empty() {
+            // Most connections have one.
+            self.workers.reserve_exact(1);
+        }
         self.workers.push(Worker {
-            name,
+            name: Arc::clone(&miner.user),
             seat: seat_id,
             is_warned: false,
         });

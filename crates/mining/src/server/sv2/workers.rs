@@ -5,6 +5,7 @@
 //!
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headframe_channels::{ChannelId, ChannelKind};
@@ -202,16 +203,16 @@ fn worker(owner: &Miner, name: UserIdentity<'_>) -> Option<Miner> {
     let worker = rest.and_then(|rest| rest.strip_prefix(['.', '_']));
     // Others pass on his address, and SRI's translator cuts it.
     let is_base = base == name || (name.len() == UserIdentity::MAX_LEN && base.starts_with(&name));
-    let (worker, user) = match worker {
-        None if is_base => ("", base.to_owned()),
+    let (worker, user): (_, Arc<str>) = match worker {
+        None if is_base => ("", base.into()),
         worker => {
             let worker = worker.unwrap_or(&name);
-            (worker, format!("{base}.{worker}"))
+            (worker, format!("{base}.{worker}").into())
         }
     };
     (user.len() <= Miner::MAX_LEN).then(|| Miner {
         user,
-        worker: worker.to_owned(),
+        worker: worker.into(),
         address: owner.address.clone(),
         payout: owner.payout.clone(),
     })
@@ -221,9 +222,9 @@ fn worker(owner: &Miner, name: UserIdentity<'_>) -> Option<Miner> {
 /// proxies put their own word behind it.
 fn owner_name(owner: &Miner) -> &str {
     let Miner { user, worker, .. } = owner;
-    let base = match worker == user {
+    let base = match **worker == **user {
         true => user.rsplit_once('.').map(|(base, _)| base),
-        false => user.strip_suffix(worker.as_str()),
+        false => user.strip_suffix(&**worker),
     };
     base.unwrap_or(user).trim_end_matches(['.', '_'])
 }
@@ -256,8 +257,8 @@ mod tests {
         let (dotted, proxied) = (format!("{rich}.rig1"), format!("{rich}.translator-proxy"));
         for user in [&rich, &dotted, &proxied, &format!("{rich}_a.b")] {
             let worker = named(user, b"rig7").expect("short enough");
-            assert_eq!(worker.user, format!("{rich}.rig7"), "{user}");
-            assert_eq!(worker.worker, "rig7");
+            assert_eq!(&*worker.user, format!("{rich}.rig7"), "{user}");
+            assert_eq!(&*worker.worker, "rig7");
             assert_eq!(worker.payout, owner(&rich).payout);
             assert_eq!(worker.address, owner(&rich).address);
             assert_eq!(owner(&worker.user), worker, "as if he came by himself");
@@ -272,7 +273,7 @@ mod tests {
             ("farm", "1a\n\u{202e}", "farm.1a\\u{a}\\u{202e}"),
         ] {
             let worker = named(user, name.as_bytes()).expect("short enough");
-            assert_eq!(worker.user, expected);
+            assert_eq!(&*worker.user, expected);
             assert_eq!(worker.payout, owner(user).payout);
         }
         let cut = named(&proxied, &rich.as_bytes()[..32]).expect("short enough");

@@ -148,7 +148,7 @@ fn joined(at: u64, number: u64, user: &str, protocol: Protocol) -> News {
             seat: ChannelId::new(1),
             miner: Miner {
                 user: user.into(),
-                worker: String::new(),
+                worker: "".into(),
                 payout: headframe_work::Payout::new(address.script_pubkey(), None),
                 address,
             },

@@ -53,7 +53,7 @@ fn an_address_becomes_another_one_that_the_pool_would_serve_alike() {
     for address in MAINNET {
         let masked = mask.text(&format!("{address}.rig_1"));
         let served = policy(Network::Mainnet).miner(&masked).unwrap();
-        assert_eq!(served.worker, "rig_1");
+        assert_eq!(&*served.worker, "rig_1");
         assert_eq!(masked.len(), address.len() + 6);
         let (new, old) = (served.address.script_pubkey(), script_of(address));
         let kind = |address: &str| {
