@@ -5,6 +5,7 @@
 
 mod budget;
 mod channel;
+mod channel_map;
 mod difficulty;
 mod extranonce;
 mod id;
@@ -15,6 +16,7 @@ mod share;
 
 pub use budget::MemoryBudget;
 pub use channel::{Channel, ChannelKind, SV1_VERSION_MASK, SV2_VERSION_MASK, StagedJob};
+pub use channel_map::ChannelMap;
 pub use difficulty::{DifficultyControl, DifficultyMemory, DifficultySettings, Past};
 pub use extranonce::{ExtranoncePrefix, ExtranonceSpace};
 pub use id::{ChannelId, JobId};

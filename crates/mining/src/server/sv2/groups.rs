@@ -1,18 +1,17 @@
 //! Which channels of a connection one message can reach (R-1, R-9, spec §5.2.3). Not here: what
 //! they are told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use headframe_channels::{Channel, ChannelId};
+use headframe_channels::{Channel, ChannelId, ChannelMap};
 use headframe_work::Payout;
 
 /// The channels of a connection, in groups that can share a job.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    /// Boxed: a map keeps room for eleven where one is.
-    by_id: BTreeMap<ChannelId, Box<Group>>,
+    by_id: ChannelMap<Group>,
     by_kind: HashMap<GroupKind, ChannelId>,
-    of_channel: HashMap<ChannelId, ChannelId>,
+    of_channel: ChannelMap<ChannelId>,
 }
 
 #[derive(Debug)]
@@ -89,30 +88,30 @@ impl Groups {
     pub(super) fn join(&mut self, id: ChannelId, kind: GroupKind, channel: ChannelId) {
         self.by_kind.entry(kind.clone()).or_insert(id);
         let members = BTreeSet::new();
-        let group = || Box::new(Group { kind, members });
-        let group = self.by_id.entry(id).or_insert_with(group);
+        let group = || Group { kind, members };
+        let group = self.by_id.get_or_insert_with(id, group);
         group.members.insert(channel);
         self.of_channel.insert(channel, id);
     }
 
     /// Takes `channel` out of its group, which goes with its last member.
     pub(super) fn leave(&mut self, channel: ChannelId) {
-        let Some(id) = self.of_channel.remove(&channel) else {
+        let Some(id) = self.of_channel.remove(channel) else {
             return;
         };
-        let Some(group) = self.by_id.get_mut(&id) else {
+        let Some(group) = self.by_id.get_mut(id) else {
             return;
         };
         group.members.remove(&channel);
         if group.members.is_empty() {
             self.by_kind.remove(&group.kind);
-            self.by_id.remove(&id);
+            self.by_id.remove(id);
         }
     }
 
     /// The members of the group `id`.
     pub(super) fn members(&self, id: ChannelId) -> Option<Vec<ChannelId>> {
-        let group = self.by_id.get(&id)?;
+        let group = self.by_id.get(id)?;
         Some(group.members.iter().copied().collect())
     }
 
@@ -126,7 +125,7 @@ impl Groups {
         singly: bool,
     ) -> (Vec<Audience>, Option<Place>) {
         let mut audiences = Vec::new();
-        for (&id, group) in self.by_id.range(from.group..) {
+        for (id, group) in self.by_id.from(from.group) {
             let first = match id == from.group {
                 true => from.channel,
                 false => Place::FIRST.channel,

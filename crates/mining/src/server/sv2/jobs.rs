@@ -50,7 +50,7 @@ impl Sv2Session {
     /// everybody's turn to get it.
     fn without(&self, audience: Audience, job_id: JobId) -> Vec<Audience> {
         let has = |id: &&ChannelId| {
-            let seat = self.seats.get(id);
+            let seat = self.seats.get(**id);
             seat.is_some_and(|seat| seat.channel.job(job_id).is_some())
         };
         let members = audience.members();
@@ -96,7 +96,7 @@ impl Sv2Session {
     /// `UpdateChannel` is always answered with `SetTarget`, and with a job only if the target
     /// changed.
     pub(super) fn answer_update(&mut self, now: Instant, id: ChannelId) {
-        let Some(seat) = self.seats.get_mut(&id) else {
+        let Some(seat) = self.seats.get_mut(id) else {
             return;
         };
         let work = &self.desk.work;
@@ -147,7 +147,7 @@ impl Sv2Session {
         let job_id = self.desk.rules.job_ids.next();
         let is_made = self.send_job(now, audience, job_id);
         for id in audience.members() {
-            if let Some(seat) = self.seats.get_mut(id) {
+            if let Some(seat) = self.seats.get_mut(*id) {
                 seat.note_own_job(now, is_made);
             }
         }
@@ -165,7 +165,7 @@ impl Sv2Session {
         self.announce(audience);
         let (time, is_on_tip) = (self.next_time(now, audience), self.know_tip(audience));
         for id in audience.members() {
-            if let Some(seat) = self.seats.get_mut(id) {
+            if let Some(seat) = self.seats.get_mut(*id) {
                 seat.send_job(now, job_id, &self.desk.work, &job, time);
                 let due = seat.poll_timeout(&self.desk.work);
                 self.look_by(due);
@@ -181,7 +181,7 @@ impl Sv2Session {
     }
 
     fn make_job(&mut self, audience: &Audience, job_id: JobId) -> Option<Arc<Job>> {
-        let seat = self.seats.get_mut(audience.members().first()?)?;
+        let seat = self.seats.get_mut(*audience.members().first()?)?;
         let job = self.desk.present_job(seat, job_id);
         if job.is_none() {
             // It is tried again.
@@ -202,7 +202,7 @@ impl Sv2Session {
             audience
                 .members()
                 .iter()
-                .filter_map(|id| self.seats.get(id))
+                .filter_map(|id| self.seats.get(*id))
         };
         let has_all = seats().all(|seat| seat.staged_job(staged).is_some());
         if has_all || seats().any(|seat| seat.channel.newest_job().is_none()) {
@@ -218,7 +218,7 @@ impl Sv2Session {
             return;
         };
         for id in audience.members() {
-            if let Some(seat) = self.seats.get_mut(id) {
+            if let Some(seat) = self.seats.get_mut(*id) {
                 seat.stage_job(staged, job_id, &job);
             }
         }
@@ -233,7 +233,7 @@ impl Sv2Session {
             to: audience.to,
         };
         let mut held = audience.members().iter().map(|id| {
-            let held = self.seats.get(id)?.staged_job(staged)?;
+            let held = self.seats.get(*id)?.staged_job(staged)?;
             Some(held.id())
         });
         let Some(Some(job_id)) = held.next() else {
@@ -245,7 +245,7 @@ impl Sv2Session {
         self.announce(audience);
         let time = self.next_time(now, audience);
         for id in audience.members() {
-            if let Some(seat) = self.seats.get_mut(id) {
+            if let Some(seat) = self.seats.get_mut(*id) {
                 let prepared = Arc::clone(&start.prepared);
                 seat.activate_job(now, job_id, &self.desk.work, prepared, time);
                 let due = seat.poll_timeout(&self.desk.work);
@@ -260,7 +260,7 @@ impl Sv2Session {
     fn announce(&mut self, audience: &Audience) {
         let mut changed: Vec<(ChannelId, Rung)> = Vec::new();
         for &id in audience.members() {
-            let seat = self.seats.get_mut(&id);
+            let seat = self.seats.get_mut(id);
             let rung = seat.and_then(|seat| seat.announce(&self.desk.work));
             changed.extend(rung.map(|rung| (id, rung)));
         }
@@ -280,7 +280,7 @@ impl Sv2Session {
         let seats = audience
             .members()
             .iter()
-            .filter_map(|id| self.seats.get(id));
+            .filter_map(|id| self.seats.get(*id));
         let mut rungs = seats.map(|seat| seat.announced());
         let first = rungs.next()?;
         rungs.all(|rung| rung == first).then_some(first)
@@ -290,7 +290,7 @@ impl Sv2Session {
         let mut seats = audience
             .members()
             .iter()
-            .filter_map(|id| self.seats.get(id));
+            .filter_map(|id| self.seats.get(*id));
         seats.all(|seat| seat.knows_tip_and_bits_of(&self.desk.work))
     }
 
@@ -299,7 +299,7 @@ impl Sv2Session {
         let seats = audience
             .members()
             .iter()
-            .filter_map(|id| self.seats.get(id));
+            .filter_map(|id| self.seats.get(*id));
         let latest = seats.map(|seat| seat.next_time(now, work)).max();
         latest.unwrap_or_else(|| work.time(now))
     }
@@ -311,13 +311,13 @@ impl Sv2Session {
 
     /// The merkle root of the newest job, where the audience is one standard channel.
     fn merkle_root(&self, audience: &Audience) -> Option<[u8; 32]> {
-        let seat = self.seats.get(&audience.to)?;
+        let seat = self.seats.get(audience.to)?;
         seat.channel.newest_job()?.merkle_root()
     }
 
     /// The same of the staged job.
     fn staged_root(&self, audience: &Audience) -> Option<[u8; 32]> {
-        let seat = self.seats.get(&audience.to)?;
+        let seat = self.seats.get(audience.to)?;
         seat.channel.staged_job()?.merkle_root()
     }
 

@@ -13,11 +13,10 @@ mod setup;
 mod submit;
 mod workers;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headframe_channels::{Channel, ChannelId, ExtranoncePrefix, Past};
+use headframe_channels::{Channel, ChannelId, ChannelMap, ExtranoncePrefix, Past};
 use headframe_sv2_wire::mining::MiningMessage;
 use headframe_sv2_wire::{DecodeError, Frame, Incoming};
 
@@ -56,8 +55,7 @@ pub struct Sv2Session {
     desk: Desk,
     /// What the client said of itself; `None` until it did.
     setup: Option<Setup>,
-    /// Boxed: a map keeps room for eleven where one is.
-    seats: BTreeMap<ChannelId, Box<Seat>>,
+    seats: ChannelMap<Box<Seat>>,
     groups: Groups,
     extensions: Extensions,
     workers: Workers,
@@ -118,7 +116,7 @@ impl Sv2Session {
         Self {
             desk: Desk::new(rules, work),
             setup: None,
-            seats: BTreeMap::new(),
+            seats: ChannelMap::new(),
             groups: Groups::default(),
             extensions: Extensions::default(),
             workers: Workers::default(),
@@ -213,7 +211,7 @@ impl Sv2Session {
     /// opening waits for this, so that its first target is the right one, but not longer than until
     /// the session is given anything else or its output is taken.
     pub fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Option<Box<Past>>) {
-        if let (Some(seat), Some(past)) = (self.seats.get_mut(&seat), past) {
+        if let (Some(seat), Some(past)) = (self.seats.get_mut(seat), past) {
             seat.control.handle_past(now, past);
             let due = seat.poll_timeout(&self.desk.work);
             self.look_by(due);
@@ -313,7 +311,7 @@ impl Sv2Session {
     /// The connection is gone: every prefix goes back, every seat is empty.
     pub fn handle_closed(&mut self, now: Instant) {
         self.opening = None;
-        let seats: Vec<ChannelId> = self.seats.keys().copied().collect();
+        let seats: Vec<ChannelId> = self.seats.keys().collect();
         for id in seats {
             self.leave(now, id);
         }
@@ -382,7 +380,7 @@ impl Sv2Session {
     }
 
     fn leave(&mut self, now: Instant, id: ChannelId) {
-        let Some(seat) = self.seats.remove(&id) else {
+        let Some(seat) = self.seats.remove(id) else {
             return;
         };
         if let Some(farewell) = seat.farewell(now) {

@@ -84,7 +84,7 @@ impl Sv2Session {
     pub(super) fn handle_update(&mut self, now: Instant, update: &UpdateChannel) {
         let id = ChannelId::new(update.channel_id);
         let declared = declared(update.nominal_hash_rate, update.maximum_target);
-        let error = match (self.seats.get_mut(&id), declared) {
+        let error = match (self.seats.get_mut(id), declared) {
             (None, _) => codes::INVALID_CHANNEL_ID,
             (_, Err(code)) => code,
             (Some(_), Ok((_, floor))) if floor > self.desk.rules.difficulty.max => {
@@ -217,7 +217,7 @@ impl Sv2Session {
             return;
         };
         let id = opened.seat;
-        let Some(seat) = self.seats.get_mut(&id) else {
+        let Some(seat) = self.seats.get_mut(id) else {
             return;
         };
         if let Some(rung) = seat.announce(&self.desk.work) {
@@ -237,7 +237,7 @@ impl Sv2Session {
     }
 
     fn write_success(&mut self, opened: Opened) {
-        let Some(seat) = self.seats.get(&opened.seat) else {
+        let Some(seat) = self.seats.get(opened.seat) else {
             return;
         };
         let prefix = seat.channel.fixed_extranonce();

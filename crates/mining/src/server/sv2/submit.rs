@@ -97,7 +97,7 @@ impl Sv2Session {
 
     fn judge(&mut self, now: Instant, submitted: &Submitted<'_>) -> Result<(), Code<'static>> {
         let id = ChannelId::new(submitted.channel_id);
-        let seat = self.seats.get_mut(&id);
+        let seat = self.seats.get_mut(id);
         let seat = seat.filter(|seat| seat.channel.kind() == submitted.kind);
         let seat = seat.ok_or(codes::INVALID_CHANNEL_ID)?;
         let share = submitted.share().ok_or(codes::INVALID_JOB_ID)?;
