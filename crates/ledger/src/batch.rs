@@ -111,13 +111,13 @@ impl ShareBatch {
         self.workers.is_empty()
     }
 
-    /// Gives all away that the batch holds, to who will see it recorded.
-    pub fn take(&mut self) -> Self {
-        let empty = Self {
-            best: self.best.successor(),
+    /// An empty batch for what comes next, where this one is heeded: `None` where any empty batch would do.
+    pub fn successor(&self) -> Option<Self> {
+        let best = self.best.successor();
+        best.has_bar().then(|| Self {
+            best,
             ..Self::default()
-        };
-        core::mem::replace(self, empty)
+        })
     }
 
     /// Empties the batch, which was recorded, and keeps its memory.

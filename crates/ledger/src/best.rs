@@ -91,6 +91,11 @@ impl BestList {
         }
     }
 
+    /// Whether not all that is offered has a place on it.
+    pub(crate) const fn has_bar(&self) -> bool {
+        self.bar.is_some()
+    }
+
     pub(crate) fn shares(&self) -> &[RankedShare] {
         &self.shares
     }

@@ -14,7 +14,7 @@ use headframe_mining::server::{
 };
 use headframe_transport::{Filled, SHUTDOWN_DEADLINE, TransportError};
 use headframe_work::UnixTime;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -24,11 +24,10 @@ use crate::alarm::Alarm;
 use crate::bell::{Bells, Call, HungBell};
 use crate::blocks::{Found, FoundSender};
 use crate::clock::wall_clock;
-use crate::dues::Dues;
+use crate::dues::{Creditors, Dues};
 use crate::hold::Service;
-use crate::hub::HubHandle;
 use crate::hush::Hush;
-use crate::ledger::{Entry, LedgerHandle};
+use crate::ledger::Entry;
 use crate::limits::{Guest, Source, Visit};
 use crate::news::News;
 use crate::panic::{Panicked, unless_panic};
@@ -48,11 +47,9 @@ const LAST_READS: u32 = 64;
 pub(crate) struct PoolLinks {
     /// Those of the listener by which it came.
     pub(crate) rules: Arc<PoolRules>,
-    pub(crate) hub: HubHandle,
     pub(crate) work: watch::Receiver<Arc<PoolWork>>,
-    pub(crate) ledger: LedgerHandle,
     pub(crate) found: FoundSender,
-    pub(crate) news: mpsc::Sender<News>,
+    pub(crate) creditors: Arc<Creditors>,
     pub(crate) tracer: Arc<Tracer>,
     pub(crate) bells: Arc<Bells>,
     pub(crate) shutdown: CancellationToken,
@@ -105,9 +102,8 @@ impl Connection {
         if *pool.service.borrow() != Service::Usual {
             bell.ring(Call::Service);
         }
-        let (ledger, hub, news) = (pool.ledger.clone(), pool.hub.clone(), pool.news.clone());
         Box::new(Self {
-            dues: Dues::new(id, ledger, hub, news, Arc::clone(bell.bell())),
+            dues: Dues::new(id, Arc::clone(&pool.creditors), Arc::clone(bell.bell())),
             guest: Guest::new(visit, pool.rules.difficulty.shares_per_minute),
             tap: Tap::new(Arc::clone(&pool.tracer), id, wire.protocol()),
             peer,
@@ -349,7 +345,7 @@ impl Connection {
         let (now, at) = (Instant::now(), wall_clock());
         loop {
             if self.wire.wants_prefix()
-                && let Some(prefix) = Box::pin(self.pool.hub.lease_prefix()).await
+                && let Some(prefix) = Box::pin(self.pool.creditors.hub.lease_prefix()).await
             {
                 self.wire.add_prefix(prefix);
             }
@@ -362,7 +358,7 @@ impl Connection {
             };
             self.guest.handle_message(now, cost);
             if let Some(id) = self.wire.wants_session() {
-                let session = Box::pin(self.pool.hub.resume(id)).await;
+                let session = Box::pin(self.pool.creditors.hub.resume(id)).await;
                 self.wire.handle_session(Instant::now(), session);
             }
             self.take_events(at).await;
@@ -392,7 +388,7 @@ impl Connection {
 
     async fn recall(&mut self, newcomers: Vec<(ChannelId, Arc<str>)>) {
         for (seat, user) in newcomers {
-            let past = self.pool.hub.recall(&user).await;
+            let past = self.pool.creditors.hub.recall(&user).await;
             self.wire.handle_past(Instant::now(), seat, past);
         }
     }
@@ -417,12 +413,12 @@ impl Connection {
                     newcomers.push((joined.seat, Arc::clone(&joined.miner.user)));
                     self.join(joined);
                 }
-                SessionEvent::Learnt { user, past } => self.pool.hub.remember(user, past),
+                SessionEvent::Learnt { user, past } => self.pool.creditors.hub.remember(user, past),
                 SessionEvent::Vacated { seat } => self.vacate(seat),
                 SessionEvent::Left { seat } => self.leave(seat),
                 SessionEvent::PrefixReturned(prefix) => self.dues.give_back_prefix(prefix),
                 SessionEvent::Parked(session) => {
-                    if let Err(prefix) = self.pool.hub.park(session) {
+                    if let Err(prefix) = self.pool.creditors.hub.park(session) {
                         self.dues.give_back_prefix(prefix);
                     }
                 }
@@ -471,7 +467,7 @@ impl Connection {
             ban.reason
         );
         self.dues.remark(News::Banned(ban.clone()));
-        self.pool.ledger.insist(Entry::Ban(ban)).await;
+        self.pool.creditors.ledger.insist(Entry::Ban(ban)).await;
     }
 
     async fn hand_in(&mut self, found: FoundBlock) {

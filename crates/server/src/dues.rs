@@ -5,13 +5,13 @@
 //! none of them. What is kept is bounded by the seats that a connection can have: shares become sums, and
 //! of a miner who came and went unseen nothing is left but his shares.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headframe_api::Encryption;
-use headframe_channels::{ChannelId, ExtranoncePrefix};
+use headframe_channels::{ChannelId, ChannelMap, ExtranoncePrefix};
 use headframe_ledger::{BestShare, ShareBatch, Sighting, WorkerId};
 use headframe_mining::server::{Joined, LongCoinbase, Protocol, ShareEvent};
 use headframe_work::{Rung, UnixTime, Work};
@@ -36,17 +36,34 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Dues {
     connection: u64,
-    ledger: LedgerHandle,
-    hub: HubHandle,
-    news: mpsc::Sender<News>,
-    seats: BTreeMap<ChannelId, Box<Seat>>,
-    /// What the ledger has not been told of.
-    batch: ShareBatch,
+    creditors: Arc<Creditors>,
+    seats: ChannelMap<Box<Seat>>,
+    /// What the ledger has not been told of. Boxed as it is given away, and seldom there.
+    batch: Option<Box<ShareBatch>>,
     /// The number of the last accepted share, and of the last that the ledger was given.
     sequence: u64,
     given: u64,
     /// Rung by the ledger when it has committed shares.
     bell: Arc<Bell>,
+    /// `None` where there is none, which is nearly always.
+    backlog: Option<Box<Backlog>>,
+    /// When the ledger and the board were told last.
+    told: Instant,
+    /// Whether something is kept, which is offered again [`TOLD_EVERY`] after that.
+    keeps: bool,
+}
+
+/// To whom all connections owe.
+#[derive(Debug)]
+pub(crate) struct Creditors {
+    pub(crate) ledger: LedgerHandle,
+    pub(crate) hub: HubHandle,
+    pub(crate) news: mpsc::Sender<News>,
+}
+
+/// What waits for the hub and the board to take it.
+#[derive(Debug, Default)]
+struct Backlog {
     prefixes: Vec<ExtranoncePrefix>,
     /// Miners that the board believes to be here. They are told before anybody who comes, so that
     /// there are never more than a connection can have seats.
@@ -54,10 +71,6 @@ pub(crate) struct Dues {
     /// Shares of miners that went before the board knew them.
     strays: Option<Box<ShareTally>>,
     remarks: VecDeque<News>,
-    /// When the ledger and the board were told last.
-    told: Instant,
-    /// When what is kept is offered again; `None` while there is nothing.
-    tell_at: Option<Instant>,
 }
 
 /// A miner, as the ledger and the board know it.
@@ -70,15 +83,15 @@ pub(crate) struct Seat {
     /// His difficulty, until the board knows.
     rung: Option<Rung>,
     /// A coinbase that is too long for his device, until the board knows.
-    coinbase: Option<LongCoinbase>,
-    tally: ShareTally,
+    coinbase: Option<Box<LongCoinbase>>,
+    tally: Option<Box<ShareTally>>,
 }
 
 /// A miner that has gone, until the board knows.
 #[derive(Debug)]
 struct Departure {
     key: MinerKey,
-    tally: ShareTally,
+    tally: Option<Box<ShareTally>>,
     at: UnixTime,
     /// Whether it was only the name of a channel whose workers are here.
     vacated: bool,
@@ -89,39 +102,28 @@ struct Departure {
 struct Full;
 
 impl Dues {
-    pub(crate) fn new(
-        connection: u64,
-        ledger: LedgerHandle,
-        hub: HubHandle,
-        news: mpsc::Sender<News>,
-        bell: Arc<Bell>,
-    ) -> Self {
+    pub(crate) fn new(connection: u64, creditors: Arc<Creditors>, bell: Arc<Bell>) -> Self {
         Self {
             connection,
-            ledger,
-            hub,
-            news,
-            seats: BTreeMap::new(),
-            batch: ShareBatch::default(),
+            creditors,
+            seats: ChannelMap::new(),
+            batch: None,
             sequence: 0,
             given: 0,
             bell,
-            prefixes: Vec::new(),
-            departures: VecDeque::new(),
-            strays: None,
-            remarks: VecDeque::new(),
+            backlog: None,
             told: Instant::now(),
-            tell_at: None,
+            keeps: false,
         }
     }
 
     /// When [`Self::tell`] is due.
     pub(crate) fn tell_at(&self) -> Option<Instant> {
-        self.tell_at
+        self.keeps.then(|| self.told + TOLD_EVERY)
     }
 
     pub(crate) fn seat(&self, seat: ChannelId) -> Option<&Seat> {
-        self.seats.get(&seat).map(|seat| &**seat)
+        self.seats.get(seat).map(|seat| &**seat)
     }
 
     /// The user names of those who are here.
@@ -142,7 +144,8 @@ impl Dues {
         (peer, encryption): (SocketAddr, Encryption),
     ) {
         let (seat, protocol, at) = (joined.seat, joined.protocol, wall_clock());
-        self.batch.sighting(&worker, at, sighting);
+        let batch = self.batch.get_or_insert_default();
+        batch.sighting(&worker, at, sighting);
         let key = self.key(seat);
         let arrival = News::Joined {
             key,
@@ -158,24 +161,28 @@ impl Dues {
             arrival: Some(Box::new(arrival)),
             rung: None,
             coinbase: None,
-            tally: ShareTally::default(),
+            tally: None,
         };
         let told = self.tell_departures();
-        let told = told.and_then(|()| miner.tell_arrival(key, &self.news));
+        let told = told.and_then(|()| miner.tell_arrival(key, &self.creditors.news));
         self.seats.insert(seat, Box::new(miner));
         self.keep(told);
     }
 
     /// Says who has left. A seat that was `vacated` was a channel's, whose workers have their own.
     pub(crate) fn leave(&mut self, seat: ChannelId, vacated: bool) -> Option<WorkerId> {
-        let left = self.seats.remove(&seat)?;
+        let left = self.seats.remove(seat)?;
         if left.arrival.is_some() {
-            self.strays.get_or_insert_default().append(left.tally);
+            if let Some(tally) = left.tally {
+                let strays = self.backlog().strays.get_or_insert_default();
+                strays.append(*tally);
+            }
             self.tell_later();
             return Some(left.worker);
         }
-        self.departures.push_back(Departure {
-            key: self.key(seat),
+        let key = self.key(seat);
+        self.backlog().departures.push_back(Departure {
+            key,
             tally: left.tally,
             at: wall_clock(),
             vacated,
@@ -187,7 +194,7 @@ impl Dues {
 
     /// Says that all have left, where the session cannot say who has.
     pub(crate) fn leave_all(&mut self) {
-        let seats: Vec<_> = self.seats.keys().copied().collect();
+        let seats: Vec<_> = self.seats.keys().collect();
         for seat in seats {
             self.leave(seat, false);
         }
@@ -195,90 +202,97 @@ impl Dues {
 
     /// A share was judged at `at`.
     pub(crate) fn note_share(&mut self, share: &ShareEvent, at: UnixTime) {
-        let Some(seat) = self.seats.get_mut(&share.seat) else {
+        let Some(seat) = self.seats.get_mut(share.seat) else {
             return;
         };
         match share.outcome {
             Ok(credit) => {
                 let (work, hash) = (credit.work(), credit.hash);
                 let best = BestShare { hash, at };
-                self.batch.accept(&seat.worker, work, best);
+                let batch = self.batch.get_or_insert_default();
+                batch.accept(&seat.worker, work, best);
                 self.sequence = share.sequence;
-                seat.tally.accept(work, best);
+                seat.tally().accept(work, best);
             }
             Err(reason) => {
                 let (work, reason) = (Work::of_rung(share.rung), rejection(reason));
-                self.batch.reject(&seat.worker, at, work, reason);
-                *seat.tally.rejected.entry(reason).or_default() += 1;
+                let batch = self.batch.get_or_insert_default();
+                batch.reject(&seat.worker, at, work, reason);
+                *seat.tally().rejected.entry(reason).or_default() += 1;
             }
         }
         self.tell_later();
     }
 
     pub(crate) fn note_not_durable(&mut self, seat: ChannelId, shares: u32) {
-        let Some(seat) = self.seats.get_mut(&seat) else {
+        let Some(seat) = self.seats.get_mut(seat) else {
             return;
         };
+        let batch = self.batch.get_or_insert_default();
         for _ in 0..shares {
-            self.batch.not_durable(&seat.worker, wall_clock());
+            batch.not_durable(&seat.worker, wall_clock());
         }
-        seat.tally.not_durable += u64::from(shares);
+        seat.tally().not_durable += u64::from(shares);
         self.tell_later();
     }
 
     pub(crate) fn note_difficulty(&mut self, seat: ChannelId, rung: Rung) {
         let key = self.key(seat);
-        let Some(miner) = self.seats.get_mut(&seat) else {
+        let Some(miner) = self.seats.get_mut(seat) else {
             return;
         };
         miner.rung = Some(rung);
-        let told = miner.tell_arrival(key, &self.news);
+        let told = miner.tell_arrival(key, &self.creditors.news);
         self.keep(told);
     }
 
     pub(crate) fn note_long_coinbase(&mut self, seat: ChannelId, coinbase: LongCoinbase) {
         let key = self.key(seat);
-        let Some(miner) = self.seats.get_mut(&seat) else {
+        let Some(miner) = self.seats.get_mut(seat) else {
             return;
         };
-        miner.coinbase = Some(coinbase);
-        let told = miner.tell_arrival(key, &self.news);
+        miner.coinbase = Some(Box::new(coinbase));
+        let told = miner.tell_arrival(key, &self.creditors.news);
         self.keep(told);
     }
 
     /// Something that the board shows while it is news.
     pub(crate) fn remark(&mut self, news: News) {
-        if self.remarks.len() >= MAX_REMARKS {
-            self.remarks.pop_front();
+        let remarks = &mut self.backlog().remarks;
+        if remarks.len() >= MAX_REMARKS {
+            remarks.pop_front();
         }
-        self.remarks.push_back(news);
+        remarks.push_back(news);
         let told = self.tell_remarks();
         self.keep(told);
     }
 
     pub(crate) fn give_back_prefix(&mut self, prefix: ExtranoncePrefix) {
-        self.prefixes.push(prefix);
+        self.backlog().prefixes.push(prefix);
     }
 
     /// Gives the ledger accepted shares, whose replies wait for it, and the hub what it is owed, as far as
     /// they take it. Nobody waits for what else is owed: it goes with such shares, or when the board is told,
     /// which is at once where that was some time ago, so that the connection need not be woken for it.
     pub(crate) fn offer(&mut self, now: Instant) {
-        self.hub.give_back_prefixes(&mut self.prefixes);
+        if let Some(backlog) = &mut self.backlog {
+            self.creditors.hub.give_back_prefixes(&mut backlog.prefixes);
+            self.backlog.take_if(|backlog| backlog.is_empty());
+        }
         if self.sequence > self.given {
             self.offer_batch();
         }
-        if !(self.batch.is_empty() && self.prefixes.is_empty()) {
+        if self.owes_shares() || self.backlog.is_some() {
             self.tell_later();
         }
-        if self.tell_at.is_some_and(|at| at <= now) {
+        if self.tell_at().is_some_and(|at| at <= now) {
             self.tell(now);
         }
     }
 
     /// Gives the ledger and the board what they are owed, as far as they take it.
     pub(crate) fn tell(&mut self, now: Instant) {
-        (self.told, self.tell_at) = (now, None);
+        (self.told, self.keeps) = (now, false);
         self.offer_batch();
         let told = self.tell_board();
         self.keep(told);
@@ -288,12 +302,15 @@ impl Dues {
     /// the hub however long it takes, since shares and prefixes would be lost.
     pub(crate) async fn settle(mut self) {
         if let Some(entry) = self.take_entry() {
-            self.ledger.insist(entry).await;
+            self.creditors.ledger.insist(entry).await;
         }
-        self.hub.insist_on_prefixes(self.prefixes.drain(..)).await;
+        if let Some(backlog) = &mut self.backlog {
+            let prefixes = backlog.prefixes.drain(..);
+            self.creditors.hub.insist_on_prefixes(prefixes).await;
+        }
         let settled = async {
             // The board outlives its miners; at shutdown nobody looks at it.
-            while self.tell_board().is_err() && self.news.reserve().await.is_ok() {}
+            while self.tell_board().is_err() && self.creditors.news.reserve().await.is_ok() {}
         };
         let _ = timeout(SETTLED_WITHIN, settled).await;
     }
@@ -302,19 +319,18 @@ impl Dues {
         let Some(entry) = self.take_entry() else {
             return;
         };
-        if let Err(Entry::Shares { batch, .. }) = self.ledger.offer(entry) {
-            self.batch = *batch;
+        if let Err(Entry::Shares { batch, .. }) = self.creditors.ledger.offer(entry) {
+            self.batch = Some(batch);
             return self.tell_later();
         }
         self.given = self.sequence;
     }
 
     fn take_entry(&mut self) -> Option<Entry> {
-        if self.batch.is_empty() {
-            return None;
-        }
+        let batch = self.batch.take_if(|batch| !batch.is_empty())?;
+        self.batch = batch.successor().map(Box::new);
         Some(Entry::Shares {
-            batch: Box::new(self.batch.take()),
+            batch,
             commit: (self.sequence > self.given).then(|| Commit {
                 sequence: self.sequence,
                 bell: Arc::clone(&self.bell),
@@ -326,39 +342,37 @@ impl Dues {
         self.tell_departures()?;
         self.tell_remarks()?;
         let key = self.key(ChannelId::new(0));
-        if let Some(strays) = &mut self.strays {
-            tell_tally(key, strays, &self.news)?;
-            self.strays = None;
+        let news = &self.creditors.news;
+        if let Some(backlog) = &mut self.backlog {
+            tell_tally(key, &mut backlog.strays, news)?;
         }
-        for (&seat, miner) in &mut self.seats {
+        self.backlog.take_if(|backlog| backlog.is_empty());
+        for (seat, miner) in self.seats.iter_mut() {
             let key = MinerKey { seat, ..key };
-            miner.tell_arrival(key, &self.news)?;
-            tell_tally(key, &mut miner.tally, &self.news)?;
+            miner.tell_arrival(key, news)?;
+            tell_tally(key, &mut miner.tally, news)?;
         }
         Ok(())
     }
 
     fn tell_departures(&mut self) -> Result<(), Full> {
-        while let Some(departure) = self.departures.front_mut() {
-            let Departure {
-                key, at, vacated, ..
-            } = *departure;
-            tell_tally(key, &mut departure.tally, &self.news)?;
-            let place = self.news.try_reserve().map_err(|_| Full)?;
-            place.send(News::Left { key, at, vacated });
-            self.departures.pop_front();
-        }
-        Ok(())
+        let news = &self.creditors.news;
+        let backlog = self.backlog.as_mut();
+        backlog.map_or(Ok(()), |backlog| backlog.tell_departures(news))
     }
 
     fn tell_remarks(&mut self) -> Result<(), Full> {
-        while !self.remarks.is_empty() {
-            let place = self.news.try_reserve().map_err(|_| Full)?;
-            if let Some(remark) = self.remarks.pop_front() {
-                place.send(remark);
-            }
-        }
-        Ok(())
+        let news = &self.creditors.news;
+        let backlog = self.backlog.as_mut();
+        backlog.map_or(Ok(()), |backlog| backlog.tell_remarks(news))
+    }
+
+    fn owes_shares(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| !batch.is_empty())
+    }
+
+    fn backlog(&mut self) -> &mut Backlog {
+        self.backlog.get_or_insert_default()
     }
 
     fn keep(&mut self, told: Result<(), Full>) {
@@ -368,7 +382,7 @@ impl Dues {
     }
 
     fn tell_later(&mut self) {
-        self.tell_at.get_or_insert(self.told + TOLD_EVERY);
+        self.keeps = true;
     }
 
     fn key(&self, seat: ChannelId) -> MinerKey {
@@ -379,7 +393,44 @@ impl Dues {
     }
 }
 
+impl Backlog {
+    fn tell_departures(&mut self, news: &mpsc::Sender<News>) -> Result<(), Full> {
+        while let Some(departure) = self.departures.front_mut() {
+            let Departure {
+                key, at, vacated, ..
+            } = *departure;
+            tell_tally(key, &mut departure.tally, news)?;
+            let place = news.try_reserve().map_err(|_| Full)?;
+            place.send(News::Left { key, at, vacated });
+            self.departures.pop_front();
+        }
+        Ok(())
+    }
+
+    fn tell_remarks(&mut self, news: &mpsc::Sender<News>) -> Result<(), Full> {
+        while !self.remarks.is_empty() {
+            let place = news.try_reserve().map_err(|_| Full)?;
+            if let Some(remark) = self.remarks.pop_front() {
+                place.send(remark);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.prefixes.is_empty()
+            && self.departures.is_empty()
+            && self.strays.is_none()
+            && self.remarks.is_empty()
+    }
+}
+
 impl Seat {
+    /// What the board is to be told of his shares.
+    fn tally(&mut self) -> &mut ShareTally {
+        self.tally.get_or_insert_default()
+    }
+
     /// That he is here, at which difficulty, and what is too long for his device.
     fn tell_arrival(&mut self, key: MinerKey, news: &mpsc::Sender<News>) -> Result<(), Full> {
         if self.arrival.is_some() {
@@ -393,7 +444,7 @@ impl Seat {
             place.send(News::Difficulty { key, rung });
             self.rung = None;
         }
-        if let Some(coinbase) = self.coinbase {
+        if let Some(coinbase) = self.coinbase.as_deref().copied() {
             let place = news.try_reserve().map_err(|_| Full)?;
             place.send(News::LongCoinbase { key, coinbase });
             self.coinbase = None;
@@ -404,13 +455,14 @@ impl Seat {
 
 fn tell_tally(
     key: MinerKey,
-    tally: &mut ShareTally,
+    tally: &mut Option<Box<ShareTally>>,
     news: &mpsc::Sender<News>,
 ) -> Result<(), Full> {
-    if !tally.is_empty() {
+    if tally.is_some() {
         let place = news.try_reserve().map_err(|_| Full)?;
-        let tally = core::mem::take(tally);
-        place.send(News::Shares { key, tally });
+        if let Some(tally) = tally.take() {
+            place.send(News::Shares { key, tally });
+        }
     }
     Ok(())
 }
@@ -433,10 +485,6 @@ impl ShareTally {
             *self.rejected.entry(reason).or_default() += shares;
         }
         self.not_durable += other.not_durable;
-    }
-
-    fn is_empty(&self) -> bool {
-        self.accepted == 0 && self.rejected.is_empty() && self.not_durable == 0
     }
 }
 

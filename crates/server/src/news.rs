@@ -39,7 +39,10 @@ pub(crate) enum News {
         at: UnixTime,
     },
     /// What a miner submitted since it was last told.
-    Shares { key: MinerKey, tally: ShareTally },
+    Shares {
+        key: MinerKey,
+        tally: Box<ShareTally>,
+    },
     /// A miner's difficulty changed.
     Difficulty { key: MinerKey, rung: Rung },
     /// A miner's coinbases are longer than its device bears.

@@ -27,6 +27,7 @@ use crate::board::{Board, Past, RollCall};
 use crate::clock::wall_clock;
 use crate::connection::PoolLinks;
 use crate::control::Control;
+use crate::dues::Creditors;
 use crate::hub::HubTask;
 use crate::hush::Hush;
 use crate::keys::KeySets;
@@ -231,11 +232,13 @@ impl Pool {
         let reception = Reception {
             pool: Arc::new(PoolLinks {
                 rules: Arc::new(rules(&settings, job_ids)),
-                hub: hub_handle,
+                creditors: Arc::new(Creditors {
+                    ledger: ways.ledger,
+                    hub: hub_handle,
+                    news: ways.news,
+                }),
                 work,
-                ledger: ways.ledger,
                 found: ways.found,
-                news: ways.news,
                 tracer,
                 bells,
                 shutdown: self.shutdown.clone(),

@@ -12,7 +12,7 @@ use headframe_transport::{
 };
 use headframe_work::Network;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tracing::field::Field;
 use tracing::span::{Attributes, Id, Record};
@@ -43,11 +43,9 @@ async fn links(news: mpsc::Sender<News>) -> PoolLinks {
     let (ledger, _) = ledger::start(memory, Tally::default(), guard).unwrap();
     PoolLinks {
         rules,
-        hub,
+        creditors: Arc::new(Creditors { ledger, hub, news }),
         work,
-        ledger,
         found: mpsc::channel(16).0,
-        news,
         tracer: Arc::default(),
         bells,
         shutdown,

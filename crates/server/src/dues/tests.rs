@@ -24,7 +24,9 @@ fn dues() -> (Dues, Receiver<Entry>) {
     let (_, status) = watch::channel(NodeStatus::starting("silent".to_owned(), Network::Regtest));
     let hub = Hub::new(JobIds::new(1), 0);
     let (_, hub) = HubTask::new(hub, Silent::boxed(), status, mpsc::channel(16).0);
-    let mut dues = Dues::new(1, ledger, hub, mpsc::channel(16).0, Arc::default());
+    let news = mpsc::channel(16).0;
+    let creditors = Arc::new(Creditors { ledger, hub, news });
+    let mut dues = Dues::new(1, creditors, Arc::default());
     let address = address(1);
     let name = address.to_string();
     let joined = Joined {

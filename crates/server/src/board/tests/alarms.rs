@@ -89,7 +89,10 @@ fn a_ledger_in_trouble_and_a_slow_disk_are_told_apart() {
             not_durable,
             ..ShareTally::default()
         };
-        News::Shares { key: key(1), tally }
+        News::Shares {
+            key: key(1),
+            tally: Box::new(tally),
+        }
     };
     stage.tell(1, early(9));
     assert_eq!(stage.alarm(1, "shares_not_durable"), None);

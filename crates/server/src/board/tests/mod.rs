@@ -182,24 +182,24 @@ fn shares(at: u64, number: u64, accepted: u64, difficulty: f64) -> News {
     let units = Work::of_rung(Rung::from_exponent(10)).units() * u128::from(accepted);
     News::Shares {
         key: key(number),
-        tally: ShareTally {
+        tally: Box::new(ShareTally {
             accepted,
             work: Work::from_units(units),
             best: (accepted > 0).then(|| share(at, difficulty)),
             last_accepted: (accepted > 0).then(|| wall(at)),
             ..ShareTally::default()
-        },
+        }),
     }
 }
 
 fn rejects(number: u64, accepted: u64, rejected: &[(Rejection, u64)]) -> News {
     News::Shares {
         key: key(number),
-        tally: ShareTally {
+        tally: Box::new(ShareTally {
             accepted,
             rejected: rejected.iter().copied().collect(),
             ..ShareTally::default()
-        },
+        }),
     }
 }
 

@@ -37,7 +37,7 @@ fn any_news(at: u64) -> impl Strategy<Value = News> {
             let (accepted, units, rejection, rejected, hash) = tally;
             News::Shares {
                 key: key(number),
-                tally: ShareTally {
+                tally: Box::new(ShareTally {
                     accepted,
                     work: Work::from_units(units),
                     rejected: [(rejection, rejected)].into(),
@@ -47,7 +47,7 @@ fn any_news(at: u64) -> impl Strategy<Value = News> {
                     }),
                     last_accepted: None,
                     not_durable: rejected,
-                },
+                }),
             }
         }),
         (number.clone(), any::<i32>()).prop_map(|(number, exponent)| News::Difficulty {
