@@ -49,7 +49,7 @@ pub(super) fn add(by_reason: &mut BTreeMap<RejectReason, u64>, reason: RejectRea
     }
 }
 
-pub(super) fn coinbase_too_long(coinbase: LongCoinbase) -> headframe_api::CoinbaseTooLong {
+pub(super) fn coinbase_too_long(coinbase: &LongCoinbase) -> headframe_api::CoinbaseTooLong {
     headframe_api::CoinbaseTooLong {
         bytes: coinbase.len as u64,
         limit_bytes: coinbase.limit as u64,

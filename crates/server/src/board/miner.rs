@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use headframe_api::{Encryption, HashrateWindows, MinerState, RejectReason, Silence};
 use headframe_ledger::{BestShare, ClientKind, WorkerId, WorkerRecord};
-use headframe_mining::server::{Joined, LongCoinbase};
+use headframe_mining::server::{Device, Joined, LongCoinbase};
 use headframe_work::{Rung, UnixTime};
 
 use super::convert;
@@ -27,7 +27,7 @@ pub(super) struct Record {
     /// Names it to the outside.
     pub(super) id: u64,
     pub(super) identity: Identity,
-    device: String,
+    device: Device,
     encryption: Encryption,
     connected_at: UnixTime,
     pub(super) rung: Option<Rung>,
@@ -44,7 +44,7 @@ impl Record {
         Self {
             id,
             identity,
-            device: String::new(),
+            device: Device::default(),
             encryption: Encryption::None,
             connected_at: UnixTime::default(),
             rung: None,
@@ -67,7 +67,7 @@ impl Record {
             client,
         };
         Self {
-            device: sighting.map_or_else(String::new, |s| s.user_agent.as_str().to_owned()),
+            device: sighting.map_or_else(Device::default, |it| Device::new(it.user_agent.as_str())),
             connected_at: worker.first_seen,
             counts: Counts::of_sums(&worker.sums),
             best: worker.best,
@@ -106,7 +106,7 @@ impl Record {
             id: self.id,
             worker: worker.user().to_owned(),
             payout_address: Some(worker.payout().to_owned()),
-            device: self.device.clone(),
+            device: convert::clipped(self.device.as_str()),
             peer: String::new(),
             protocol: convert::protocol_of(*client),
             channel: convert::channel_of(*client),
@@ -129,14 +129,18 @@ impl Record {
 pub(super) struct Connected {
     pub(super) record: Record,
     peer: IpAddr,
-    since: Instant,
-    /// Those of its shares, from the first on.
-    windows: Option<Box<Windows>>,
     hearing: Hearing,
     /// A coinbase that is too long for its device.
-    pub(super) coinbase: Option<LongCoinbase>,
+    pub(super) coinbase: Option<Box<LongCoinbase>>,
     /// From the first share on.
-    verdicts: Option<Box<Verdicts>>,
+    judged: Option<Box<Judged>>,
+}
+
+/// What is known of a miner's shares on its present connection.
+#[derive(Debug)]
+struct Judged {
+    windows: Windows,
+    verdicts: Verdicts,
 }
 
 impl Connected {
@@ -146,28 +150,27 @@ impl Connected {
         (peer, encryption): (SocketAddr, Encryption),
         (now, at): (Instant, UnixTime),
     ) -> Self {
-        record.device = convert::clipped(joined.device.as_str());
+        record.device = joined.device.clone();
         record.encryption = encryption;
         record.connected_at = at;
         record.rung = Some(joined.rung);
         Self {
             record,
             peer: peer.ip().to_canonical(),
-            since: now,
-            windows: None,
             hearing: Hearing::new(joined, now),
             coinbase: None,
-            verdicts: None,
+            judged: None,
         }
     }
 
     pub(super) fn handle_shares(&mut self, now: Instant, at: UnixTime, tally: &ShareTally) {
         let counts = Counts::of_tally(tally);
-        let since = self.since;
-        let windows = self
-            .windows
-            .get_or_insert_with(|| Box::new(Windows::new(since)));
-        windows.add(now, counts.work);
+        let since = self.since();
+        let judged = self
+            .judged
+            .get_or_insert_with(|| Box::new(Judged::new(since)));
+        judged.windows.add(now, counts.work);
+        judged.verdicts.add(&counts, at);
         self.record.counts.add(&counts);
         if let Some(share) = tally.best {
             self.record.offer_best(share);
@@ -179,22 +182,21 @@ impl Connected {
         } else {
             self.hearing.handle_rejected(&counts.rejected);
         }
-        self.verdicts.get_or_insert_default().add(&counts, at);
     }
 
     /// Whether too many of its last shares were rejected.
     pub(super) fn high_rejects(&self) -> Option<HighRejects> {
-        self.verdicts.as_ref()?.high()
+        self.judged.as_ref()?.verdicts.high()
     }
 
     /// When this connection began.
     pub(super) const fn since(&self) -> Instant {
-        self.since
+        self.hearing.since()
     }
 
     /// What is kept of it when it goes.
     pub(super) fn into_record(mut self, now: Instant) -> Record {
-        let stay = now.saturating_duration_since(self.since);
+        let stay = now.saturating_duration_since(self.since());
         self.record.stayed = self.record.stayed.saturating_add(stay);
         self.record
     }
@@ -234,10 +236,10 @@ impl Connected {
     }
 
     fn rates(&self, now: Instant) -> HashrateWindows {
-        match &self.windows {
-            Some(windows) => windows.rates(now),
+        match &self.judged {
+            Some(judged) => judged.windows.rates(now),
             None => HashrateWindows {
-                observed_seconds: now.saturating_duration_since(self.since).as_secs(),
+                observed_seconds: now.saturating_duration_since(self.since()).as_secs(),
                 ..HashrateWindows::default()
             },
         }
@@ -248,8 +250,18 @@ impl Connected {
             peer: self.peer.to_string(),
             hashes_per_second: self.rates(now),
             silence: (state == MinerState::Quiet).then(|| self.silence()),
-            coinbase_too_long: self.coinbase.map(convert::coinbase_too_long),
+            coinbase_too_long: self.coinbase.as_deref().map(convert::coinbase_too_long),
             ..self.record.shown(state)
+        }
+    }
+}
+
+impl Judged {
+    /// Of a miner that is connected since then.
+    fn new(since: Instant) -> Self {
+        Self {
+            windows: Windows::new(since),
+            verdicts: Verdicts::default(),
         }
     }
 }

@@ -110,7 +110,7 @@ impl Miners {
 
     pub(super) fn handle_long_coinbase(&mut self, key: MinerKey, coinbase: LongCoinbase) {
         if let Some(miner) = self.here.get_mut(&key) {
-            miner.coinbase = Some(coinbase);
+            miner.coinbase = Some(Box::new(coinbase));
         }
     }
 

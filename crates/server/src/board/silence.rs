@@ -66,6 +66,11 @@ impl Hearing {
         }
     }
 
+    /// When its connection began.
+    pub(super) const fn since(&self) -> Instant {
+        self.since
+    }
+
     /// Whether a share was accepted.
     pub(super) const fn has_heard(&self) -> bool {
         self.last_share.is_some()
