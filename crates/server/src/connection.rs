@@ -131,7 +131,8 @@ impl Connection {
 
     async fn end(mut self: Box<Self>, end: End) {
         self.bell.take_down();
-        if let Err(Panicked) = unless_panic(self.close(&end)).await {
+        let closed = unless_panic(pin!(self.close(&end))).await;
+        if closed == Err(Panicked) {
             self.dues.leave_all();
         }
         self.tell_end(&end);
@@ -207,7 +208,8 @@ impl Connection {
             if self.guest.guesses() {
                 return Err(End::Guesses);
             }
-            match self.wake(&mut alarm).await? {
+            let wake = self.wake(&mut alarm).await?;
+            match wake {
                 Wake::Call(Call::Shutdown) => {
                     return Err(Box::pin(self.take_leave(End::Shutdown)).await);
                 }
@@ -230,7 +232,7 @@ impl Connection {
                 Wake::Due => self.handle_time(Instant::now())?,
             }
             if self.wire.has_more(Instant::now()) {
-                self.send_some().await?;
+                Box::pin(self.send_some()).await?;
             }
         }
     }
@@ -299,20 +301,21 @@ impl Connection {
 
     /// Waits for the next thing to do, or only looks for it while channels wait for jobs. New work comes
     /// before new shares.
-    async fn wake(&mut self, alarm: &mut Alarm<'_>) -> Result<Wake, End> {
+    fn wake(&mut self, alarm: &mut Alarm<'_>) -> impl Future<Output = Result<Wake, End>> {
         let has_more = self.wire.has_more(Instant::now());
         // As they are now: when its time has come a connection is held no more, and is to be woken.
         let held_until = self.guest.held_until();
         let due = [self.timers(), self.dues.tell_at(), held_until];
         let due = due.into_iter().flatten().min();
-        poll_fn(|context| {
+        let is_held = held_until.is_some();
+        poll_fn(move |context| {
             if let Poll::Ready(call) = self.bell.poll_call(context.waker()) {
                 return Poll::Ready(Ok(Wake::Call(call)));
             }
             if alarm.poll(context, due).is_ready() {
                 return Poll::Ready(Ok(Wake::Due));
             }
-            let filled = self.poll_read(context, held_until.is_some())?;
+            let filled = self.poll_read(context, is_held)?;
             // With that is written what there was to say of work.
             self.bell.answer();
             if let Poll::Ready(filled) = filled {
@@ -323,7 +326,6 @@ impl Connection {
                 false => Poll::Pending,
             }
         })
-        .await
     }
 
     /// Reads. A connection that is held is only written to.
@@ -374,22 +376,33 @@ impl Connection {
 
     /// Nothing of this waits for anybody but who takes blocks, until the last event is taken.
     async fn take_events(&mut self, at: UnixTime) {
+        let mut newcomers = Vec::new();
+        let found = self.take_events_at_hand(at, &mut newcomers);
+        if found.is_some() || !newcomers.is_empty() {
+            Box::pin(self.take_seldom_events(at, found, newcomers)).await;
+        }
+    }
+
+    /// A block, if there is one, and those behind it; and who has come, and what follows from that.
+    async fn take_seldom_events(
+        &mut self,
+        at: UnixTime,
+        mut found: Option<Box<FoundBlock>>,
+        mut newcomers: Vec<(ChannelId, Arc<str>)>,
+    ) {
         loop {
-            let mut newcomers = Vec::new();
-            while let Some(found) = self.take_events_at_hand(at, &mut newcomers) {
-                Box::pin(self.hand_in(*found)).await;
+            while let Some(block) = found {
+                self.hand_in(*block).await;
+                found = self.take_events_at_hand(at, &mut newcomers);
             }
             if newcomers.is_empty() {
                 return;
             }
-            Box::pin(self.recall(newcomers)).await;
-        }
-    }
-
-    async fn recall(&mut self, newcomers: Vec<(ChannelId, Arc<str>)>) {
-        for (seat, user) in newcomers {
-            let past = self.pool.creditors.hub.recall(&user).await;
-            self.wire.handle_past(Instant::now(), seat, past);
+            for (seat, user) in core::mem::take(&mut newcomers) {
+                let past = self.pool.creditors.hub.recall(&user).await;
+                self.wire.handle_past(Instant::now(), seat, past);
+            }
+            found = self.take_events_at_hand(at, &mut newcomers);
         }
     }
 

@@ -26,6 +26,20 @@ use crate::settings::AccessSettings;
 use crate::silent::{Silent, rules};
 use crate::vital::Vital;
 
+/// The bytes of what `run` waits with.
+fn bytes_of<T, F>(_run: impl FnOnce(T) -> F) -> usize {
+    size_of::<F>()
+}
+
+/// Thousands of them wait. What has no room in here is boxed where it is seldom; a task is a multiple of
+/// 128 bytes, 112 of which are the runtime's.
+#[test]
+fn a_connection_that_waits_takes_little() {
+    let (connection, future) = (size_of::<Connection>(), bytes_of(Connection::run));
+    assert!(connection <= 440, "{connection}");
+    assert!(future <= 384 - 112, "{future}");
+}
+
 /// A pool but for its listeners, that tells `news`.
 async fn links(news: mpsc::Sender<News>) -> PoolLinks {
     let (rules, shutdown) = (
