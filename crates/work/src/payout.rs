@@ -15,7 +15,8 @@ pub struct Payout(Arc<Receivers>);
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Receivers {
     miner: ScriptBuf,
-    fee: Option<Fee>,
+    /// Boxed: few operators keep one, and each miner has these.
+    fee: Option<Box<Fee>>,
 }
 
 /// What the operator keeps of a block.
@@ -58,7 +59,7 @@ impl BasisPoints {
 impl Payout {
     /// Pays everything to `miner`, less `fee`. A fee of zero is no fee.
     pub fn new(miner: ScriptBuf, fee: Option<Fee>) -> Self {
-        let fee = fee.filter(|fee| fee.rate > BasisPoints::ZERO);
+        let fee = fee.filter(|fee| fee.rate > BasisPoints::ZERO).map(Box::new);
         Self(Arc::new(Receivers { miner, fee }))
     }
 
