@@ -17,6 +17,8 @@ mod error;
 pub mod ipc;
 mod news;
 mod port;
+#[cfg(feature = "ipc")]
+mod raw_transaction;
 pub mod rpc;
 pub mod several;
 mod socket;

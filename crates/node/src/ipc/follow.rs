@@ -23,7 +23,7 @@ use super::connection::{Connection, PROMPT, unintelligible};
 use super::kept::Kept;
 use super::news::Teller;
 use super::session::{Greeted, Session};
-use super::template;
+use super::template::{self, Read};
 use super::tips::TipLog;
 use crate::solution::Solution;
 use crate::{BlockFate, HeaderWindow, NodeError, SubmitAnswer, Tip};
@@ -343,10 +343,8 @@ impl Follower {
         let received = Instant::now();
         let network = self.settings.network;
         // Reading a full block takes a while, in which a block may have to go out.
-        let read = tokio::task::spawn_blocking(move || {
-            template::read(&parts, network).map(|template| (template, parts.path))
-        });
-        let (template, path) = read
+        let read = tokio::task::spawn_blocking(move || template::read(&parts, network));
+        let Read { template, path } = read
             .await
             .unwrap_or_else(|error| Err(unintelligible("getBlock", error)))?;
         self.check_bits(live, &template)?;

@@ -1,7 +1,13 @@
 //! What the node gives of a template → [`Template`].
 //!
-//! As over RPC, nothing is taken on trust that can be computed: ids, weights, the witness commitment and the
-//! merkle path are made again from the transactions, so that a template that contradicts itself is refused here.
+//! As over RPC, nothing is taken on trust that can be computed: ids, weights and the witness commitment are made from
+//! the transactions, so that a template that contradicts itself is refused here. The merkle path is not asked for: it is
+//! that of the block's transactions.
+//!
+//! A job waits for all of this, and most of it are hashes, which are shared out to threads.
+
+use std::num::NonZero;
+use std::thread;
 
 use bitcoin::block::Header;
 use bitcoin::consensus::Decodable;
@@ -14,12 +20,17 @@ use headframe_work::{
 };
 
 use crate::NodeError;
+use crate::raw_transaction::RawTransaction;
 use crate::solution::Solution;
 
 /// The witness that BIP141 reserves, as our coinbases have it.
 const WITNESS: [u8; 32] = [0; 32];
 /// More nonces than this are not tried for a block without work; of each two one is none even on regtest.
 const MOST_NONCES: u32 = 256;
+/// Threads among which the hashes of a template are shared out: more gain less than it takes to start them.
+const MOST_THREADS: usize = 4;
+/// Fewer transactions than this are not worth a thread.
+const LEAST_SHARE: usize = 256;
 
 /// The answers of one template's calls.
 pub(super) struct Parts {
@@ -31,6 +42,12 @@ pub(super) struct Parts {
     pub(super) sigops: Vec<i64>,
     /// What the coinbase has to be.
     pub(super) coinbase: CoinbaseParts,
+}
+
+/// What is made of them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) template: Template,
     /// The hashes from the coinbase to the merkle root, deepest first.
     pub(super) path: Vec<[u8; 32]>,
 }
@@ -49,21 +66,22 @@ pub(super) struct CoinbaseParts {
 ///
 /// The node does not tell the earliest time that consensus allows, so it is the template's own time, which is
 /// never before that.
-pub(super) fn read(parts: &Parts, network: Network) -> Result<Template, NodeError> {
+pub(super) fn read(parts: &Parts, network: Network) -> Result<Read, NodeError> {
     let mut rest = parts.block.as_slice();
     let header = decode::<Header>("header", &mut rest)?;
-    let transactions = read_transactions(parts, &mut rest)?;
     if header.target() == Target::ZERO {
         return Err(wrong("bits", "its target is zero"));
     }
-    let ids = transactions.iter().map(|tx| tx.txid.to_byte_array());
-    if merkle_path(ids) != parts.path {
-        return Err(wrong("merkle path", "it is not that of the transactions"));
-    }
+    let transactions = read_transactions(parts, &mut rest)?;
     let coinbase = &parts.coinbase;
+    let ids = || transactions.iter().map(|tx| tx.txid.to_byte_array());
+    let (path, witness_commitment) = both(
+        || merkle_path(ids()),
+        || read_commitment(coinbase, &transactions),
+    );
     let height = read_height(&coinbase.script_sig_prefix)?;
     let time = UnixTime::from_secs(header.time);
-    Ok(Template {
+    let template = Template {
         network,
         height,
         version: u32::try_from(header.version.to_consensus())
@@ -76,10 +94,11 @@ pub(super) fn read(parts: &Parts, network: Network) -> Result<Template, NodeErro
         coinbase_value: read_value(coinbase.value, network, height, &transactions)?,
         coinbase_sequence: coinbase.sequence,
         coinbase_lock_time: coinbase.lock_time,
-        witness_commitment: read_commitment(coinbase, &transactions)?,
+        witness_commitment: witness_commitment?,
         transactions,
         limits: BlockLimits::default(),
-    })
+    };
+    Ok(Read { template, path })
 }
 
 /// A template's block with a nonce that is none, as a solution and whole.
@@ -125,38 +144,73 @@ fn read_transactions(
     if parts.fees.len() as u64 != others || parts.sigops.len() as u64 != others {
         return Err(wrong("fees", "they are not as many as the transactions"));
     }
-    let mut transactions = Vec::with_capacity(parts.fees.len());
-    for (index, (&fee, &sigops)) in parts.fees.iter().zip(&parts.sigops).enumerate() {
-        let read = read_transaction(rest, fee, sigops);
-        transactions.push(read.map_err(|error| within(index, error))?);
-    }
+    let raw = take(parts, rest)?;
     if !rest.is_empty() {
         return Err(wrong("transactions", "there is something after them"));
     }
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let transactions = hashed(&raw, threads.min(MOST_THREADS))?;
     check_limits(&transactions)?;
     Ok(transactions)
 }
 
-fn read_transaction(
-    rest: &mut &[u8],
-    fee: i64,
-    sigops: i64,
-) -> Result<TemplateTransaction, NodeError> {
-    let whole = *rest;
-    let transaction: Transaction = decode("data", rest)?;
-    if transaction.is_coinbase() {
+/// What a transaction is made of: its bytes, its fee and its signature operations.
+type Told<'a> = (RawTransaction<'a>, Amount, u32);
+
+/// Takes as many transactions as there are fees.
+fn take<'a>(parts: &Parts, rest: &mut &'a [u8]) -> Result<Vec<Told<'a>>, NodeError> {
+    let told = parts.fees.iter().zip(&parts.sigops).enumerate();
+    told.map(|(index, (&fee, &sigops))| {
+        take_one(rest, fee, sigops).map_err(|error| within(index, error))
+    })
+    .collect()
+}
+
+fn take_one<'a>(rest: &mut &'a [u8], fee: i64, sigops: i64) -> Result<Told<'a>, NodeError> {
+    let raw = RawTransaction::take(rest).map_err(|error| wrong("data", error))?;
+    if raw.is_coinbase() {
         return Err(wrong("data", "it is a coinbase"));
     }
-    let data = whole[..whole.len() - rest.len()].to_vec();
     let fee = u64::try_from(fee).map_err(|_| wrong("fee", "it is negative"))?;
+    let sigops = u32::try_from(sigops).map_err(|error| wrong("sigops", error))?;
+    Ok((raw, Amount::from_sat(fee), sigops))
+}
+
+/// The transactions with their ids, in their order, by so many threads.
+fn hashed(told: &[Told<'_>], threads: usize) -> Result<Vec<TemplateTransaction>, NodeError> {
+    if threads < 2 || told.len() < 2 * LEAST_SHARE {
+        return told.iter().map(transaction).collect();
+    }
+    let (first, last) = told.split_at(told.len() / 2);
+    let half = threads / 2;
+    let (last, first) = both(|| hashed(last, half), || hashed(first, threads - half));
+    let mut all = first?;
+    all.extend(last?);
+    Ok(all)
+}
+
+/// Does both at a time, `beside` on a thread of its own, if the system gives one.
+fn both<A: Send, B>(beside: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("ipc-hash".to_owned());
+        let started = thread.spawn_scoped(scope, &beside);
+        let here = here();
+        let beside = match started.map(thread::ScopedJoinHandle::join) {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) | Err(_) => beside(),
+        };
+        (beside, here)
+    })
+}
+
+fn transaction((raw, fee, sigops): &Told<'_>) -> Result<TemplateTransaction, NodeError> {
     Ok(TemplateTransaction {
-        data,
-        txid: transaction.compute_txid(),
-        wtxid: transaction.compute_wtxid(),
-        fee: Amount::from_sat(fee),
-        sigops: u32::try_from(sigops).map_err(|error| wrong("sigops", error))?,
-        weight: u32::try_from(transaction.weight().to_wu())
-            .map_err(|error| wrong("weight", error))?,
+        data: raw.data().to_vec(),
+        txid: raw.txid(),
+        wtxid: raw.wtxid(),
+        fee: *fee,
+        sigops: *sigops,
+        weight: u32::try_from(raw.weight()).map_err(|error| wrong("weight", error))?,
     })
 }
 
@@ -306,7 +360,6 @@ mod tests {
             value: Amount::ZERO,
             script_pubkey: template.witness_commitment.clone().unwrap(),
         };
-        let ids = template.transactions.iter().map(|tx| tx.txid);
         Parts {
             block: serialize(&block),
             fees: fees(template),
@@ -323,8 +376,12 @@ mod tests {
                 required_outputs: vec![serialize(&commitment)],
                 lock_time: template.coinbase_lock_time,
             },
-            path: merkle_path(ids.map(|txid| txid.to_byte_array())),
         }
+    }
+
+    fn path(template: &Template) -> Vec<[u8; 32]> {
+        let ids = template.transactions.iter().map(|tx| tx.txid);
+        merkle_path(ids.map(|txid| txid.to_byte_array()))
     }
 
     fn fees(template: &Template) -> Vec<i64> {
@@ -337,13 +394,42 @@ mod tests {
         let expected = expected();
         assert_eq!(expected.transactions.len(), 3);
         let read = read(&parts(&expected), Network::Regtest).unwrap();
-        assert_eq!(read, expected);
+        assert_eq!(read.path, path(&expected));
+        assert_eq!(read.template, expected);
+    }
+
+    /// Whichever thread has hashed which.
+    #[test]
+    fn many_transactions_keep_their_order() {
+        let one = expected().transactions.swap_remove(0);
+        let data = |number| {
+            let mut other: Transaction = deserialize(&one.data).unwrap();
+            other.lock_time = bitcoin::absolute::LockTime::from_consensus(number);
+            serialize(&other)
+        };
+        let data: Vec<_> = (0..9 * LEAST_SHARE as u32 + 7).map(data).collect();
+        let told: Vec<Told<'_>> = (0..)
+            .zip(&data)
+            .map(|(number, data)| {
+                let raw = RawTransaction::take(&mut data.as_slice()).unwrap();
+                (raw, Amount::from_sat(number.into()), number)
+            })
+            .collect();
+        let by_one: Vec<_> = told.iter().map(|told| transaction(told).unwrap()).collect();
+        let whole: Transaction = deserialize(&data[8]).unwrap();
+        assert_eq!(by_one[8].txid, whole.compute_txid());
+        for count in [0, 1, 2 * LEAST_SHARE - 1, 2 * LEAST_SHARE, told.len()] {
+            for threads in 1..=MOST_THREADS + 1 {
+                let hashed = hashed(&told[..count], threads).unwrap();
+                assert!(hashed == by_one[..count], "{count} by {threads}");
+            }
+        }
     }
 
     #[test]
     fn each_contradiction_is_named() {
         type Fault = fn(&mut Parts);
-        let faults: [(&str, Fault); 19] = [
+        let faults: [(&str, Fault); 18] = [
             ("header", |parts| parts.block.truncate(79)),
             ("transactions", |parts| parts.block.truncate(80)),
             ("coinbase", |parts| parts.block.truncate(90)),
@@ -360,7 +446,6 @@ mod tests {
             ("transactions[].sigops", |parts| parts.sigops[1] = 80_001),
             ("version", |parts| parts.block[3] |= 0x80),
             ("bits", |parts| parts.block[72..76].fill(0)),
-            ("merkle path", |parts| parts.path[0][0] ^= 1),
             ("scriptSigPrefix", |parts| {
                 parts.coinbase.script_sig_prefix.push(0);
             }),
@@ -444,6 +529,6 @@ mod tests {
         assert!(block.check_merkle_root());
         assert_eq!(solution.header, block.header);
         assert_ne!(block.header.prev_blockhash, BlockHash::all_zeros());
-        assert!(solution.is_on(&parts(&template).path));
+        assert!(solution.is_on(&path(&template)));
     }
 }

@@ -21,15 +21,12 @@ impl Session {
         let fees = self.fees(template);
         let sigops = self.sigops(template);
         let coinbase = self.coinbase(template);
-        let path = self.path(template);
-        let (block, fees, sigops, coinbase, path) =
-            tokio::try_join!(block, fees, sigops, coinbase, path)?;
+        let (block, fees, sigops, coinbase) = tokio::try_join!(block, fees, sigops, coinbase)?;
         Ok(Parts {
             block,
             fees,
             sigops,
             coinbase,
-            path,
         })
     }
 
@@ -96,19 +93,5 @@ impl Session {
             required_outputs: items(METHOD, outputs)?,
             lock_time: coinbase.get_lock_time(),
         })
-    }
-
-    async fn path(&self, template: &block_template::Client) -> Result<Vec<[u8; 32]>, NodeError> {
-        const METHOD: &str = "getCoinbaseMerklePath";
-        let mut request = template.get_coinbase_merkle_path_request();
-        on!(request, self.threads.ask);
-        let answer = self.answer(METHOD, TEMPLATE_LIMIT, request.send()).await?;
-        let list = read!(METHOD, read!(METHOD, answer.get()).get_result());
-        let hashes = items(METHOD, list)?;
-        hashes
-            .into_iter()
-            .map(|hash| hash.try_into())
-            .collect::<Result<_, Vec<u8>>>()
-            .map_err(|_| unintelligible(METHOD, "a hash has not 32 bytes"))
     }
 }

@@ -20,7 +20,7 @@ use bitcoin_capnp_types::mining_capnp::{block_template, mining};
 use bitcoin_capnp_types::proxy_capnp::{thread as node_thread, thread_map};
 use headframe_node::embedded::EmbeddedChain;
 use headframe_node::{CheckAnswer, SubmitAnswer};
-use headframe_work::{Template, merkle_path};
+use headframe_work::Template;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::sync::{Notify, oneshot, watch};
@@ -392,20 +392,6 @@ impl block_template::Server for Held {
         result
             .init_required_outputs(1)
             .set(0, &serialize(&commitment));
-        Ok(())
-    }
-
-    async fn get_coinbase_merkle_path(
-        self: Rc<Self>,
-        _: block_template::GetCoinbaseMerklePathParams,
-        mut results: block_template::GetCoinbaseMerklePathResults,
-    ) -> Result<(), Error> {
-        let ids = self.template.transactions.iter().map(|tx| tx.txid);
-        let path = merkle_path(ids.map(|txid| txid.to_byte_array()));
-        let mut list = results.get().init_result(path.len() as u32);
-        for (index, hash) in (0..).zip(&path) {
-            list.set(index, hash);
-        }
         Ok(())
     }
 
