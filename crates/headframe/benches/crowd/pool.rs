@@ -52,7 +52,7 @@ impl TemplateSource for Released {
 
 /// Runs until its input ends. `limited` among the arguments: the limits on strangers apply to the loopback;
 /// `counting`: it can say what is allocated; `hard`: a share takes more hashes than anybody makes; `rpc=`, with
-/// `cookie=` and `zmq=`, or `ipc=`: it works with a real node; `blocks=`: what it is released it finds blocks of,
+/// `cookie=` and `zmq=`, or `ipc=`, or both: it works with a real node; `blocks=`: what it is released it finds blocks of,
 /// which go there.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     if arguments.contains(&"counting") {
@@ -107,11 +107,11 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 fn node(arguments: &[&str], released: Released) -> anyhow::Result<Node> {
+    if let Some(socket) = value(arguments, "ipc=") {
+        return by_ipc(socket, arguments);
+    }
     if let Some(address) = value(arguments, "rpc=") {
         return Ok(rpc::connect(rpc_settings(address, arguments)?)?);
-    }
-    if let Some(socket) = value(arguments, "ipc=") {
-        return by_ipc(socket);
     }
     let node = EmbeddedChain::open(None, ChainSettings::default())?;
     let mut node = node.node(Duration::from_secs(3_600));
@@ -123,14 +123,17 @@ fn node(arguments: &[&str], released: Released) -> anyhow::Result<Node> {
 }
 
 #[cfg(feature = "ipc")]
-fn by_ipc(socket: &str) -> anyhow::Result<Node> {
+fn by_ipc(socket: &str, arguments: &[&str]) -> anyhow::Result<Node> {
     use headframe_node::ipc::{self, IpcSettings};
-    let settings = IpcSettings::local(Network::Regtest, vec![socket.into()]);
-    Ok(ipc::connect(settings)?)
+    let rpc = value(arguments, "rpc=").map(|address| rpc_settings(address, arguments));
+    Ok(ipc::connect(IpcSettings {
+        rpc: rpc.transpose()?,
+        ..IpcSettings::local(Network::Regtest, vec![socket.into()])
+    })?)
 }
 
 #[cfg(not(feature = "ipc"))]
-fn by_ipc(_: &str) -> anyhow::Result<Node> {
+fn by_ipc(_: &str, _: &[&str]) -> anyhow::Result<Node> {
     anyhow::bail!("built without the feature `ipc`")
 }
 

@@ -32,8 +32,9 @@ const STAGED: Duration = Duration::from_millis(1_300);
 enum Signal {
     /// Under this topic.
     Published(Publisher, &'static str),
-    /// By the mining interface, and a bare client by `waitfornewblock`, which waits for the same event in the node.
-    Pushed,
+    /// By the mining interface, with the node's RPC beside it or without, and a bare client by `waitfornewblock`, which
+    /// waits for the same event in the node.
+    Pushed { has_rpc: bool },
 }
 
 pub(crate) fn zmq(_: Protocol) -> anyhow::Result<()> {
@@ -51,10 +52,13 @@ pub(crate) fn ipc(_: Protocol) -> anyhow::Result<()> {
         println!("  not measured: built without the feature `ipc`");
         return Ok(());
     }
-    match BitcoinCore::start("BITCOIN_NODE")? {
-        Some(core) => measure(core, Signal::Pushed),
-        None => Ok(()),
+    for has_rpc in [true, false] {
+        if let Some(core) = BitcoinCore::start("BITCOIN_NODE")? {
+            println!("  {} RPC", if has_rpc { "with" } else { "without" });
+            measure(core, Signal::Pushed { has_rpc })?;
+        }
     }
+    Ok(())
 }
 
 fn measure(mut core: BitcoinCore, mut signal: Signal) -> anyhow::Result<()> {
@@ -150,16 +154,20 @@ async fn with_the_pool(core: &mut BitcoinCore, signal: &mut Signal) -> anyhow::R
 impl Signal {
     /// How the pool is started.
     fn arguments(&self, core: &BitcoinCore) -> anyhow::Result<Vec<String>> {
-        let mut arguments = vec!["pool".to_owned()];
-        match self {
-            Self::Published(publisher, _) => arguments.extend([
-                format!("rpc={}", core.rpc.address),
-                format!("cookie={}", core.cookie()),
-                format!("zmq=tcp://{}", publisher.address()?),
-            ]),
-            Self::Pushed => arguments.push(format!("ipc={}", core.socket())),
-        }
-        Ok(arguments)
+        let rpc = [
+            format!("rpc={}", core.rpc.address),
+            format!("cookie={}", core.cookie()),
+        ];
+        let arguments = match self {
+            Self::Published(publisher, _) => {
+                [&rpc[..], &[format!("zmq=tcp://{}", publisher.address()?)]].concat()
+            }
+            Self::Pushed { has_rpc } => {
+                let rpc = if *has_rpc { &rpc[..] } else { &[] };
+                [rpc, &[format!("ipc={}", core.socket())]].concat()
+            }
+        };
+        Ok([vec!["pool".to_owned()], arguments].concat())
     }
 
     /// Gives the node a block, and says when a bare client had word of it.
@@ -172,7 +180,7 @@ impl Signal {
                     _ => publisher.publish(topic, &hex(&block.hash)?),
                 }
             }
-            Self::Pushed => {
+            Self::Pushed { .. } => {
                 let tip = core.rpc.call("getbestblockhash", &json!([]))?;
                 let tip = tip.as_str().context("a hash")?.to_owned();
                 let waiting = core.rpc.clone();
