@@ -49,6 +49,28 @@ fn a_full_job_is_retired() {
     assert!(!channel.needs_job());
 }
 
+/// R-18, MP-65: a job that a newer one on its tip has replaced takes shares still, and none of them twice.
+#[test]
+fn a_share_that_comes_again_for_a_replaced_job_is_a_duplicate() {
+    let now = Instant::now();
+    let mut channel = support::ours(ChannelKind::Standard);
+    send(&mut channel, 1, HARD, 1, now);
+    let mut nonces = 0..1_000;
+    let mut accepted = |channel: &mut Channel| {
+        let found = nonces.find(|nonce| reason(channel, 1, *nonce, now).is_none());
+        found.expect("most hashes meet the easiest rung")
+    };
+    let mut before = vec![accepted(&mut channel)];
+    for newer in 2..6 {
+        send(&mut channel, 1, HARD, newer, now);
+        for nonce in &before {
+            let again = reason(&mut channel, 1, *nonce, now);
+            assert_eq!(again, Some(RejectReason::Duplicate), "after job {newer}");
+        }
+        before.push(accepted(&mut channel));
+    }
+}
+
 /// Whoever asks before a share is judged asks of whatever a peer sent.
 #[test]
 fn an_extranonce_of_another_length_makes_no_block() {

@@ -252,6 +252,43 @@ fn a_group_that_forms_is_staged_anew() {
     assert_eq!((jobs(first), jobs(second)), (3, 3));
 }
 
+/// A tip goes to the id that the staged job went to: who is left of a group was sent none by its own
+/// id, and is given a future job of its own to begin with.
+#[test]
+fn a_job_that_was_staged_for_a_group_is_not_begun_by_the_last_of_it() {
+    for is_extended in [false, true] {
+        let mut pool = pool();
+        let (link, closed) = with_channel(&mut pool, true, 1);
+        let last = open(&mut pool, link, is_extended, 1);
+        let group = pool.sv2[link].miner.channels[&last].group;
+        pool.advance(2 * SECOND);
+        let staged = pool.sv2[link].miner.channels[&last].future[0].1.id;
+        let sent = format!("NewExtendedMiningJob(future) {group}");
+        assert!(since(&pool, link, 0).contains(&sent));
+        pool.sv2[link].miner.close(closed);
+        pool.pump();
+        let before = seen(&pool, link);
+        pool.new_tip_begun();
+        let name = if is_extended {
+            "NewExtendedMiningJob"
+        } else {
+            "NewMiningJob"
+        };
+        assert_eq!(
+            since(&pool, link, before),
+            [
+                format!("{name}(future) {last}"),
+                format!("SetNewPrevHash {last}")
+            ]
+        );
+        assert_ne!(pool.sv2[link].miner.channels[&last].job().id, staged);
+        let nonce = block(&pool, link, last, 7);
+        pool.sv2[link].miner.submit(last, &nonce);
+        pool.advance(SECOND);
+        assert_eq!(pool.sv2[link].blocks().len(), 1);
+    }
+}
+
 /// Testnet4's bits depend on when a block is found.
 #[test]
 fn testnet4_is_never_begun_ahead() {
