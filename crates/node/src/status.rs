@@ -6,6 +6,7 @@ use bitcoin::BlockHash;
 use headframe_work::Network;
 
 use crate::NodeError;
+use crate::zmq::Publisher;
 
 /// What is known of a node.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,8 @@ pub struct NodeStatus {
     /// When a node that speaks only when there is something new has last shown that it is there: its newest
     /// template stands.
     pub last_sign: Option<Instant>,
+    /// Where it publishes its new blocks and is listened to, as configured; empty: nowhere.
+    pub publishers: Vec<Publisher>,
 }
 
 /// Whether a node can be mined on.
@@ -66,6 +69,7 @@ impl NodeStatus {
             verified: None,
             last_template: None,
             last_sign: None,
+            publishers: Vec::new(),
         }
     }
 

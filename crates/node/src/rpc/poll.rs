@@ -20,6 +20,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, sleep_until};
+use tracing::warn;
 
 use super::RpcSettings;
 use super::chain_info::{ChainInfo, NetworkInfo};
@@ -28,6 +29,7 @@ use super::pace::Pace;
 use super::signals::Signals;
 use super::template::{self, Fetched};
 use crate::news::{News, NewsSource, Tasks, tell_error, tip_of};
+use crate::zmq::Publisher;
 use crate::{Cause, Condition, HeaderWindow, NodeError, NodeStatus, TemplateUpdate, Tip};
 
 /// The first wait after an error, doubled with each error after it.
@@ -43,13 +45,20 @@ const LEAST_REFRESH: Duration = Duration::from_millis(500);
 /// Starts to follow a node; the task ends when the source is dropped.
 pub(super) fn start(settings: RpcSettings) -> (NewsSource<Tasks>, watch::Receiver<NodeStatus>) {
     let name = format!("Bitcoin Core at {}", settings.address);
-    let status = watch::Sender::new(NodeStatus::starting(name, settings.network));
+    let now = Instant::now();
+    let publishers = settings.zmq.iter().cloned();
+    let status = watch::Sender::new(NodeStatus {
+        publishers: publishers.map(|it| Publisher::new(it, now)).collect(),
+        ..NodeStatus::starting(name, settings.network)
+    });
     let health = status.subscribe();
     let news = watch::Sender::new(None);
     let receiver = news.subscribe();
     let signals = Signals::default();
     let new_tips = (!settings.zmq.is_empty()).then(|| signals.new_tips());
-    let listening = settings.zmq.iter().map(|address| signals.listen(address));
+    let listening = settings.zmq.iter().enumerate();
+    let listening =
+        listening.map(|(place, address)| signals.listen(address, status.clone(), place));
     let mut tasks: Vec<AbortHandle> = listening.collect();
     let poller = Poller {
         settings,
@@ -302,6 +311,9 @@ impl Poller {
         asked: Option<Instant>,
     ) -> Result<Option<String>, NodeError> {
         let window = self.window(client, &fetched.template).await?;
+        if let Some(asked) = asked {
+            self.hold_against(&fetched.template, asked);
+        }
         self.tell(fetched.template, window, received, asked);
         Ok(fetched.longpoll_id)
     }
@@ -348,6 +360,27 @@ impl Poller {
         Ok(time)
     }
 
+    /// Sees whether publishers have told of the block that a template builds on.
+    fn hold_against(&self, template: &Template, asked: Instant) {
+        let (tip, now) = (tip_below(template), Instant::now());
+        let mut mute = Vec::new();
+        self.status.send_if_modified(|status| {
+            let publishers = status.publishers.iter_mut();
+            let turned = publishers.filter_map(|it| {
+                let is_mute = it.handle_template(tip, asked, now);
+                is_mute.then(|| it.address().clone())
+            });
+            mute.extend(turned);
+            !mute.is_empty()
+        });
+        for address in mute {
+            warn!(
+                "the node's ZMQ at {address} says nothing of blocks, and there was a new one; see whether bitcoin.conf \
+                 has zmqpubrawblock={address}; long polls go on"
+            );
+        }
+    }
+
     /// Tells a template, unless one on another tip has arrived since it was asked for.
     fn tell(
         &self,
@@ -356,10 +389,7 @@ impl Poller {
         received: Instant,
         asked: Option<Instant>,
     ) {
-        let tip = Tip {
-            height: template.height.saturating_sub(1),
-            hash: template.prev_hash,
-        };
+        let tip = tip_below(&template);
         if self.signals.is_overtaken(tip.hash, asked) {
             return;
         }
@@ -400,5 +430,12 @@ impl Poller {
 
     fn is_well(&self) -> bool {
         self.status.borrow().is_ready()
+    }
+}
+
+fn tip_below(template: &Template) -> Tip {
+    Tip {
+        height: template.height.saturating_sub(1),
+        hash: template.prev_hash,
     }
 }

@@ -20,8 +20,8 @@ use super::ahead::{MEDIAN_OF, Times, new_tip};
 use super::client::RpcClient;
 use super::poll::Poller;
 use crate::news::tip_of;
-use crate::zmq::{Announced, ZmqAddress, subscribe};
-use crate::{NewTip, NodeError, Tip};
+use crate::zmq::{Announced, Publisher, Word, ZmqAddress, subscribe};
+use crate::{NewTip, NodeError, NodeStatus, Tip};
 
 /// Headers of announced blocks that are kept: blocks may come faster than templates.
 const HEADS: usize = 16;
@@ -98,11 +98,24 @@ struct HeaderInfo {
 }
 
 impl Signals {
-    /// Hears of new blocks from the publisher at `address` until it is aborted.
-    pub(super) fn listen(&self, address: &ZmqAddress) -> AbortHandle {
+    /// Hears of new blocks from the publisher at `address`, which the status has at `place`, until it is aborted.
+    pub(super) fn listen(
+        &self,
+        address: &ZmqAddress,
+        status: watch::Sender<NodeStatus>,
+        place: usize,
+    ) -> AbortHandle {
         let (address, announced) = (address.clone(), Arc::clone(&self.announced));
-        let tell = move |block| {
-            announced.send_if_modified(|heard| heard.take(block));
+        let tell = move |word| {
+            // What miners wait for comes first.
+            if let Word::Block(block) = word {
+                announced.send_if_modified(|heard| heard.take(block));
+            }
+            let now = Instant::now();
+            status.send_if_modified(|status| {
+                let publisher = status.publishers.get_mut(place);
+                publisher.is_some_and(|it| note(it, &word, now))
+            });
         };
         tokio::spawn(subscribe(address, tell)).abort_handle()
     }
@@ -152,6 +165,15 @@ impl Signals {
 
     fn set_times(&self, times: Times) {
         *self.times.lock().unwrap_or_else(PoisonError::into_inner) = Some(times);
+    }
+}
+
+/// Notes what there is to tell of a publisher; whether it is news.
+fn note(publisher: &mut Publisher, word: &Word, now: Instant) -> bool {
+    match word {
+        Word::Connected => publisher.handle_connected(now),
+        Word::Block(_) => publisher.handle_block(now),
+        Word::Lost(reason) => publisher.handle_lost(reason, now),
     }
 }
 

@@ -6,13 +6,15 @@
 
 mod address;
 mod message;
+mod publisher;
 mod subscriber;
 mod told;
 mod wire;
 
 pub use address::{ZmqAddress, ZmqAddressError};
 pub(crate) use message::{Announced, BlockHead};
-pub(crate) use subscriber::subscribe;
+pub use publisher::{Publisher, PublisherLink};
+pub(crate) use subscriber::{Word, subscribe};
 
 /// For the fuzz target: whatever a publisher sends, in one piece or in many, is read alike and panics nowhere.
 #[doc(hidden)]

@@ -28,7 +28,7 @@ const READ: usize = 64 << 10;
 /// Why a connection to a publisher ended. It is tried again whatever it is.
 #[derive(Debug, Error)]
 enum Lost {
-    #[error(transparent)]
+    #[error("{}", in_words(.0))]
     Io(#[from] io::Error),
     #[error("it closed the connection")]
     Closed,
@@ -38,8 +38,20 @@ enum Lost {
     Wire(#[from] WireError),
 }
 
-/// Tells each block that the publisher at `address` announces, for as long as the future lives.
-pub(crate) async fn subscribe(address: ZmqAddress, tell: impl Fn(Announced)) {
+/// What there is to tell of a publisher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// It is connected, and asked for its blocks.
+    Connected,
+    /// It announces a block.
+    Block(Announced),
+    /// The connection has ended, or came to nothing, for this reason.
+    Lost(String),
+}
+
+/// Tells each block that the publisher at `address` announces, and whether it is heard, for as long as the future
+/// lives.
+pub(crate) async fn subscribe(address: ZmqAddress, tell: impl Fn(Word)) {
     let mut told = Told::default();
     loop {
         let lost = Link::new(&address, &tell, &mut told).follow().await;
@@ -50,7 +62,18 @@ pub(crate) async fn subscribe(address: ZmqAddress, tell: impl Fn(Announced)) {
             ),
             false => debug!(%address, %lost, "the node's ZMQ is still away"),
         }
+        tell(Word::Lost(lost.to_string()));
         sleep(REST).await;
+    }
+}
+
+fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "it closed the connection".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -69,7 +92,7 @@ struct Link<'a, F> {
     buffer: Vec<u8>,
 }
 
-impl<'a, F: Fn(Announced)> Link<'a, F> {
+impl<'a, F: Fn(Word)> Link<'a, F> {
     fn new(address: &'a ZmqAddress, tell: &'a F, told: &'a mut Told) -> Self {
         Self {
             address,
@@ -101,11 +124,6 @@ impl<'a, F: Fn(Announced)> Link<'a, F> {
         timeout(SETUP_LIMIT, self.shake_hands(&mut stream))
             .await
             .map_err(|_| Lost::Silent)??;
-        self.is_subscribed = true;
-        if self.told.handle_heard() {
-            let address = self.address;
-            info!("new blocks are heard of from the node's ZMQ at {address}");
-        }
         loop {
             self.read(&mut stream).await?;
         }
@@ -160,7 +178,7 @@ impl<'a, F: Fn(Announced)> Link<'a, F> {
                 let topics = TOPICS.iter();
                 replies.extend(topics.flat_map(|topic| wire::subscribe(minor, topic)));
             }
-            Input::Command(Command::Ready) => self.is_subscribed = true,
+            Input::Command(Command::Ready) => self.begin(),
             Input::Command(Command::Ping { context }) => replies.extend(wire::pong(&context)),
             Input::Command(Command::Pong | Command::Other) => {}
             Input::Message(parts) => match Message::read(&parts) {
@@ -170,9 +188,21 @@ impl<'a, F: Fn(Announced)> Link<'a, F> {
         }
     }
 
+    /// The handshake is over.
+    fn begin(&mut self) {
+        if core::mem::replace(&mut self.is_subscribed, true) {
+            return;
+        }
+        (self.tell)(Word::Connected);
+        if self.told.handle_heard() {
+            let address = self.address;
+            info!("new blocks are heard of from the node's ZMQ at {address}");
+        }
+    }
+
     fn handle_message(&mut self, message: Message) {
         let lost = self.sequences.lost_before(&message);
-        (self.tell)(message.block);
+        (self.tell)(Word::Block(message.block));
         if let Some(lost) = self.told.handle_gap(Instant::now(), lost) {
             let address = self.address;
             warn!(
@@ -207,6 +237,10 @@ mod tests {
         [b"\x01\x09hashblock\x01\x20", &hash[..], &tail].concat()
     }
 
+    fn is_block(word: &Word) -> bool {
+        matches!(word, Word::Block(_))
+    }
+
     async fn listener() -> (TcpListener, ZmqAddress) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("tcp://{}", listener.local_addr().unwrap());
@@ -219,6 +253,19 @@ mod tests {
         while !read.windows(wanted.len()).any(|window| window == wanted) {
             assert!(stream.read_buf(&mut read).await.unwrap() > 0, "{read:?}");
         }
+    }
+
+    #[test]
+    fn what_the_system_says_is_told_in_plain_words() {
+        let words = |kind: io::ErrorKind| Lost::from(io::Error::from(kind)).to_string();
+        assert_eq!(
+            words(io::ErrorKind::ConnectionRefused),
+            "nothing listens there"
+        );
+        assert_eq!(
+            words(io::ErrorKind::ConnectionReset),
+            Lost::Closed.to_string()
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -239,7 +286,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = subscribe(address, |_| *told.borrow_mut() += 1) => {}
+            () = subscribe(address, |word| *told.borrow_mut() += u32::from(is_block(&word))) => {}
             () = publisher => {}
         }
     }
@@ -292,7 +339,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = subscribe(address, |_| panic!("nothing was announced")) => {}
+            () = subscribe(address, |word| assert!(!is_block(&word))) => {}
             () = publisher => {}
         }
     }

@@ -1,5 +1,6 @@
 //! Word of new blocks before there is a template on them, and what it costs the node.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use bitcoin::consensus::encode::deserialize;
 use bitcoin::{Block, BlockHash, CompactTarget};
 use headframe_node::embedded::{ChainSettings, Difficulty, EmbeddedChain};
 use headframe_node::rpc::connect;
+use headframe_node::zmq::{Publisher as HeardPublisher, PublisherLink, ZmqAddress};
 use headframe_node::{Cause, NewTip, Node, SubmitAnswer, Tip};
 use headframe_work::{Network, Template, UnixTime};
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::support::block::{bytes, solve, solved};
 use crate::support::fake_node::{Call, FakeNode, Reply, gbt, healthy};
-use crate::support::publisher::Publisher;
+use crate::support::publisher::{Publisher, greet};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 
@@ -50,6 +52,11 @@ struct Scene {
 impl Scene {
     /// Connected, with the first template told.
     async fn at(height: u32) -> Self {
+        Self::refreshed(height, Duration::from_secs(3_600)).await
+    }
+
+    /// The same, with a template as often as that.
+    async fn refreshed(height: u32, refresh: Duration) -> Self {
         let settings = ChainSettings {
             difficulty: Difficulty::Regtest,
         };
@@ -69,7 +76,7 @@ impl Scene {
         let publisher = Publisher::start();
         let mut settings = fake.settings(Network::Regtest);
         settings.zmq = vec![publisher.address().parse().unwrap()];
-        settings.refresh = Duration::from_secs(3_600);
+        settings.refresh = refresh;
         let mut node = connect(settings).unwrap();
         node.templates.next().await.unwrap();
         let tips = node
@@ -95,6 +102,13 @@ impl Scene {
     async fn tip(&mut self) -> NewTip {
         self.tips.changed().await.unwrap();
         self.tips.borrow_and_update().expect("only tips are told")
+    }
+
+    /// Waits until the status has this of the publisher.
+    async fn until_publisher(&mut self, is_wanted: impl Fn(&HeardPublisher) -> bool) {
+        let status = &mut self.node.status;
+        let known = status.wait_for(|status| is_wanted(&status.publishers[0]));
+        known.await.unwrap();
     }
 
     fn expected_tip(&self, block: &Block) -> NewTip {
@@ -304,6 +318,97 @@ async fn a_signal_that_says_too_little_begins_nothing() {
     }
 }
 
+/// It looks like one that has nothing to say, until there was something.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_of_other_topics_is_said_to_tell_of_no_blocks() {
+    let mut scene = Scene::refreshed(115, Duration::from_millis(1)).await;
+    scene.publisher.publish(b"rawtx", b"a transaction");
+    let is = |link| move |it: &HeardPublisher| it.link() == link;
+    scene.until_publisher(is(PublisherLink::Connected)).await;
+    for _ in 0..2 {
+        scene.node.templates.next().await.unwrap();
+    }
+    let block = extend(&scene.chain);
+    scene.show();
+    scene.until_publisher(is(PublisherLink::Mute)).await;
+    let status = scene.node.status.borrow().clone();
+    let mute = &status.publishers[0];
+    assert!(mute.reason().is_some() && mute.advice().is_some());
+    assert_eq!(mute.last_block(), None);
+    assert!(status.is_ready(), "the node is as well as before");
+    scene.publisher.publish_block(&block);
+    scene.until_publisher(is(PublisherLink::Connected)).await;
+}
+
+/// One that announces its blocks is believed, though none is announced for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_has_told_of_a_block_is_not_said_to_be_mute() {
+    let mut scene = Scene::refreshed(115, Duration::from_millis(1)).await;
+    scene
+        .until_publisher(|it| it.link() == PublisherLink::Connected)
+        .await;
+    let block = extend(&scene.chain);
+    scene.publisher.publish_hash(&block);
+    scene.until_publisher(|it| it.last_block().is_some()).await;
+    for _ in 0..2 {
+        scene.show();
+        for _ in 0..3 {
+            scene.node.templates.next().await.unwrap();
+        }
+        extend(&scene.chain);
+    }
+    let status = scene.node.status.borrow().clone();
+    assert_eq!(status.publishers[0].link(), PublisherLink::Connected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_goes_away_and_comes_back_is_seen_in_the_status() {
+    let chain = EmbeddedChain::open(
+        None,
+        ChainSettings {
+            difficulty: Difficulty::Regtest,
+        },
+    )
+    .unwrap();
+    let template = chain.template_at(NOW);
+    let fake = FakeNode::start(move |call| match healthy(call, Network::Regtest) {
+        Some(result) => Reply::Result(result),
+        None if call.params[0]["longpollid"].is_string() => Reply::Hang,
+        None => Reply::Result(gbt(&template, "one")),
+    });
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address: ZmqAddress = format!("tcp://{}", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    let mut settings = fake.settings(Network::Regtest);
+    settings.zmq = vec![address.clone()];
+    let mut node = connect(settings).unwrap();
+    assert_eq!(*node.status.borrow().publishers[0].address(), address);
+    for round in 0..2 {
+        // At first whoever listens there hangs up.
+        drop(listener.accept().unwrap());
+        let lost = |it: &HeardPublisher| {
+            it.link() == PublisherLink::Connecting
+                && it.reason() == Some("it closed the connection")
+        };
+        let status = &mut node.status;
+        let known = status.wait_for(|status| lost(&status.publishers[0])).await;
+        let since = known.unwrap().publishers[0].since();
+        let stream = greet(listener.accept().unwrap().0);
+        let heard = |it: &HeardPublisher| it.link() == PublisherLink::Connected;
+        let known = status.wait_for(|status| heard(&status.publishers[0])).await;
+        let publisher = known.unwrap().publishers[0].clone();
+        assert!(publisher.since() >= since, "{round}");
+        assert_eq!(publisher.reason(), None);
+        let (error, at) = publisher.last_error().unwrap();
+        assert_eq!(error, "it closed the connection");
+        assert!(at <= publisher.since());
+        drop(stream);
+        let known = status.wait_for(|status| lost(&status.publishers[0])).await;
+        drop(known.unwrap());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_address_nobody_is_listened_to() {
     let template = EmbeddedChain::open(
@@ -321,6 +426,7 @@ async fn without_an_address_nobody_is_listened_to() {
     });
     let mut node = connect(fake.settings(Network::Regtest)).unwrap();
     assert!(node.templates.new_tips().is_none());
+    assert_eq!(node.status.borrow().publishers, []);
     node.templates.next().await.unwrap();
     fake.wait_for(|call| call.params[0]["longpollid"].is_string());
     assert!(fake.calls().iter().all(|call| !is_header(call)));

@@ -76,7 +76,7 @@ fn part(more: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// The handshake, up to both subscriptions.
-fn greet(mut stream: TcpStream) -> TcpStream {
+pub(crate) fn greet(mut stream: TcpStream) -> TcpStream {
     let mut greeting = [0; 64];
     (greeting[0], greeting[9], greeting[10], greeting[11]) = (0xff, 0x7f, 3, 1);
     greeting[12..16].copy_from_slice(b"NULL");
