@@ -43,7 +43,9 @@ pub use miner::{
     ChannelKind, CoinbaseTooLong, Encryption, Miner, MinerCounts, MinerState, Protocol, Silence,
     SilenceCause, SilenceCode,
 };
-pub use node::{Node, NodeHealth, NodeKind, NodeStanding, NodeState, TemplateSummary};
+pub use node::{
+    Node, NodeHealth, NodeKind, NodeStanding, NodeState, Publisher, PublisherState, TemplateSummary,
+};
 pub use proof::{BlockProof, ProofVerdict};
 pub use shares::{
     BestShare, BestShares, HashrateWindows, LedgerSummary, Odds, RejectReason, ShareCounts,

@@ -27,6 +27,42 @@ pub struct Node {
     pub last_answer_at: Option<u64>,
     /// The template that is being worked on.
     pub template: Option<TemplateSummary>,
+    /// Where it publishes its new blocks and is listened to (`node.zmq`). Empty: nowhere.
+    #[serde(default)]
+    pub publishers: Vec<Publisher>,
+}
+
+/// A place where a node publishes its new blocks, and how it is to listen there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publisher {
+    /// Where: `tcp://127.0.0.1:28332`.
+    pub address: String,
+    /// Whether it is heard.
+    pub state: PublisherState,
+    /// Since when.
+    pub since_at: u64,
+    /// When it last announced a block.
+    pub last_block_at: Option<u64>,
+    /// What is the matter with it: one sentence; `None` where nothing is, or it is not known yet.
+    pub reason: Option<String>,
+    /// What to do about that.
+    pub next_step: Option<String>,
+    /// Why it was last not heard, one sentence, also where it is heard again.
+    pub last_error: Option<String>,
+    /// Since when that was said.
+    pub last_error_at: Option<u64>,
+}
+
+/// Whether a publisher is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublisherState {
+    /// It is not connected, and is tried again and again.
+    Connecting,
+    /// It is connected.
+    Connected,
+    /// It is connected, and has told of no block though there was one: it publishes something else.
+    Mute,
 }
 
 /// How one of several nodes is.
@@ -56,6 +92,9 @@ pub struct NodeHealth {
     pub peers: Option<u64>,
     /// When it last gave a template.
     pub template_at: Option<u64>,
+    /// Where it publishes its new blocks and is listened to. Empty: nowhere.
+    #[serde(default)]
+    pub publishers: Vec<Publisher>,
 }
 
 /// Where one of several nodes stands.

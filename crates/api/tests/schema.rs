@@ -29,6 +29,7 @@ fn every_other_variant_keeps_its_json() {
             "PoolState" => assert_stable::<headframe_api::PoolState>(&json),
             "NodeState" => assert_stable::<headframe_api::NodeState>(&json),
             "NodeKind" => assert_stable::<headframe_api::NodeKind>(&json),
+            "PublisherState" => assert_stable::<headframe_api::PublisherState>(&json),
             "BlockFate" => assert_stable::<headframe_api::BlockFate>(&json),
             "Network" => assert_stable::<headframe_api::Network>(&json),
             "RejectReason" => assert_stable::<headframe_api::RejectReason>(&json),

@@ -37,9 +37,32 @@ function showNode({ node, nodes, odds, proof }) {
     facts.push(fact("A block pays", `${coins(template.value_sats)}, fees ${coins(template.fees_sats)}`));
     facts.push(fact("Received", when(template.received_at)));
   }
+  if (node.kind === "rpc" && nodes.length === 0) facts.push(fact("Block signals", signals(node.publishers)));
   if (proof) facts.push(fact("Shown a block", proofParts(proof), proof.node));
   setFacts(byId("node"), facts);
 }
+
+/** Where the node publishes its new blocks, and whether it is heard there. */
+function signals(publishers) {
+  if (publishers.length === 0) return "off: new blocks come with their template";
+  return make("span", {}, ...publishers.map((it) => make("span", { class: "signal" }, ...signalParts(it))));
+}
+
+function signalParts(publisher) {
+  const { address, state, reason, next_step: advice, since_at: since, last_block_at: last } = publisher;
+  const block = last === null ? ["no block yet"] : ["last block ", when(last)];
+  switch (state) {
+    case "connected":
+      return [`${visible(address)}, connected, `, ...block];
+    case "connecting":
+      if (!reason) return [`${visible(address)}, connecting`];
+      return [`${visible(address)}, not connected: `, ...trouble(reason, since, advice)];
+    default:
+      return [`${visible(address)}, connected: `, ...trouble(reason ?? state, since, advice)];
+  }
+}
+
+const trouble = (reason, since, advice) => [`${sentence(visible(reason))} `, when(since), ...(advice ? [`. ${visible(advice)}`] : [])];
 
 /** One line for each of several nodes: which it is, how it stands, and why. */
 function showNodes({ nodes }) {
@@ -64,6 +87,7 @@ function nodeItem(node) {
     make("span", { class: "name" }, nodeName(node.name)),
     make("span", { class: "chip", "data-tone": tone }, text),
     make("span", { class: "about" }, known.filter(Boolean).join(" · "), ...seen("tip", node.tip_seen_at), ...seen("template", node.template_at)),
+    ...node.publishers.map((it) => make("p", { class: "why" }, "Block signals: ", ...signalParts(it))),
     ...(node.reason ? [make("p", { class: "why" }, sentence(node.reason), " ", when(node.since_at))] : []),
   );
 }

@@ -11,8 +11,8 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use headframe_api::{
-    BestShare, HashrateWindows, Network, NodeHealth, NodeStanding, NodeState, Overview, PoolState,
-    ProofVerdict, RejectReason, Severity, Summary,
+    BestShare, HashrateWindows, Network, Node, NodeHealth, NodeStanding, NodeState, Overview,
+    PoolState, ProofVerdict, Publisher, PublisherState, RejectReason, Severity, Summary,
 };
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, text};
@@ -321,6 +321,7 @@ fn node(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {
     page.known("node_tip_seen_time", help, SECONDS, node.tip_seen_at)?;
     let help = "When the node last answered.";
     page.known("node_last_answer_time", help, SECONDS, node.last_answer_at)?;
+    publishers(page, node)?;
     proof(page, summary)?;
     let Some(template) = &node.template else {
         return Ok(());
@@ -345,6 +346,30 @@ fn node(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {
         SECONDS,
         template.received_at,
     )
+}
+
+/// Nothing where none is listened to.
+fn publishers(page: &mut Page<'_>, node: &Node) -> fmt::Result {
+    if node.publishers.is_empty() {
+        return Ok(());
+    }
+    fn label(it: &Publisher) -> Labels<'_, 1> {
+        [("publisher", it.address.as_str())]
+    }
+    let of = |value: fn(&Publisher) -> bool| {
+        let publishers = node.publishers.iter();
+        publishers.map(move |it| (label(it), u64::from(value(it))))
+    };
+    let help = "1 for each of the node's publishers of new blocks that is connected.";
+    let connected = of(|it| it.state != PublisherState::Connecting);
+    page.gauges("node_publisher_connected", help, None, connected)?;
+    let help = "1 for each that is connected and has told of no block though there was one.";
+    let mute = of(|it| it.state == PublisherState::Mute);
+    page.gauges("node_publisher_mute", help, None, mute)?;
+    let publishers = node.publishers.iter();
+    let told = publishers.filter_map(|it| Some((label(it), it.last_block_at?)));
+    let help = "When each last announced a block.";
+    page.gauges("node_publisher_block_time", help, SECONDS, told)
 }
 
 /// Nothing where there is one node.
@@ -400,7 +425,34 @@ fn nodes(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {
         help,
         SECONDS,
         known(|node| node.template_at),
-    )
+    )?;
+    nodes_publishers(page, summary)
+}
+
+/// Nothing where none of any node is listened to.
+fn nodes_publishers(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {
+    let of = |value: fn(&Publisher) -> bool| {
+        let nodes = summary.nodes.iter();
+        nodes.flat_map(move |node| {
+            let publishers = node.publishers.iter();
+            publishers.map(move |it| {
+                let labels = [
+                    ("node", node.name.as_str()),
+                    ("publisher", it.address.as_str()),
+                ];
+                (labels, u64::from(value(it)))
+            })
+        })
+    };
+    if summary.nodes.iter().all(|node| node.publishers.is_empty()) {
+        return Ok(());
+    }
+    let help = "1 for each publisher of new blocks, of each node, that is connected.";
+    let connected = of(|it| it.state != PublisherState::Connecting);
+    page.gauges("nodes_publisher_connected", help, None, connected)?;
+    let help = "1 for each that is connected and has told of no block though there was one.";
+    let mute = of(|it| it.state == PublisherState::Mute);
+    page.gauges("nodes_publisher_mute", help, None, mute)
 }
 
 const fn is_well(node: &NodeHealth) -> bool {

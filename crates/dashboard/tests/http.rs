@@ -502,7 +502,7 @@ async fn the_metrics_are_open_metrics() {
                 }
             }
         }
-        assert!(series.len() < 90, "{scene} has {} series", series.len());
+        assert!(series.len() < 100, "{scene} has {} series", series.len());
     }
 }
 
@@ -521,6 +521,8 @@ async fn the_metrics_count_what_the_snapshot_counts() {
         "headframe_miners{protocol=\"sv2\",channel=\"standard\"} 1",
         "headframe_blocks{fate=\"accepted\"} 2",
         "headframe_node_height 917999",
+        "headframe_node_publisher_connected{publisher=\"tcp://127.0.0.1:28332\"} 1",
+        "headframe_node_publisher_mute{publisher=\"tcp://127.0.0.1:28332\"} 0",
         "headframe_block_proof_accepted 1",
         "headframe_alarms{severity=\"critical\"} 0",
     ] {
@@ -529,6 +531,14 @@ async fn the_metrics_count_what_the_snapshot_counts() {
             "no {line} in\n{text}"
         );
     }
+}
+
+#[tokio::test]
+async fn without_publishers_there_is_no_series_of_one() {
+    let demo = Dashboard::start("demo").await;
+    let text = demo.get("/metrics").await.body;
+    assert!(text.contains("headframe_node_height"));
+    assert!(!text.contains("publisher"), "{text}");
 }
 
 #[tokio::test]
@@ -544,6 +554,10 @@ async fn each_of_several_nodes_has_its_series_and_one_alone_has_none() {
         "headframe_nodes_mined_on{node=\"the node at umbrel.local:8332\"} 0",
         "headframe_nodes_height{node=\"the node at 127.0.0.1:8332\"} 917998",
         "headframe_nodes_peers{node=\"the node at umbrel.local:8332\"} 1",
+        "headframe_nodes_publisher_connected{node=\"the node at 127.0.0.1:8332\",publisher=\"tcp://127.0.0.1:28332\"} 0",
+        "headframe_nodes_publisher_connected{node=\"the node at umbrel.local:8332\",publisher=\"tcp://umbrel.local:28332\"} 1",
+        "headframe_nodes_publisher_mute{node=\"the node at 192.168.1.5:8332\",publisher=\"tcp://192.168.1.5:28332\"} 0",
+        "headframe_nodes_publisher_mute{node=\"the node at umbrel.local:8332\",publisher=\"tcp://umbrel.local:28332\"} 1",
     ] {
         assert!(
             text.lines().any(|have| have == line),

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chromium::Chromium;
-use headframe_api::{BlockFate, PoolState, Snapshot};
+use headframe_api::{BlockFate, PoolState, Publisher, PublisherState, Snapshot};
 use headframe_dashboard::{Settings, serve};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -126,6 +126,8 @@ fn several_nodes_are_listed_with_what_is_the_matter_and_one_alone_is_not() {
         });
         browser.until("document.querySelectorAll('#nodes:not([hidden]) li').length === 3");
         browser.until("document.querySelector('#nodes li:first-child').textContent.includes('It does not answer.')");
+        browser.until("document.querySelector('#nodes li:first-child').textContent.includes('Block signals: tcp://127.0.0.1:28332, not connected: Nothing listens there.')");
+        browser.until("document.querySelector('#nodes li:nth-child(3)').textContent.includes('28332, connected: It says nothing of blocks')");
         browser.until(
             "document.querySelector('#nodes li:nth-child(2) .chip').textContent === 'Mined on'",
         );
@@ -134,6 +136,51 @@ fn several_nodes_are_listed_with_what_is_the_matter_and_one_alone_is_not() {
         );
         dashboard.publish(|snapshot| snapshot.summary.nodes.clear());
         browser.until("document.querySelector('#nodes').hidden");
+    });
+}
+
+#[test]
+fn block_signals_say_whether_they_are_heard_and_what_to_do() {
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("running");
+        browser.open(&dashboard.url());
+        let shows = |words: &str| {
+            format!(
+                "[...document.querySelectorAll('#node dt')].find((dt) => dt.textContent === 'Block signals')?.nextElementSibling.textContent.includes({})",
+                json!(words)
+            )
+        };
+        browser.until(&shows(
+            "tcp://127.0.0.1:28332, connected, last block 6 min ago",
+        ));
+        dashboard.publish(|snapshot| {
+            *snapshot = sample::snapshot("node-down", sample::now(), 1);
+        });
+        browser.until(&shows("not connected: Nothing listens there."));
+        browser.until(&shows("See whether the node runs"));
+        let publish = |state, reason: Option<&str>| {
+            dashboard.publish(|snapshot| {
+                let publishers = &mut snapshot.summary.node.publishers;
+                let [publisher, ..] = &mut publishers[..] else {
+                    panic!("the sample has one");
+                };
+                *publisher = Publisher {
+                    state,
+                    reason: reason.map(Into::into),
+                    next_step: None,
+                    last_block_at: None,
+                    ..publisher.clone()
+                };
+            });
+        };
+        publish(PublisherState::Mute, Some("It says nothing of blocks."));
+        browser.until(&shows("28332, connected: It says nothing of blocks."));
+        publish(PublisherState::Connecting, None);
+        browser.until(&shows("28332, connecting"));
+        publish(PublisherState::Connected, None);
+        browser.until(&shows("connected, no block yet"));
+        dashboard.publish(|snapshot| snapshot.summary.node.publishers.clear());
+        browser.until(&shows("off: new blocks come with their template"));
     });
 }
 

@@ -10,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use headframe_api::*;
 use parts::{
-    ADDRESS, NETWORK_DIFFICULTY, alarm, best, block, count_blocks, listener, miner, noise, running,
+    ADDRESS, NETWORK_DIFFICULTY, alarm, best, block, count_blocks, listener, miner, noise,
+    publisher, running,
 };
 
 pub(crate) use stage::Stage;
@@ -87,6 +88,7 @@ pub(crate) fn snapshot(scene: &str, now: u64, tick: u64) -> Snapshot {
                 since_at: now - 42,
             };
             summary.node.last_answer_at = Some(now - 42);
+            summary.node.publishers = vec![publisher(PublisherState::Connecting, now)];
         }
         "farm" => farm(&mut snapshot, now, tick),
         "block" => snapshot.blocks.insert(0, block(918_000, now - 4, 1)),
@@ -403,6 +405,7 @@ fn demo(snapshot: &mut Snapshot, now: u64, tick: u64) {
         software: Some("embedded chain".into()),
         height: Some(height),
         peers: None,
+        publishers: Vec::new(),
         tip_seen_at: Some(now - tick % 5),
         template: Some(TemplateSummary {
             height: height + 1,

@@ -2,7 +2,7 @@
 
 use headframe_api::*;
 
-use super::parts::{alarm, answer, block};
+use super::parts::{alarm, answer, block, publisher};
 
 pub(super) fn fill(snapshot: &mut Snapshot, now: u64) {
     let mut newest = block(917_998, now - 900, 1);
@@ -29,6 +29,10 @@ pub(super) fn fill(snapshot: &mut Snapshot, now: u64) {
         tip_seen_at: summary.node.tip_seen_at,
         peers: Some(11),
         template_at: Some(now - 12),
+        publishers: vec![Publisher {
+            address: "tcp://192.168.1.5:28332".into(),
+            ..publisher(PublisherState::Connected, now)
+        }],
     };
     let advice = "See whether the node is overloaded or frozen.";
     summary.nodes = vec![
@@ -40,6 +44,7 @@ pub(super) fn fill(snapshot: &mut Snapshot, now: u64) {
             reason: Some("It does not answer.".into()),
             next_step: Some(advice.into()),
             height: summary.node.height.map(|height| height - 1),
+            publishers: vec![publisher(PublisherState::Connecting, now)],
             ..healthy.clone()
         },
         healthy.clone(),
@@ -50,6 +55,10 @@ pub(super) fn fill(snapshot: &mut Snapshot, now: u64) {
             since_at: now - 31,
             reason: Some("It was not well lately, and has to be for a while.".into()),
             peers: Some(1),
+            publishers: vec![Publisher {
+                address: "tcp://umbrel.local:28332".into(),
+                ..publisher(PublisherState::Mute, now)
+            }],
             ..healthy
         },
     ];

@@ -130,6 +130,7 @@ pub(super) fn running(now: u64, tick: u64) -> Snapshot {
                 value_sats: 314_604_331,
                 received_at: now - 12,
             }),
+            publishers: vec![publisher(PublisherState::Connected, now)],
         },
         nodes: Vec::new(),
         proof: Some(BlockProof {
@@ -322,4 +323,44 @@ pub(super) fn noise(seed: u64) -> f64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// A publisher of new blocks in this state.
+pub(super) fn publisher(state: PublisherState, now: u64) -> Publisher {
+    let healthy = Publisher {
+        address: "tcp://127.0.0.1:28332".into(),
+        state,
+        since_at: now - 90_000,
+        last_block_at: Some(now - 341),
+        reason: None,
+        next_step: None,
+        last_error: None,
+        last_error_at: None,
+    };
+    match state {
+        PublisherState::Connected => healthy,
+        PublisherState::Connecting => Publisher {
+            since_at: now - 75,
+            reason: Some("Nothing listens there.".into()),
+            next_step: Some(
+                "See whether the node runs and its bitcoin.conf has zmqpubrawblock or zmqpubhashblock with this \
+                 address; long polls go on."
+                    .into(),
+            ),
+            last_error: Some("Nothing listens there.".into()),
+            last_error_at: Some(now - 75),
+            ..healthy
+        },
+        PublisherState::Mute => Publisher {
+            since_at: now - 310,
+            last_block_at: None,
+            reason: Some("It says nothing of blocks, and there was a new one.".into()),
+            next_step: Some(
+                "Check the node's -zmqpub options: this address wants zmqpubrawblock or zmqpubhashblock; long polls \
+                 go on."
+                    .into(),
+            ),
+            ..healthy
+        },
+    }
 }

@@ -20,6 +20,7 @@ mod nodes;
 mod odds;
 mod past;
 mod proof;
+mod publishers;
 mod silence;
 #[cfg(test)]
 mod tests;

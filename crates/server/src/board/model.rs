@@ -258,7 +258,7 @@ impl Model {
                 tips_begun: self.empty.tips,
                 seconds: self.empty.spent.as_secs_f64(),
             },
-            node: self.node.shown(),
+            node: self.node.shown(now, wall),
             nodes: self.nodes.shown(now, wall),
             proof: self.proofs.shown(),
             payout: self.facts.payout.clone(),

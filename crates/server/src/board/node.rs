@@ -1,11 +1,13 @@
 //! The node as people see it.
 
+use std::time::Instant;
+
 use bitcoin::BlockHash;
 use headframe_api::{Node, NodeKind, NodeState, TemplateSummary};
 use headframe_node::{Condition, NodeError, NodeStatus};
 use headframe_work::UnixTime;
 
-use super::{convert, odds};
+use super::{convert, odds, publishers};
 use crate::news::WorkNews;
 
 /// What is known of the node.
@@ -57,7 +59,8 @@ impl NodeView {
                 since,
             });
         }
-        if status.is_ready() {
+        let before = self.status.as_ref();
+        if status.is_ready() && before.is_none_or(|before| is_word_of_node(before, &status)) {
             self.answered_at = Some(wall);
         }
         if let Some(tip) = status.tip {
@@ -104,8 +107,9 @@ impl NodeView {
         odds::difficulty(work.network_difficulty)
     }
 
-    pub(super) fn shown(&self) -> Node {
+    pub(super) fn shown(&self, now: Instant, wall: UnixTime) -> Node {
         let status = self.status.as_ref();
+        let listened_to = status.map(|status| status.publishers.as_slice());
         Node {
             kind: Some(self.kind),
             endpoint: self.endpoint.clone(),
@@ -117,6 +121,7 @@ impl NodeView {
             peers: status.and_then(|status| status.peers).map(u64::from),
             last_answer_at: self.answered_at.map(convert::unix),
             template: self.work.as_ref().map(template),
+            publishers: publishers::shown(listened_to.unwrap_or_default(), now, wall),
         }
     }
 
@@ -148,6 +153,16 @@ fn sync_progress(status: &NodeStatus) -> Option<f64> {
         }
         Condition::Unusable(_) | Condition::Starting | Condition::Ready => None,
     }
+}
+
+/// Whether the node itself was heard of: not where nothing differs from what was known `before` but how its
+/// publishers are.
+fn is_word_of_node(before: &NodeStatus, status: &NodeStatus) -> bool {
+    let with_them = NodeStatus {
+        publishers: status.publishers.clone(),
+        ..before.clone()
+    };
+    before.publishers == status.publishers || with_them != *status
 }
 
 fn template(work: &WorkNews) -> TemplateSummary {

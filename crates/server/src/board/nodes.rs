@@ -6,7 +6,7 @@ use headframe_api::{Alarm, NodeStanding, Severity};
 use headframe_node::several::{NodeHealth, Standing};
 use headframe_work::UnixTime;
 
-use super::convert;
+use super::{convert, publishers};
 
 /// How each of several nodes is; empty where there is one.
 #[derive(Debug, Default)]
@@ -99,6 +99,7 @@ impl View {
             tip_seen_at: health.tip_seen.map(at),
             peers: status.peers.map(u64::from),
             template_at: status.last_template.map(at),
+            publishers: publishers::shown(&status.publishers, now, wall),
         }
     }
 }

@@ -5,6 +5,7 @@ mod blocks;
 mod miners;
 mod nodes;
 mod properties;
+mod publishers;
 mod restart;
 mod silence;
 mod state;
