@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::ops::{Bound, Deref};
-use std::sync::atomic::{AtomicIsize, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -41,6 +41,8 @@ impl Call {
 pub(crate) struct Bell {
     /// What it was rung for, a bit for each call.
     rung: AtomicU8,
+    /// Whether it has given a call for work that is not answered. Only who listens asks; here it takes no room.
+    owes_answer: AtomicBool,
     /// How far the ledger has come with the shares of the connection.
     committed: AtomicU64,
     waker: AtomicWaker,
@@ -127,8 +129,6 @@ pub(crate) struct HungBell {
     connection: u64,
     bell: Arc<Bell>,
     bells: Arc<Bells>,
-    /// Whether it has given a call for work that is not answered.
-    owes_answer: bool,
 }
 
 impl Bells {
@@ -147,7 +147,6 @@ impl Bells {
             connection,
             bell,
             bells: Arc::clone(self),
-            owes_answer: false,
         }
     }
 
@@ -213,7 +212,7 @@ impl HungBell {
         if call == Poll::Ready(Call::Work) {
             // An earlier one is answered with this.
             self.answer();
-            self.owes_answer = true;
+            self.bell.owes_answer.store(true, Ordering::Relaxed);
         }
         call
     }
@@ -221,7 +220,7 @@ impl HungBell {
     /// The miner was told of the work that there was a call for. Not before: who waits for the last answer
     /// has other work by the time that the connection looks.
     pub(crate) fn answer(&mut self) {
-        if core::mem::take(&mut self.owes_answer) {
+        if self.bell.owes_answer.swap(false, Ordering::Relaxed) {
             self.bells.note_answer();
         }
     }

@@ -238,11 +238,13 @@ impl Connection {
     }
 
     /// Gives some of very many channels the jobs that they wait for. The tip, which all of them have been
-    /// told, is written before, and other connections come before, whose miners may not know it yet.
+    /// told, is written before, and other connections come before, whose miners may not know it yet. Nor are
+    /// there more jobs for a miner that has not taken those before: of thousands it may need seconds for them.
     async fn send_some(&mut self) -> Result<(), End> {
         self.settle().await?;
-        if let Poll::Ready(written) = self.poll_now(Wire::poll_flush).await {
-            written?;
+        match self.poll_now(Wire::poll_flush).await {
+            Poll::Ready(written) => written?,
+            Poll::Pending => return Ok(()),
         }
         self.bell.answer();
         yield_now().await;
@@ -262,8 +264,12 @@ impl Connection {
         Ok(())
     }
 
-    /// When the session's timers are looked at next.
+    /// When the session's timers are looked at next. They give jobs too, of which a miner that has not taken those
+    /// before has enough.
     fn timers(&self) -> Option<Instant> {
+        if self.wire.wants_flush() && self.wire.has_more(Instant::now()) {
+            return None;
+        }
         let timers = self.wire.poll_timeout();
         timers.map(|at| at.max(self.timers_at))
     }
@@ -321,7 +327,7 @@ impl Connection {
             if let Poll::Ready(filled) = filled {
                 return Poll::Ready(Ok(Wake::Filled(filled)));
             }
-            match has_more {
+            match has_more && !self.wire.wants_flush() {
                 true => Poll::Ready(Ok(Wake::Due)),
                 false => Poll::Pending,
             }

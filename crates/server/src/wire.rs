@@ -205,6 +205,14 @@ impl Wire {
         }
     }
 
+    /// Whether something is queued that is not written.
+    pub(crate) fn wants_flush(&self) -> bool {
+        match self {
+            Self::Sv1(wire) => wire.0.wants_flush(),
+            Self::Sv2(wire) => wire.0.wants_flush(),
+        }
+    }
+
     /// Gives the session one message that has arrived, and tells what it cost; `None` when there is
     /// none.
     pub(crate) fn handle_message(

@@ -8,8 +8,8 @@ use crate::error::TransportError;
 /// pile up has not read for minutes.
 pub const OUTBOX_LIMIT: usize = 256 * 1024;
 
-/// What one event may queue, whatever the limit: new jobs for the thousands of channels of a proxy
-/// come at once, before a byte of them can be written. Ten thousand need some 10 MB.
+/// What one event may queue, whatever the limit: the thousands of channels of a proxy are told a tip at once, and what came in
+/// one read is answered at once, before a byte of it can be written. Jobs of so many follow a few at a time.
 const BURST_LIMIT: usize = 32 * 1024 * 1024;
 
 /// Bytes that wait to be written. While there are none it has no memory: a pool has thousands of

@@ -11,6 +11,7 @@ use headframe_transport::{
     AddressSet, FrameStream, LINE_LIMIT, LineSocket, LineStream, MINING_FRAME_LIMIT, OUTBOX_LIMIT,
 };
 use headframe_work::Network;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -39,6 +40,9 @@ fn a_connection_that_waits_takes_little() {
     assert!(connection <= 440, "{connection}");
     assert!(future <= 384 - 112, "{future}");
 }
+
+/// Bytes that may wait for a miner here: of little is more than that sooner made.
+const MAY_WAIT: usize = 8 * 1024;
 
 /// A pool but for its listeners, that tells `news`.
 async fn links(news: mpsc::Sender<News>) -> PoolLinks {
@@ -84,17 +88,21 @@ impl Client {
     }
 
     async fn visit(pool: PoolLinks, visit: Visit) -> Self {
-        let stream = |socket| FrameStream::plain(socket, MINING_FRAME_LIMIT, OUTBOX_LIMIT);
+        let stream = |socket, limit| FrameStream::plain(socket, MINING_FRAME_LIMIT, limit);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).await;
         let (near, peer) = listener.accept().await.unwrap();
+        let socket = socket.unwrap();
+        // The system keeps little of what is written and not read.
+        SockRef::from(&near).set_send_buffer_size(4_096).unwrap();
+        SockRef::from(&socket).set_recv_buffer_size(4_096).unwrap();
         let (rules, work) = (Arc::clone(&pool.rules), Arc::clone(&pool.work.borrow()));
-        let wire = Wire::sv2(stream(near), rules, work);
+        let wire = Wire::sv2(stream(near, MAY_WAIT), rules, work);
         let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let mut miner = Sv2Miner::default();
         miner.set_up(0);
         Self {
-            stream: stream(socket.unwrap()),
+            stream: stream(socket, OUTBOX_LIMIT),
             miner,
             chance: Chance::new(1),
             serving: tokio::spawn(
@@ -115,6 +123,19 @@ impl Client {
                 return;
             }
             assert_eq!(self.stream.fill().await.unwrap(), Filled::Bytes);
+        }
+    }
+
+    /// Reads a little whenever the pool has done all that it would.
+    async fn read_slowly_until(&mut self, condition: impl Fn(&Sv2Miner) -> bool) {
+        while !condition(&self.miner) {
+            for _ in 0..16 {
+                yield_now().await;
+            }
+            assert_eq!(self.stream.fill().await.unwrap(), Filled::Bytes);
+            while let Some(frame) = self.stream.next_frame().unwrap() {
+                self.miner.receive(Instant::now(), frame);
+            }
         }
     }
 
@@ -212,6 +233,25 @@ async fn whoever_sent_too_much_is_read_again() {
             .until(|miner| miner.update_errors.len() == sent)
             .await;
     }
+    drop(client.stream);
+    client.serving.await.unwrap();
+}
+
+/// The jobs of a proxy's many channels are megabytes. They come as fast as it reads them, however slow that is.
+#[tokio::test]
+async fn many_channels_have_their_jobs_over_a_slow_line() {
+    const CHANNELS: usize = 400;
+    let (news, _board) = mpsc::channel(CHANNELS);
+    let mut client = Client::connect(links(news).await).await;
+    for number in 0..CHANNELS {
+        let user = address(number as u64).to_string();
+        client.miner.open_extended(&user, 50.0, U256::MAX, 8);
+        if number % 4 == 3 {
+            client.until(|miner| miner.opened.len() > number).await;
+        }
+    }
+    let is_staged = |miner: &Sv2Miner| miner.channels.values().all(|it| !it.future.is_empty());
+    client.read_slowly_until(is_staged).await;
     drop(client.stream);
     client.serving.await.unwrap();
 }
