@@ -371,13 +371,26 @@ fn a_repeated_suggestion_changes_nothing() {
 /// public-pool issue 120: a Whatsminer that tunes itself for hours is never given less than
 /// difficulty 1. Others are eased on.
 #[test]
-fn a_whatsminer_that_is_silent_is_eased_down_to_one() {
-    for (agent, is_easier) in [("whatsminer/v1.0", false), ("x/1.0", true)] {
+fn an_asic_that_is_silent_is_eased_down_to_one() {
+    for (agent, is_easier) in [
+        ("Antminer S21/Mon Apr 1 2024", false),
+        ("Antminer S19j Pro/Mon Apr 1 2024", false),
+        ("bmminer/2.0.0/Antminer S9/13500", false),
+        ("bosminer-plus-tuner", false),
+        ("cgminer/4.11.1", false),
+        ("PowerPlay-BM/1.0", false),
+        ("whatsminer/v1.0", false),
+        ("xminer-1.2.6", false),
+        ("bitaxe/BM1370/v2.15.0", true),
+        ("NerdMinerV2/1.8.3", true),
+        ("x/1.0", true),
+    ] {
         let mut pool = hard_pool(4, 40);
         let link = client(&mut pool, agent);
         pool.advance(3600 * SECOND);
         let difficulty = pool.sv1[link].miner.difficulty.expect("it has work");
         assert_eq!(difficulty < 1.0, is_easier, "{agent}: {difficulty}");
+        assert!(is_easier || difficulty == 1.0, "{agent}: {difficulty}");
     }
     // A name that is told only after authorization counts as well.
     let mut pool = hard_pool(4, 40);
@@ -391,6 +404,46 @@ fn a_whatsminer_that_is_silent_is_eased_down_to_one() {
     );
     pool.advance(3600 * SECOND);
     assert_eq!(pool.sv1[link].miner.difficulty, Some(1.0));
+}
+
+/// A small device that calls itself as an ASIC does has what it asks for, and is not eased beyond
+/// that: a fraction does no harm to who asks for one. A Whatsminer and a NerdQAxe have none whatever is asked.
+#[test]
+fn an_asic_is_below_difficulty_one_only_if_it_asks_for_that() {
+    for (agent, easiest) in [
+        ("cgminer/4.11.1", 0.25),
+        ("bosminer-plus-tuner", 0.25),
+        ("whatsminer/v1.0", 1.0),
+        ("NerdQAxe++/BM1370/v1.0.36", 1.0),
+    ] {
+        let suggest = r#"{"id":2,"method":"mining.suggest_difficulty","params":[0.25]}"#;
+        let mut suggested = hard_pool(4, 40);
+        let link = client(&mut suggested, agent);
+        send(&mut suggested, link, suggest);
+
+        let mut asked = hard_pool(4, 40);
+        assert_eq!(silent(&mut asked), link);
+        let subscribe = json!({"id": 1, "method": "mining.subscribe", "params": [agent]});
+        send(&mut asked, link, &subscribe.to_string());
+        let authorize = json!({"id": 2, "method": "mining.authorize", "params": [address(1).to_string(), "d=0.25"]});
+        send(&mut asked, link, &authorize.to_string());
+
+        for pool in [&mut suggested, &mut asked] {
+            for wait in [SECOND, 3600 * SECOND] {
+                pool.advance(wait);
+                let difficulty = pool.sv1[link].miner.difficulty;
+                assert_eq!(difficulty, Some(easiest), "{agent}");
+            }
+        }
+        send(&mut suggested, link, &suggest.replace("0.25", "1"));
+        suggested.advance(3600 * SECOND);
+        let difficulty = suggested.sv1[link].miner.difficulty;
+        assert_eq!(
+            difficulty,
+            Some(1.0),
+            "{agent} takes back what it asked for"
+        );
+    }
 }
 
 /// An Avalon cuts a long name in the midst of the address. It is refused, and its owner is told why.

@@ -347,7 +347,7 @@ impl Sv1Session {
             return;
         }
         self.patience = None;
-        self.work = WorkFlow::HeldUntil(match self.asked.or(self.suggested) {
+        self.work = WorkFlow::HeldUntil(match self.wish() {
             Some(_) => now,
             None => now + SUGGESTION_WITHIN,
         });

@@ -41,9 +41,18 @@ impl Sv1Session {
         (rung <= hardest && rung.difficulty() >= wanted).then_some(rung)
     }
 
-    /// Makes shares no easier than the client would have them, or can bear.
+    /// What the client would begin with: what a person asked for is before what the device suggests.
+    pub(super) fn wish(&self) -> Option<Rung> {
+        self.asked.or(self.suggested)
+    }
+
+    /// Shares are no easier than the client would have them, or than suits the device.
+    pub(super) fn least(&self) -> Rung {
+        self.minimum.max(self.quirks.least(self.wish()))
+    }
+
     pub(super) fn keep_least(&mut self, now: Instant) {
-        let least = self.minimum.max(self.quirks.least);
+        let least = self.least();
         if let Some(seat) = &mut self.seat {
             seat.control.handle_least(now, least);
         }
@@ -71,6 +80,7 @@ impl Sv1Session {
         if self.suggested.replace(rung) == Some(rung) {
             return;
         }
+        self.keep_least(now);
         if let Some(seat) = &mut self.seat {
             seat.control.handle_suggestion(now, rung);
         }
@@ -89,6 +99,7 @@ impl Sv1Session {
             return;
         };
         self.asked = Some(rung);
+        self.keep_least(now);
         if let Some(seat) = &mut self.seat {
             seat.control.handle_suggestion(now, rung);
         }

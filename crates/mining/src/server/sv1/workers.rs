@@ -142,8 +142,8 @@ impl Sv1Session {
         channel.set_version_mask(self.version_mask);
         let settings = self.desk.rules.difficulty;
         let mut control = DifficultyControl::new(settings, Hashrate::ZERO, Rung::EASIEST, now);
-        control.handle_least(now, self.minimum.max(self.quirks.least));
-        if let Some(rung) = self.asked.or(self.suggested) {
+        control.handle_least(now, self.least());
+        if let Some(rung) = self.wish() {
             control.handle_suggestion(now, rung);
         }
         Seat::new(id, miner, channel, control, &self.desk.work, now)
