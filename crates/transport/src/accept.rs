@@ -24,6 +24,7 @@ use crate::protocols::Protocols;
 use crate::proxy_header::{PROXY_HEADER_LIMIT, ProxyHeader, ProxyHeaderError, read_proxy_header};
 use crate::random;
 use crate::tls::{LineSocket, Rewound, TlsIdentity};
+use crate::vanished::let_go_of_who_vanishes;
 
 /// How long a client has from its connection to the end of its handshake. Devices and the reference
 /// implementation give servers as much.
@@ -208,7 +209,7 @@ impl Acceptor {
     }
 
     async fn forwarded(&self, socket: TcpStream) -> Result<Option<Forwarded>, AcceptError> {
-        socket.set_nodelay(true)?;
+        prepare(&socket)?;
         let proxy = socket.peer_addr()?;
         let mut link = Link::new(socket, PROXY_HEADER_LIMIT, self.settings.outbox_limit);
         let Some(header) = take_proxy_header(&mut link).await? else {
@@ -222,7 +223,7 @@ impl Acceptor {
     }
 
     async fn greet_socket(&self, socket: TcpStream) -> Result<Accepted, AcceptError> {
-        socket.set_nodelay(true)?;
+        prepare(&socket)?;
         let source = socket.peer_addr()?;
         let link = Link::new(socket, ACT1_LEN, self.settings.outbox_limit);
         self.greet(link, source).await
@@ -315,6 +316,11 @@ impl Acceptor {
         link.flush().await.map_err(io_error)?;
         Ok(record)
     }
+}
+
+fn prepare(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let_go_of_who_vanishes(socket)
 }
 
 /// `None` when the client left without a byte; a reset counts as leaving.

@@ -37,6 +37,7 @@ mod protocols;
 mod proxy_header;
 mod random;
 mod tls;
+mod vanished;
 
 pub use accept::{
     AcceptError, AcceptSettings, Accepted, Acceptor, Forwarded, HANDSHAKE_DEADLINE,

@@ -14,6 +14,7 @@ use headframe_transport::{
     AcceptError, AcceptSettings, Accepted, Acceptor, CurvePool, DialError, DialSettings, Dialer,
     Endpoint, Filled, FrameStream, LineStream, Protocols, SHUTDOWN_DEADLINE, TransportError,
 };
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -642,4 +643,42 @@ async fn a_proxy_that_sends_no_header_meets_the_deadline() {
     let (_proxy, refused) = server.forward(&HEADER[..20]).await;
     let refused = refused.await.unwrap().unwrap_err();
     assert!(matches!(refused, AcceptError::Deadline), "{refused}");
+}
+
+/// A rig that is gone without a word is noticed by TCP, over either protocol and behind a proxy.
+#[tokio::test]
+async fn who_vanishes_is_asked_whether_he_is_there() {
+    let server = Server::default().await;
+    let (mut client, accepting) = server.connect().await;
+    client.write_all(SUBSCRIBE).await.unwrap();
+    let direct = sv1(accepting.await.unwrap());
+    assert_asked(direct.socket().tcp());
+
+    let dialer = Dialer::default();
+    let endpoint = server.endpoint();
+    let (_miner, accepted) = tokio::join!(dialer.sv2(&endpoint, server.trust()), server.accept());
+    assert_asked(sv2(accepted).socket());
+
+    let (_proxy, accepting) = server.forward(&[HEADER, SUBSCRIBE].concat()).await;
+    let (_, accepted) = accepting.await.unwrap().unwrap().unwrap();
+    assert_asked(sv1(Ok(accepted)).socket().tcp());
+}
+
+fn assert_asked(socket: &TcpStream) {
+    let socket = SockRef::from(socket);
+    assert!(socket.keepalive().unwrap());
+    assert_eq!(
+        socket.tcp_keepalive_time().unwrap(),
+        Duration::from_secs(60)
+    );
+    assert_eq!(
+        socket.tcp_keepalive_interval().unwrap(),
+        Duration::from_secs(10)
+    );
+    assert_eq!(socket.tcp_keepalive_retries().unwrap(), 6);
+    #[cfg(target_os = "linux")]
+    assert_eq!(
+        socket.tcp_user_timeout().unwrap(),
+        Some(Duration::from_secs(120))
+    );
 }
