@@ -46,6 +46,17 @@ pub struct VersionRolling {
     pub min_bit_count: u32,
 }
 
+/// What a server grants to clients that ask for it by `mining.configure`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The version bits that may be rolled.
+    pub version_mask: u32,
+    /// It keeps the minimum difficulty that this client asks for.
+    pub keeps_minimum: bool,
+    /// It begins with the difficulty that this client suggests.
+    pub follows_suggestion: bool,
+}
+
 /// The result of `mining.configure`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Configured<'a> {
@@ -68,17 +79,20 @@ pub enum VersionRollingAnswer {
 }
 
 impl<'a> Configure<'a> {
-    /// The reply of a server that rolls within `mask`, follows suggestions and
-    /// `mining.extranonce.subscribe`, and keeps the minimum difficulty or not: the intersection of
-    /// both masks, and `false` to everything that is not known or not done.
-    pub fn answer(&self, mask: u32, keeps_minimum: bool) -> Configured<'a> {
+    /// The reply of a server with these `terms` that also knows `mining.extranonce.subscribe`: the
+    /// intersection of both masks, and `false` to everything that is not known or not done.
+    pub fn answer(&self, terms: Terms) -> Configured<'a> {
         let known = [
             (
                 MINIMUM_DIFFICULTY,
                 self.minimum_difficulty.is_some(),
-                keeps_minimum,
+                terms.keeps_minimum,
             ),
-            (SUGGEST_DIFFICULTY, self.suggest_difficulty.is_some(), true),
+            (
+                SUGGEST_DIFFICULTY,
+                self.suggest_difficulty.is_some(),
+                terms.follows_suggestion,
+            ),
             (SUBSCRIBE_EXTRANONCE, self.subscribe_extranonce, true),
         ];
         let asked = known.into_iter().filter(|(_, is_asked, _)| *is_asked);
@@ -87,7 +101,7 @@ impl<'a> Configure<'a> {
             .collect();
         others.extend(self.unknown.iter().map(|name| (name.clone(), false)));
         Configured {
-            version_rolling: self.version_rolling.map(|asked| asked.answer(mask)),
+            version_rolling: (self.version_rolling).map(|asked| asked.answer(terms.version_mask)),
             others,
         }
     }

@@ -36,7 +36,7 @@ mod submit;
 mod subscribe;
 mod value;
 
-pub use configure::{Configure, Configured, VersionRolling, VersionRollingAnswer};
+pub use configure::{Configure, Configured, Terms, VersionRolling, VersionRollingAnswer};
 pub use difficulty::Difficulty;
 pub use extranonce::{Extranonce, MAX_EXTRANONCE_LEN};
 pub use fault::{Fault, LineError};

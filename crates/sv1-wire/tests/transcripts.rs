@@ -6,7 +6,13 @@
 use headframe_sv1_wire::{
     Answer, Authorize, Configure, Difficulty, ErrorCode, Extranonce, Fault, Id, LineError, Method,
     Notification, Notify, Reconnect, Refusal, Reply, Request, ServerLine, Submit, Subscribe,
-    Subscribed, VersionRolling, VersionRollingAnswer,
+    Subscribed, Terms, VersionRolling, VersionRollingAnswer,
+};
+
+const ALL_GRANTED: Terms = Terms {
+    version_mask: 0x1fff_e000,
+    keeps_minimum: true,
+    follows_suggestion: true,
 };
 
 fn method(line: &str) -> Method<'_> {
@@ -159,11 +165,15 @@ fn an_antminer_configures_with_every_option() {
             unknown: vec!["info".into()],
         }
     );
-    for keeps_minimum in [false, true] {
-        let answer = configure.answer(0x3fff_e000, keeps_minimum);
+    for (keeps_minimum, follows_suggestion) in [(false, true), (true, true), (true, false)] {
+        let answer = configure.answer(Terms {
+            version_mask: 0x3fff_e000,
+            keeps_minimum,
+            follows_suggestion,
+        });
         let expected = format!(
             "{{\"id\":1,\"result\":{{\"version-rolling\":true,\"version-rolling.mask\":\"1fffe000\",\
-             \"minimum-difficulty\":{keeps_minimum},\"suggest-difficulty\":true,\
+             \"minimum-difficulty\":{keeps_minimum},\"suggest-difficulty\":{follows_suggestion},\
              \"subscribe-extranonce\":true,\"info\":false}},\"error\":null}}\n"
         );
         assert_eq!(replied(Id::number(1), Answer::Configured(answer)), expected);
@@ -185,7 +195,7 @@ fn an_extension_without_its_value_is_not_granted() {
         let Method::Configure(configure) = method(&line) else {
             panic!("not a configure");
         };
-        let answer = configure.answer(0x1fff_e000, true);
+        let answer = configure.answer(ALL_GRANTED);
         let refused = |name: &'static str| (name.into(), false);
         let expected = ["minimum-difficulty", "suggest-difficulty"].map(refused);
         assert_eq!(answer.others, expected, "{options}");
@@ -282,7 +292,7 @@ fn a_mask_without_common_bits_is_refused() {
     let Method::Configure(configure) = method(line) else {
         panic!("not a configure");
     };
-    let configured = configure.answer(0x1fff_e000, true);
+    let configured = configure.answer(ALL_GRANTED);
     assert_eq!(
         configured.version_rolling,
         Some(VersionRollingAnswer::Refused)

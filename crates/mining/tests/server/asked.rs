@@ -6,6 +6,7 @@ use headframe_channels::DifficultySettings;
 use headframe_mining::server::SessionEvent;
 use headframe_testkit::{Chance, Pool, PoolSettings, address};
 use headframe_work::Rung;
+use serde_json::{Value, json};
 
 use crate::{MILLISECOND, pool};
 
@@ -237,7 +238,38 @@ fn a_listener_may_ignore_suggestions() {
     pool.advance(50 * MILLISECOND);
     assert_eq!(pool.sv1[link].miner.difficulty, Some(START));
 
+    // BIP310: the answer says whether it is done.
+    let configured = configured(&mut pool, link);
+    assert_eq!(configured["result"], json!({"suggest-difficulty": false}));
+    pool.advance(Duration::from_secs(2));
+    assert_eq!(pool.sv1[link].miner.difficulty, Some(START));
+
     let mut pool = Pool::new(&settings);
     let link = come(&mut pool, "USER", "d=0.000001");
     assert_eq!(pool.sv1[link].miner.difficulty, Some(2f64.powi(-20)));
+}
+
+/// Also `mining.configure` says that what a person asked for is before what the device suggests.
+#[test]
+fn a_suggestion_that_comes_too_late_is_answered_so() {
+    for (password, is_followed) in [("x", true), ("d=0.000001", false)] {
+        let mut pool = Pool::new(&PoolSettings::default());
+        let link = come(&mut pool, "USER", password);
+        let result = configured(&mut pool, link)["result"].clone();
+        assert_eq!(result, json!({"suggest-difficulty": is_followed}));
+    }
+}
+
+/// The reply to a suggestion by `mining.configure`.
+fn configured(pool: &mut Pool, link: usize) -> Value {
+    let configure = json!({
+        "id": "c",
+        "method": "mining.configure",
+        "params": [["suggest-difficulty"], {"suggest-difficulty.value": 0.00001}],
+    });
+    pool.sv1[link].miner.heard = Some(Vec::new());
+    pool.sv1[link].miner.send(&configure.to_string());
+    pool.pump();
+    let heard = pool.sv1[link].miner.heard.take().unwrap_or_default();
+    serde_json::from_slice(heard.first().expect("a reply")).expect("JSON")
 }

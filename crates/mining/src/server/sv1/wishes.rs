@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use headframe_channels::SV1_VERSION_MASK;
-use headframe_sv1_wire::{Answer, Configure, Id, Reply, VersionRollingAnswer};
+use headframe_sv1_wire::{Answer, Configure, Id, Reply, Terms, VersionRollingAnswer};
 use headframe_work::{Difficulty, Rung, Target};
 
 use super::{Sv1Session, WorkFlow, answer};
@@ -16,7 +16,11 @@ impl Sv1Session {
     pub(super) fn handle_configure(&mut self, now: Instant, id: Id<'_>, configure: &Configure<'_>) {
         let wanted = configure.minimum_difficulty.and_then(of_wire);
         let minimum = wanted.and_then(|wanted| self.minimum(wanted));
-        let configured = configure.answer(SV1_VERSION_MASK, minimum.is_some());
+        let configured = configure.answer(Terms {
+            version_mask: SV1_VERSION_MASK,
+            keeps_minimum: minimum.is_some(),
+            follows_suggestion: self.follows_suggestions(),
+        });
         if let Some(VersionRollingAnswer::Granted { mask }) = configured.version_rolling {
             self.version_mask = mask;
             if let Some(seat) = &mut self.seat {
@@ -70,10 +74,14 @@ impl Sv1Session {
         }
     }
 
-    /// The same suggestion again is a keep-alive, and changes nothing. None counts beside what a person
-    /// asked for, or where the listener decides.
+    /// None counts beside what a person asked for, or where the listener decides.
+    fn follows_suggestions(&self) -> bool {
+        self.asked.is_none() && !self.desk.rules.ignores_suggestions
+    }
+
+    /// The same suggestion again is a keep-alive, and changes nothing.
     pub(super) fn suggest(&mut self, now: Instant, difficulty: Difficulty) {
-        if self.asked.is_some() || self.desk.rules.ignores_suggestions {
+        if !self.follows_suggestions() {
             return;
         }
         let rung = Rung::at_most(difficulty);
