@@ -19,6 +19,7 @@ macro_rules! transcripts {
 
 transcripts! {
     fn antminer();
+    fn antminer_rented();
     fn avalon_cut_name();
     fn avalon_probe();
     fn bfgminer();
