@@ -195,7 +195,48 @@ fn dialled(address: SocketAddr, hosts: &[String]) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use headframe_config::{Sources, load};
+    use headframe_transport::Fingerprint;
+
     use super::*;
+
+    /// The fingerprint that miners pin is that of the file from which they are answered.
+    #[test]
+    fn a_listener_shows_the_fingerprint_of_its_certificate() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("pool.toml");
+        let text = r#"
+            [[listener]]
+            address = "127.0.0.1:3333"
+            [[listener]]
+            address = "127.0.0.1:3334"
+            protocols = ["sv1"]
+            "#;
+        fs::write(&file, text).unwrap();
+        let sources = Sources {
+            file: Some(&file),
+            environment: vec![("HOME".to_owned(), place.path().display().to_string())],
+            flags: Vec::new(),
+        };
+        let config = load(&sources).unwrap().config;
+        let data = DataDir::open(&place.path().join("data")).unwrap();
+        let (credentials, listen) = open(&data, &config).unwrap();
+        let shown = connect(&listen, &credentials, None, "");
+
+        let pem = fs::read_to_string(data.path().join("tls-certificate.pem")).unwrap();
+        let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let fingerprint = Fingerprint::of(&BASE64_STANDARD.decode(body).unwrap());
+        let listeners = shown.listeners.iter();
+        let shown: Vec<_> = listeners
+            .map(|it| (it.tls_fingerprint.clone(), it.tls_self_signed))
+            .collect();
+        let expected = [(Some(fingerprint.to_string()), true), (None, false)];
+        assert_eq!(shown, expected);
+    }
 
     #[test]
     fn the_address_that_is_told_can_be_dialled() {

@@ -153,10 +153,14 @@ impl Sv1Client {
     }
 
     /// As [`Self::dial`], in TLS.
-    pub(crate) async fn dial_tls(address: SocketAddr, certificate: Fingerprint) -> Self {
+    pub(crate) async fn dial_tls(
+        address: SocketAddr,
+        certificate: Fingerprint,
+    ) -> Result<Self, DialError> {
         let dialer = Dialer::new(DialSettings::default(), CurvePool::new());
         let trust = TlsTrust::Pinned(certificate);
-        Self::new(dialer.sv1_tls(&endpoint(address), trust).await.unwrap())
+        let stream = dialer.sv1_tls(&endpoint(address), trust).await?;
+        Ok(Self::new(stream))
     }
 
     fn new(stream: LineStream) -> Self {

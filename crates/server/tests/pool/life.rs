@@ -203,7 +203,11 @@ async fn miners_are_released_while_the_node_is_away_and_taken_back_when_it_is_th
         }
     };
     back.mine_share().await;
-    drop((sv1, sv2, back));
+    let mut sv1_back = Sv1Client::dial(pool.address()).await;
+    sv1_back.miner.log_in(&user(1));
+    assert!(sv1_back.until(|miner| !miner.jobs.is_empty()).await);
+    sv1_back.mine_share(&user(1)).await;
+    drop((sv1, sv2, back, sv1_back));
     pool.stop().await;
 }
 

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use headframe_api::Encryption;
-use headframe_server::{KeyPlace, Keys};
+use headframe_server::{Certificate as TlsCertificate, CertificatePlace, KeyPlace, Keys};
 use headframe_sv2_noise::{ACT2_LEN, Certificate, Initiator, NoiseKey, Trust};
+use headframe_transport::Fingerprint;
 use headframe_work::Difficulty;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -125,7 +126,8 @@ async fn a_certificate_is_signed_once_and_one_that_is_rotated_drops_nobody() {
 async fn a_miner_in_tls_mines_beside_the_others_and_the_dashboard_says_so() {
     let pool = Setup::for_shares().start().await;
     let mut clear = Sv1Client::dial(pool.address()).await;
-    let mut sealed = Sv1Client::dial_tls(pool.address(), pool.fingerprint).await;
+    let sealed = Sv1Client::dial_tls(pool.address(), pool.fingerprint).await;
+    let mut sealed = sealed.unwrap();
     for (client, name) in [(&mut clear, user(1)), (&mut sealed, user(2))] {
         client.miner.log_in(&name);
         assert!(client.until(|miner| !miner.jobs.is_empty()).await);
@@ -138,6 +140,47 @@ async fn a_miner_in_tls_mines_beside_the_others_and_the_dashboard_says_so() {
     assert_eq!(encryption, [Encryption::None, Encryption::Tls]);
     drop((clear, sealed));
     pool.stop().await;
+}
+
+/// An operator puts another certificate where the first one is. Who connects is answered with it, and who is
+/// connected stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_was_replaced_answers_who_connects_and_drops_nobody() {
+    let pool = Setup::for_shares().start().await;
+    let before = Sv1Client::dial_tls(pool.address(), pool.fingerprint).await;
+    let mut before = before.unwrap();
+    before.miner.log_in(&user(1));
+    assert!(before.until(|miner| !miner.jobs.is_empty()).await);
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let made = TlsCertificate::open(CertificatePlace::own(elsewhere.path(), Vec::new())).unwrap();
+    for name in ["tls-key.pem", "tls-certificate.pem"] {
+        let to = pool.directory.path().join(name);
+        std::fs::copy(elsewhere.path().join(name), to).unwrap();
+    }
+    let mut after = dial_when_taken_up(&pool, made.fingerprint()).await;
+    after.miner.log_in(&user(2));
+    assert!(after.until(|miner| !miner.jobs.is_empty()).await);
+    let refused = Sv1Client::dial_tls(pool.address(), pool.fingerprint).await;
+    assert!(refused.is_err(), "the old one answers nobody");
+    for (client, name) in [(&mut before, user(1)), (&mut after, user(2))] {
+        client.mine_share(&name).await;
+    }
+    drop((before, after));
+    pool.stop().await;
+}
+
+/// Who trusts this certificate alone, as soon as the pool answers with it.
+async fn dial_when_taken_up(pool: &TestPool, certificate: Fingerprint) -> Sv1Client {
+    // A dozen times as long as the pool takes at most.
+    for _ in 0..1_200 {
+        match Sv1Client::dial_tls(pool.address(), certificate).await {
+            Ok(client) => return client,
+            // The pool looks every few seconds, and tells nobody.
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+        }
+    }
+    panic!("the pool does not look at its certificate");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
