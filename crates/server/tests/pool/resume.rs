@@ -13,7 +13,7 @@ async fn come(pool: &TestPool, session: &str) -> Sv1Client {
     client
 }
 
-/// What it found before counts after, once; and its name for the session is new each time.
+/// What it found before counts after, once; and its name for the session is the same again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_goes_on_over_another_connection() {
     let pool = Setup::for_shares().start().await;
