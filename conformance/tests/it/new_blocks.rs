@@ -48,8 +48,8 @@ impl Scene {
         assert_eq!(self.node.call("submitblock", json!([hex])), Value::Null);
     }
 
-    fn tips_begun(&self) -> u64 {
-        let begun = &self.pool.api("summary")["empty_blocks"]["tips_begun"];
+    fn tips_awaited(&self) -> u64 {
+        let begun = &self.pool.api("summary")["empty_blocks"]["tips_awaited"];
         begun.as_u64().expect("a number")
     }
 }
@@ -74,7 +74,7 @@ fn a_block_that_libzmq_tells_of_is_mined_on_before_the_node_has_a_template() {
         until_equal("its block", &solution.hash.to_string(), || scene.node.tip());
         let full = miner.job_on(&scene.node.tip());
         assert_ne!(full.id, begun.id);
-        until_equal("the count", &round, || scene.tips_begun());
+        until_equal("the count", &round, || scene.tips_awaited());
     }
 }
 
@@ -90,7 +90,7 @@ fn a_hash_alone_begins_nothing_that_the_node_does_not_know() {
     scene.submit(&hex);
     let mut miner = Client::mining(scene.pool.listen(), &scene.address.to_string());
     assert_eq!(miner.job_on(&hash).prev_hash.to_string(), hash);
-    assert_eq!(scene.tips_begun(), 0);
+    assert_eq!(scene.tips_awaited(), 0);
 }
 
 /// libzmq drops a subscriber that does not answer its heartbeats; a publisher that comes back is heard again, and
@@ -115,7 +115,7 @@ fn a_publisher_that_comes_and_goes_costs_nothing() {
     scene.publisher.publish("rawblock", &hex);
     miner.job_on(&hash);
     scene.submit(&hex);
-    until_true("the count", || scene.tips_begun() == 1);
+    until_true("the count", || scene.tips_awaited() == 1);
     let dropped = |line: &String| line.contains("unsubscribed");
     assert!(!scene.publisher.log().lines().iter().any(dropped));
 }

@@ -85,7 +85,9 @@ pub struct Summary {
 pub struct EmptyBlocks {
     /// Tips that were begun so.
     pub tips_begun: u64,
-    /// How long it was, in all, until there were templates on them.
+    /// Those of them that had no template yet.
+    pub tips_awaited: u64,
+    /// How long it was, in all, until miners were given other jobs.
     pub seconds: f64,
 }
 

@@ -27,8 +27,8 @@ pub struct PoolConfig {
     pub unlimited_from: AddressSet,
     /// The pool's name in the coinbase.
     pub tag: PoolTag,
-    /// How long miners may work on a block without transactions on a tip that has no template yet; zero: not
-    /// at all.
+    /// How long miners may work on a block without transactions on a tip that has no template yet; zero: no
+    /// tip is begun on one.
     pub empty_blocks: Duration,
     /// What blocks signal, whatever the node says.
     pub version_bits: VersionBits,

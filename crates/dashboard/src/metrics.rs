@@ -293,9 +293,15 @@ fn blocks(page: &mut Page<'_>, summary: &Summary) -> fmt::Result {
         None,
         fates,
     )?;
-    let help = "Tips begun on a block without transactions, before the node had a template.";
+    let help = "Tips begun on a block without transactions.";
     page.counter("empty_tips", help, summary.empty_blocks.tips_begun)?;
-    let help = "The time that miners worked on such blocks.";
+    let help = "Tips begun so before the node had a template.";
+    page.counter(
+        "empty_tips_awaited",
+        help,
+        summary.empty_blocks.tips_awaited,
+    )?;
+    let help = "The time from such blocks to the jobs after them.";
     page.gauge("empty_work", help, SECONDS, summary.empty_blocks.seconds)?;
     let help = "The operator's fee.";
     page.gauge("fee", help, RATIO, summary.payout.fee_percent / 100.0)

@@ -250,7 +250,7 @@ fn settings(listen: SocketAddr, certificate: CertificateId) -> Settings {
         tag: PoolTag::new("headframe demo").expect("the tag is short and printable"),
         sv2: Sv2Rules::default(),
         hold: None,
-        empty_blocks: Duration::ZERO,
+        empty_blocks: Duration::from_secs(30),
         version_bits: VersionBits::default(),
         access: AccessSettings::default(),
     }

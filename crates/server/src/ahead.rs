@@ -1,5 +1,6 @@
-//! Tips that the node tells of before it has a template on them: whether they are begun, how long, and what that
-//! was in all. Not here: what is begun, which the hub of `mining` knows.
+//! Tips that are begun on the block without transactions, most of all those that the node tells of before it has a
+//! template on them: whether they are, how long, and what that was in all. Not here: what is begun, which the hub of
+//! `mining` knows.
 
 use std::future::pending;
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use crate::news::EmptyNews;
 pub(crate) struct Ahead {
     tips: Option<watch::Receiver<Option<NewTip>>>,
     limit: Duration,
+    /// Since when miners have such a block.
+    since: Option<Instant>,
     risked: EmptyNews,
 }
 
@@ -23,6 +26,7 @@ impl Ahead {
         Self {
             tips: source.new_tips(),
             limit: Duration::ZERO,
+            since: None,
             risked: EmptyNews::default(),
         }
     }
@@ -52,14 +56,19 @@ impl Ahead {
         Some(hub.ahead_since()? + self.limit)
     }
 
-    /// A tip is begun.
-    pub(crate) fn count(&mut self) {
-        self.risked.tips += 1;
+    /// A tip is begun at `at`; `is_awaited`: its template has not come.
+    pub(crate) fn begin(&mut self, at: Instant, is_awaited: bool) {
+        if self.since.is_none() {
+            self.since = Some(at);
+            self.risked.tips += 1;
+            self.risked.awaited += u64::from(is_awaited);
+        }
     }
 
-    /// It was worked on for so long; what there was in all.
-    pub(crate) fn spend(&mut self, time: Duration) -> EmptyNews {
-        self.risked.spent += time;
-        self.risked
+    /// They have another one at `at`; what there was in all, if they had such a block.
+    pub(crate) fn end(&mut self, at: Instant) -> Option<EmptyNews> {
+        let since = self.since.take()?;
+        self.risked.spent += at.saturating_duration_since(since);
+        Some(self.risked)
     }
 }

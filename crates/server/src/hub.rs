@@ -160,10 +160,17 @@ impl HubTask {
         }
     }
 
-    /// Begins on tips that have no template yet, for so long at the most; zero: never.
-    pub(crate) fn beginning_ahead(mut self, limit: Duration) -> Self {
+    /// Begins tips on the block without transactions, where they have no template yet for so long at the most;
+    /// zero: never.
+    pub(crate) fn beginning_empty(mut self, limit: Duration) -> Self {
         self.ahead.set_limit(limit);
-        self
+        match limit {
+            Duration::ZERO => Self {
+                hub: self.hub.without_empty_blocks(),
+                ..self
+            },
+            _ => self,
+        }
     }
 
     /// What becomes of miners while the node is away.
@@ -281,7 +288,7 @@ impl HubTask {
         };
         if let Some(start) = self.hub.begin_ahead(now(), &announced) {
             self.show(work, start);
-            self.ahead.count();
+            self.ahead.begin(now(), true);
             info!(
                 "mining on block {}: {}, which has no template yet",
                 tip.tip.height, tip.tip.hash
@@ -291,10 +298,9 @@ impl HubTask {
 
     /// No template has come on a tip for too long.
     fn take_back(&mut self, work: &watch::Sender<Arc<PoolWork>>) {
-        let since = self.hub.ahead_since();
         if let Some(back) = self.hub.take_back(now()) {
             self.show(work, back);
-            self.tell_empty(since);
+            self.tell_empty();
             warn!(
                 "the node told of a block and gave no template on it: miners go back to what they had before"
             );
@@ -305,10 +311,9 @@ impl HubTask {
         }
     }
 
-    /// What was begun `since` then is over.
-    fn tell_empty(&mut self, since: Option<Instant>) {
-        if let Some(since) = since {
-            let news = self.ahead.spend(now().saturating_duration_since(since));
+    /// Miners have something else than the block without transactions now.
+    fn tell_empty(&mut self) {
+        if let Some(news) = self.ahead.end(now()) {
             self.tell(News::Empty(news));
         }
     }
@@ -316,11 +321,11 @@ impl HubTask {
     /// Publishes what miners hold for a new tip, and then the template.
     async fn publish(&mut self, new: NewTemplate, work: &watch::Sender<Arc<PoolWork>>) {
         let old_tip = self.hub.work().map(|work| work.tip());
-        let ahead = self.hub.ahead_since();
-        let start = self.hub.begin_tip(now(), &new);
-        let is_begun = start.is_some() || ahead.is_some();
-        if let Some(start) = start {
+        let mut is_begun = self.hub.ahead_since().is_some();
+        if let Some(start) = self.hub.begin_tip(now(), &new) {
             self.show(work, start);
+            self.ahead.begin(now(), false);
+            is_begun = true;
         }
         if is_begun {
             self.until_told().await;
@@ -328,7 +333,6 @@ impl HubTask {
         if let Some(newer) = self.prepare(new) {
             // Miners first.
             self.show(work, Arc::clone(&newer));
-            self.tell_empty(ahead);
             self.tell_work(&newer, old_tip != Some(newer.tip()));
         }
     }
@@ -379,13 +383,16 @@ impl HubTask {
         match self.hub.handle_template(now(), new.clone()) {
             Ok(work) => {
                 self.tell_version();
+                self.tell_empty();
                 Some(work)
             }
             Err(error) => {
                 error!("no block can be built on the node's template: {error}");
                 let (reason, at) = (error.to_string(), wall_clock());
                 self.tell(News::NoJob { reason, at });
-                self.hub.handle_unusable(now(), new)
+                let emptied = self.hub.handle_unusable(now(), new)?;
+                self.ahead.begin(now(), false);
+                Some(emptied)
             }
         }
     }

@@ -139,10 +139,12 @@ pub(crate) struct HoldNews {
     pub(crate) is_released: bool,
 }
 
-/// Blocks without transactions that were mined on until there were templates, since the start.
+/// Blocks without transactions that were mined on before the full ones, since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct EmptyNews {
     pub(crate) tips: u64,
+    /// Those that had no template yet.
+    pub(crate) awaited: u64,
     pub(crate) spent: Duration,
 }
 

@@ -197,7 +197,7 @@ impl Pool {
         let (mut hub, hub_handle) = HubTask::new(hub, templates, status.clone(), ways.news.clone());
         hub = hub
             .holding(settings.hold)
-            .beginning_ahead(settings.empty_blocks);
+            .beginning_empty(settings.empty_blocks);
         let (service, bells) = (hub.service(), hub.bells());
         let first = hub.first_work(&self.shutdown).await;
         let first = first.ok_or(StartError::Stopped)?;

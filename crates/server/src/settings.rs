@@ -28,7 +28,7 @@ pub struct Settings {
     /// pool they have; `None`: for ever.
     pub hold: Option<Duration>,
     /// How long miners work on a block without transactions, where the node has told of a new tip and has no
-    /// template on it yet; zero: they wait for the template.
+    /// template on it yet; zero: no tip is begun on one, and they wait for the template.
     pub empty_blocks: Duration,
     /// What blocks signal, whatever the node says.
     pub version_bits: VersionBits,

@@ -110,7 +110,11 @@ pub(super) fn running(now: u64, tick: u64) -> Snapshot {
             round_effort_percent: 3.4e-4,
         },
         blocks: BlockCounts::default(),
-        empty_blocks: EmptyBlocks::default(),
+        empty_blocks: EmptyBlocks {
+            tips_begun: 1_306,
+            tips_awaited: 11,
+            seconds: 61.25,
+        },
         node: Node {
             kind: Some(NodeKind::Rpc),
             endpoint: "http://127.0.0.1:8332".into(),

@@ -95,7 +95,7 @@ impl TestPool {
                 tag: PoolTag::new("test").unwrap(),
                 sv2: Sv2Rules::default(),
                 hold: None,
-                empty_blocks: Duration::ZERO,
+                empty_blocks: Duration::from_secs(30),
                 version_bits: VersionBits::default(),
                 access: AccessSettings::default(),
             },

@@ -33,6 +33,8 @@ pub struct Hub {
     waiting: Option<NewTemplate>,
     /// What is staged for the block after the present one.
     next: Option<Arc<NextWork>>,
+    /// Whether anything is to be.
+    is_staging: bool,
     /// What was worked on before a tip was begun without a template, while none has come.
     ahead: Option<Ahead>,
     memory: DifficultyMemory,
@@ -164,11 +166,21 @@ impl Hub {
             since: None,
             waiting: None,
             next: None,
+            is_staging: true,
             ahead: None,
             memory: DifficultyMemory::default(),
             parking: Parking::default(),
             version_bits: VersionBits::default(),
             kept_version: None,
+        }
+    }
+
+    /// Has no tip begun on a block without transactions: nothing is staged for the next one.
+    #[must_use]
+    pub fn without_empty_blocks(self) -> Self {
+        Self {
+            is_staging: false,
+            ..self
         }
     }
 
@@ -416,7 +428,7 @@ impl Hub {
 
     /// Keeps what is staged if it still is the next block, and stages another if not.
     fn stage(&mut self, present: &Template) {
-        let next = present.next_emptied();
+        let next = present.next_emptied().filter(|_| self.is_staging);
         let is_staged =
             |staged: &Arc<NextWork>, next: &Template| next.continues(staged.prepared.template());
         self.next = match (self.next.take(), next) {

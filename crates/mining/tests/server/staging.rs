@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headframe_mining::server::{AnnouncedTip, NewTemplate, PoolWork};
+use headframe_mining::server::{AnnouncedTip, Hub, JobIds, NewTemplate, PoolWork};
 use headframe_testkit::{Chain, Pool, PoolSettings, RootSource};
 use headframe_work::Network;
 
@@ -149,6 +149,29 @@ fn a_late_session_does_not_begin_a_tip_with_bits_that_have_passed() {
         ]
     );
     assert_eq!(pool.sv2[link].miner.channels[&id].job().bits, 0x1d00_ffff);
+}
+
+/// Nothing is sent ahead then, and neither a tip that is told of nor one that has come is begun.
+#[test]
+fn without_empty_blocks_the_full_job_is_all_there_is() {
+    let mut pool = pool();
+    pool.hub = Hub::new(JobIds::new(1 << 20), 0).without_empty_blocks();
+    pool.new_template();
+    let (link, id) = with_channel(&mut pool, true, 1);
+    let before = seen(&pool, link);
+    pool.advance(SECOND);
+    let tip = pool.announced_tip();
+    assert!(pool.hub.begin_ahead(pool.now, &tip).is_none());
+    let new = pool.node_template();
+    assert!(pool.hub.begin_tip(pool.now, &new).is_none());
+    let work = pool.hub.handle_template(pool.now, new).unwrap();
+    pool.give_work(&work);
+    pool.advance(SECOND);
+    let full = format!("NewExtendedMiningJob(future) {id}");
+    assert_eq!(
+        since(&pool, link, before),
+        [full, format!("SetNewPrevHash {id}")]
+    );
 }
 
 /// What the node says of the block is not what is staged: nothing is begun, and the full job comes

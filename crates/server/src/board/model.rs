@@ -256,6 +256,7 @@ impl Model {
             blocks: block_counts,
             empty_blocks: EmptyBlocks {
                 tips_begun: self.empty.tips,
+                tips_awaited: self.empty.awaited,
                 seconds: self.empty.spent.as_secs_f64(),
             },
             node: self.node.shown(now, wall),

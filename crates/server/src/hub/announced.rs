@@ -3,7 +3,7 @@
 use headframe_channels::DifficultySettings;
 use headframe_node::{BoxFuture, Tip};
 use headframe_testkit::{Chain, EASY_BITS};
-use headframe_work::Network;
+use headframe_work::{Network, Template};
 use tokio::time::timeout;
 
 use super::tests::update_of;
@@ -48,7 +48,7 @@ impl Announced {
         let source = Box::new(Announcing(said, announced));
         let hub = Hub::new(rules(DifficultySettings::default()).job_ids, 0);
         let (task, _requests) = HubTask::new(hub, source, status, news);
-        let mut task = task.beginning_ahead(limit);
+        let mut task = task.beginning_empty(limit);
         let bells = task.bells();
         let mut chain = Chain::new(1, EASY_BITS, 1);
         node.send(Ok(update_of(&mut chain))).await.unwrap();
@@ -117,7 +117,8 @@ async fn an_announced_tip_is_worked_on_until_its_template_is_there() {
         assert_eq!(full.tip(), tip.tip.hash);
         assert!(!full.prepared.template().transactions.is_empty());
         let risked = pool.risked().await;
-        assert_eq!((risked.tips, risked.spent.as_secs()), (round, 20 * round));
+        assert_eq!((risked.tips, risked.awaited), (round, round));
+        assert_eq!(risked.spent.as_secs(), 20 * round);
     }
 }
 
@@ -146,17 +147,69 @@ async fn an_announced_tip_that_gets_no_template_is_left_after_the_set_time() {
     assert_eq!(pool.next_work().await.tip(), tip.tip.hash);
 }
 
+/// Neither a tip that is told of nor one that comes with its template, however many connections there are to tell.
 #[tokio::test(start_paused = true)]
 async fn who_allows_no_empty_blocks_waits_for_the_template() {
     let mut pool = Announced::begun(Duration::ZERO).await;
+    let _deaf = pool.bells.hang(1);
     pool.announce();
     let early = timeout(Duration::from_secs(20), pool.work.changed()).await;
     assert!(early.is_err());
+    for _ in 0..3 {
+        pool.node
+            .send(Ok(update_of(&mut pool.chain)))
+            .await
+            .unwrap();
+        let (told, full) = (now(), pool.next_work().await);
+        assert_eq!(now(), told);
+        assert_eq!(full.tip(), pool.chain.shared_template().prev_hash);
+        assert!(!full.prepared.template().transactions.is_empty());
+        pool.chain.advance();
+    }
+    let mut heard = core::iter::from_fn(|| pool.board.try_recv().ok());
+    assert!(!heard.any(|news| matches!(news, News::Empty(_))));
+}
+
+/// It lasts until all have been told the tip, and a moment at most.
+#[tokio::test(start_paused = true)]
+async fn a_tip_that_comes_with_its_template_is_counted_too() {
+    let mut pool = Announced::begun(Duration::from_secs(30)).await;
+    let _deaf = pool.bells.hang(1);
+    for round in 1..=3 {
+        pool.chain.advance();
+        pool.node
+            .send(Ok(update_of(&mut pool.chain)))
+            .await
+            .unwrap();
+        assert!(pool.next_work().await.is_start());
+        assert!(!pool.next_work().await.is_start());
+        let risked = pool.risked().await;
+        assert_eq!((risked.tips, risked.awaited), (u64::from(round), 0));
+        assert_eq!(risked.spent, TOLD_WITHIN * round);
+    }
+}
+
+/// What stands in for a template on which no block can be built is such a block as well, until a better one comes.
+#[tokio::test(start_paused = true)]
+async fn a_template_that_is_no_block_is_counted_until_the_next() {
+    let mut pool = Announced::begun(Duration::from_secs(30)).await;
+    let _deaf = pool.bells.hang(1);
+    pool.chain.advance();
+    let mut broken = update_of(&mut pool.chain);
+    let mut template = Template::clone(&broken.template);
+    template.transactions[0].sigops = u32::MAX;
+    broken.template = Arc::new(template);
+    pool.node.send(Ok(broken)).await.unwrap();
+    assert!(pool.next_work().await.is_start());
+    assert!(!pool.next_work().await.is_start());
+    sleep(Duration::from_secs(20)).await;
     pool.node
         .send(Ok(update_of(&mut pool.chain)))
         .await
         .unwrap();
-    pool.next_work().await;
+    let risked = pool.risked().await;
+    assert_eq!((risked.tips, risked.awaited), (1, 0));
+    assert_eq!(risked.spent.as_secs(), 20);
 }
 
 /// The template may come before all have been told the tip: its jobs wait as those of any tip do.
