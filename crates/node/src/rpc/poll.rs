@@ -39,7 +39,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How long a long poll may lag behind a refresh that saw another tip, or a refresh's time if that
 /// is shorter.
 const LONG_POLL_LAG: Duration = Duration::from_secs(10);
-/// The shortest time between two refreshes.
+/// The shortest time between two refreshes, or between a long poll's answer that was late and the next one.
 const LEAST_REFRESH: Duration = Duration::from_millis(500);
 
 /// Starts to follow a node; the task ends when the source is dropped.
@@ -234,8 +234,7 @@ impl Poller {
             }
             ("height", format!("the tip's is {}", tip.height))
         } else {
-            const METHOD: &str = "getbestblockhash";
-            let best: String = client.call(METHOD, [(); 0], self.limit()).await?;
+            let best = self.best(client).await?;
             // Otherwise a block has come between.
             if best != tip.hash.to_string() {
                 return Ok(());
@@ -291,7 +290,8 @@ impl Poller {
         }
     }
 
-    /// Reads a long poll's answer and tells its template; gives its long poll id.
+    /// Reads a long poll's answer and tells its template, unless a refresh has told a newer tip meanwhile; gives its
+    /// long poll id.
     async fn take(
         &self,
         client: &mut RpcClient,
@@ -299,7 +299,34 @@ impl Poller {
     ) -> Result<Option<String>, NodeError> {
         let received = Instant::now();
         let fetched = self.read(answer?).await?;
+        if self.is_late(client, &fetched.template).await? {
+            // A proxy may give it again and again.
+            sleep(LEAST_REFRESH).await;
+            return Ok(fetched.longpoll_id);
+        }
         self.give(client, fetched, received, None).await
+    }
+
+    /// Whether a long poll's template would take miners back to a tip that the node has left: it was under way when
+    /// the tip came, or a proxy has kept it. A template that goes on from the present one costs no question.
+    async fn is_late(
+        &self,
+        client: &mut RpcClient,
+        template: &Template,
+    ) -> Result<bool, NodeError> {
+        let goes_back = |present: Arc<Template>| {
+            template.prev_hash != present.prev_hash && template.height <= present.height
+        };
+        if !self.present().is_some_and(goes_back) {
+            return Ok(false);
+        }
+        Ok(self.best(client).await? != template.prev_hash.to_string())
+    }
+
+    /// The node's tip.
+    async fn best(&self, client: &mut RpcClient) -> Result<String, NodeError> {
+        let limit = self.limit();
+        client.call("getbestblockhash", [(); 0], limit).await
     }
 
     /// Tells a template that was read; gives its long poll id.

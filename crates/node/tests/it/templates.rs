@@ -159,6 +159,35 @@ async fn a_long_poll_tells_the_new_tip_and_polls_on_with_its_id() {
     node.wait_for(|call| call.params[0]["longpollid"] == "two");
 }
 
+/// An answer that was long under way, or that a proxy has kept, takes nobody back to a tip that the node has left;
+/// one of a node that has itself gone back does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_poll_s_late_answer_is_not_told() {
+    let chain = chain();
+    let old = chain.template_at(NOW);
+    let block = solved(&old);
+    assert_eq!(chain.submit_at(&bytes(&block), NOW), SubmitAnswer::Accepted);
+    let new = chain.template_at(NOW);
+    for (present, told) in [(&new, &new), (&old, &old)] {
+        let best = present.prev_hash.to_string();
+        let (old, new) = (old.clone(), new.clone());
+        let node = FakeNode::start(move |call| match healthy(call, Network::Regtest) {
+            Some(_) if call.method == "getbestblockhash" => Reply::Result(best.clone().into()),
+            Some(result) => Reply::Result(result),
+            None => match call.params[0]["longpollid"].as_str() {
+                None => Reply::Result(gbt(&old, "one")),
+                Some("one") => Reply::Result(gbt(&new, "two")),
+                Some("two") => Reply::Result(gbt(&old, "three")),
+                Some(_) => Reply::Hang,
+            },
+        });
+        let ports = connect(node.settings(Network::Regtest)).unwrap();
+        node.wait_for(|call| call.params[0]["longpollid"] == "three");
+        let tip = ports.status.borrow().tip.unwrap();
+        assert_eq!(tip.hash, told.prev_hash);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_poll_that_missed_a_tip_is_given_up() {
     let chain = chain();
