@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bitcoin::Address;
 use headframe_conformance::sv1::Client;
-use headframe_conformance::wait::until_true;
+use headframe_conformance::wait::{until_equal, until_true};
 use headframe_conformance::wallet::Kind;
 use headframe_conformance::{Bitcoind, Chain, Key, Pool, Trouble, Troubled};
 use serde_json::{Value, json};
@@ -57,14 +57,17 @@ fn mines_on(pool: &mut Pool, node: &Bitcoind, miner: &mut Client) {
 
 fn wait_until_accepted(pool: &Pool, hash: &str) {
     until_true("the block as accepted on the dashboard", || {
-        let blocks = pool.api("blocks");
-        let mut blocks = blocks["blocks"].as_array().into_iter().flatten();
-        let block = blocks.find(|block| block["hash"] == hash);
-        block.is_some_and(|block| {
-            let kind = &block["fate"]["kind"];
-            kind == "accepted" || kind == "confirmed"
-        })
+        let fate = fate(pool, hash);
+        fate == "accepted" || fate == "confirmed"
     });
+}
+
+/// What the dashboard says has become of a block.
+fn fate(pool: &Pool, hash: &str) -> Value {
+    let blocks = pool.api("blocks");
+    let mut blocks = blocks["blocks"].as_array().into_iter().flatten();
+    let block = blocks.find(|block| block["hash"] == hash);
+    block.map_or(Value::Null, |block| block["fate"]["kind"].clone())
 }
 
 /// A block is found, and whatever the node says of it and of all else is spoiled until the pool says that it has no
@@ -279,6 +282,9 @@ fn reorganisations_of_each_depth() {
         let hash = miner.find_block(&job);
         until_true("the block in the chain", || node.tip() == hash);
         assert!(!node.has_in_chain(&lost));
+        until_equal("what became of it", &json!("orphaned"), || {
+            fate(&pool, &lost)
+        });
         other.copy_chain(&node);
     }
     mines_on(&mut pool, &node, &mut miner);
