@@ -73,7 +73,8 @@ async fn check(findings: &mut Findings, loaded: &Loaded) {
     for notice in &loaded.notices {
         to.note("config", notice.to_string(), "correct it, or leave it out");
     }
-    let nodes = ask_all(config).await;
+    let is_running = place::is_running(&config.data_dir);
+    let nodes = ask_all(config, is_running).await;
     let network = config
         .node
         .network
@@ -84,7 +85,6 @@ async fn check(findings: &mut Findings, loaded: &Loaded) {
     tell_payout(findings, config, policy.as_ref());
     place::directory(findings, &config.data_dir, network);
     let miners = config.listeners.iter().map(|listener| listener.address);
-    let is_running = place::is_running(&config.data_dir);
     place::ports(findings, miners, config.http.listen, is_running);
     let allowed = files::most_allowed();
     let room = (allowed, files::within(config.max_connections, allowed));
@@ -133,21 +133,27 @@ impl Asked {
     }
 }
 
-/// All nodes, one after another: a person waits, and for less than a minute.
-async fn ask_all(config: &PoolConfig) -> Vec<Asked> {
+/// All nodes, one after another: a person waits, and for less than a minute. A pool that `is_running` keeps its
+/// Template Providers to itself: some of them serve a second client worse.
+async fn ask_all(config: &PoolConfig, is_running: bool) -> Vec<Asked> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let mut asked = Vec::new();
     let mut network = config.node.network;
     for (place, access) in config.node.all().enumerate() {
         let found = crate::node::find_one(access, network, home.as_deref()).await;
-        let node = ask(place, access, found).await;
+        let node = ask(place, access, found, is_running).await;
         network = network.or(node.network);
         asked.push(node);
     }
     asked
 }
 
-async fn ask(place: usize, access: &NodeAccess, found: Result<Reach, Missing>) -> Asked {
+async fn ask(
+    place: usize,
+    access: &NodeAccess,
+    found: Result<Reach, Missing>,
+    is_running: bool,
+) -> Asked {
     let reach = match found {
         Ok(reach) => reach,
         Err(missing) => {
@@ -184,6 +190,7 @@ async fn ask(place: usize, access: &NodeAccess, found: Result<Reach, Missing>) -
         pushed: match reach.kind() {
             NodeKind::Rpc | NodeKind::Embedded => None,
             NodeKind::Ipc if socket.is_none() => None,
+            NodeKind::TemplateDistribution if is_running => None,
             NodeKind::Ipc | NodeKind::TemplateDistribution => Some(pushed(&reach).await),
         },
         // One that is on another network says so as an error.
@@ -257,8 +264,8 @@ fn tell_nodes(
                     payouts,
                     tag: &config.tag,
                     published: match asked.pushed {
-                        None => &asked.published,
-                        Some(_) => &[],
+                        None if !asked.is_provider => &asked.published,
+                        None | Some(_) => &[],
                     },
                     others,
                     version_bits: match asked.is_provider {
@@ -275,6 +282,8 @@ fn tell_nodes(
         }
         if let Some(pushed) = &asked.pushed {
             node::pushed(&mut to, pushed, &asked.published);
+        } else if asked.is_provider {
+            node::taken(&mut to);
         }
         let same = |other: &&Asked| {
             other

@@ -79,8 +79,17 @@ fn version(to: &mut Subject<'_>, facts: &Examination, network: Option<Network>) 
         Some(1) => ", 1 peer".to_owned(),
         Some(peers) => format!(", {peers} peers"),
     };
+    let is_alone = network == Some(Network::Regtest);
     let network = network.map_or_else(String::new, |network| format!(" on {network}"));
-    to.ok("version", format!("{software}{network}{peers}"));
+    let text = format!("{software}{network}{peers}");
+    match facts.peers {
+        Some(0) if !is_alone => to.note(
+            "version",
+            text,
+            "see whether it can reach others: it hears of no block, and nobody of one that it is given",
+        ),
+        _ => to.ok("version", text),
+    }
 }
 
 fn tip(to: &mut Subject<'_>, facts: &Examination, needs: &Needs<'_>) {
@@ -95,6 +104,11 @@ fn tip(to: &mut Subject<'_>, facts: &Examination, needs: &Needs<'_>) {
             "tip",
             format!("it is at block {height} of {}", facts.headers),
             "wait until it has caught up",
+        ),
+        _ if height == 0 && needs.network != Some(Network::Regtest) => to.note(
+            "tip",
+            "it has no block but the first, and has not heard of others",
+            "wait until it has found others and caught up",
         ),
         _ => to.ok("tip", format!("its best block is {height}")),
     }
@@ -284,6 +298,15 @@ pub(crate) fn pushed(
             "remove the key zmq",
         );
     }
+}
+
+/// A Template Provider whose client is the pool that runs.
+pub(crate) fn taken(to: &mut Subject<'_>) {
+    to.note(
+        "pushed",
+        "it was not asked for a template: a pool runs with the data directory and has its connection",
+        "see the node on that pool's dashboard, or check again while it does not run",
+    );
 }
 
 /// A node that stands in the list before, under another name perhaps.

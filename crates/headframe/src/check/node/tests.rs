@@ -101,6 +101,40 @@ fn a_node_that_is_well_is_well_in_everything() {
     );
 }
 
+/// Bitcoin Core withholds templates for that on the main network alone.
+#[test]
+fn a_node_that_knows_nobody_is_spoken_of() {
+    let (alone, young) = (
+        Examination {
+            peers: Some(0),
+            ..well()
+        },
+        Examination {
+            height: 0,
+            headers: 0,
+            ..well()
+        },
+    );
+    let tag = tag();
+    let rows = [
+        (&alone, "version", Network::Signet, Level::Note),
+        (&alone, "version", Network::Testnet4, Level::Note),
+        (&alone, "version", Network::Mainnet, Level::Note),
+        (&alone, "version", Network::Regtest, Level::Ok),
+        (&young, "tip", Network::Signet, Level::Note),
+        (&young, "tip", Network::Regtest, Level::Ok),
+        (&well(), "version", Network::Signet, Level::Ok),
+        (&well(), "tip", Network::Signet, Level::Ok),
+    ];
+    for (facts, code, network, level) in rows {
+        let needs = Needs {
+            network: Some(network),
+            ..needs(&tag)
+        };
+        assert_eq!(found(facts, &needs).only(code).level, level, "{network}");
+    }
+}
+
 #[test]
 fn a_node_that_cannot_be_asked_has_its_reason_and_advice() {
     let mut findings = Findings::default();
