@@ -1,6 +1,8 @@
 //! Blocks: to the node by header and coinbase, and beside that whole by its RPC where that is configured.
 //!
-//! Neither way waits for the other: as soon as one of them has the block accepted, that is the answer.
+//! Both ways are gone at once. The socket's answer is waited for first: if it accepts the block, that is the answer, and
+//! if not, what RPC says is held against it. A socket that does not answer so holds up what RPC has said already, for the
+//! limit of its question, and not the block.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
