@@ -3,8 +3,8 @@
 //!
 //! Nodes that are killed: `node_down`. Several of which one fails: `several_nodes`.
 
-use std::fs;
 use std::time::Duration;
+use std::{fs, thread};
 
 use bitcoin::Address;
 use headframe_conformance::sv1::Client;
@@ -167,6 +167,26 @@ fn answers_that_are_slow() {
     line.begin(Trouble::Late(Duration::from_secs(1)));
     mines_on(&mut pool, &node, &mut miner);
     line.wait_until_met("submitblock", 2);
+    wait_until_accepted(&pool, &node.tip());
+    let log = pool.log().lines().join("\n");
+    assert!(!log.contains(GONE), "{log}");
+}
+
+/// A small computer that needs 20 s for a template: its miners stay, their blocks go to it at once, and they have work on
+/// the new tip when it has a template there.
+#[test]
+fn a_node_that_needs_twenty_seconds_for_a_template() {
+    let Some(node) = node() else {
+        return;
+    };
+    let (line, mut pool, mut miner) = troubled(&node);
+    line.begin(Trouble::Changed(|method, _, _| {
+        if method == "getblocktemplate" {
+            thread::sleep(Duration::from_secs(20));
+        }
+    }));
+    mines_on(&mut pool, &node, &mut miner);
+    line.wait_until_met("getblocktemplate", 1);
     wait_until_accepted(&pool, &node.tip());
     let log = pool.log().lines().join("\n");
     assert!(!log.contains(GONE), "{log}");
