@@ -5,7 +5,8 @@
 //! acknowledge (RFC 5482). One that is there answers without its program's help: an ASIC that says
 //! nothing while it tunes itself is kept.
 //!
-//! Not here: a peer that is there and does not read, whose outbox fills up.
+//! Not here: a peer that is there and does not read, whose outbox fills up; on Linux it is let go of too, when it has
+//! had no room for so long.
 
 use std::io;
 use std::time::Duration;
