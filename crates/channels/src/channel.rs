@@ -57,11 +57,6 @@ impl StagedJob {
         self.id
     }
 
-    /// The template, which has no previous hash yet.
-    pub fn prepared(&self) -> &Arc<PreparedTemplate> {
-        &self.prepared
-    }
-
     /// The merkle root, on a standard channel.
     pub fn merkle_root(&self) -> Option<[u8; 32]> {
         self.merkle_root.as_deref().copied()
@@ -176,21 +171,20 @@ impl Channel {
     /// Records that `job` is sent on `terms`. A job for another tip makes all others stale.
     ///
     /// It is what [`Self::make_job`] makes under the id of the terms: only its template is kept.
-    pub fn send_job(&mut self, terms: JobTerms, job: &Job) -> &ChannelJob {
+    pub fn send_job(&mut self, terms: JobTerms, job: &Job) {
         let merkle_root = self.fixed_merkle_root(terms.id, job);
         self.insert_job(terms, Arc::clone(job.prepared()), merkle_root);
-        self.jobs.newest().expect("a job was just inserted")
     }
 
     /// Records that `job` is sent ahead of its tip, in place of one that was. It is what
     /// [`Self::make_job`] makes under this id.
-    pub fn stage_job(&mut self, id: JobId, job: &Job) -> &StagedJob {
+    pub fn stage_job(&mut self, id: JobId, job: &Job) {
         let merkle_root = self.fixed_merkle_root(id, job);
-        self.staged.insert(StagedJob {
+        self.staged = Some(StagedJob {
             id,
             prepared: Arc::clone(job.prepared()),
             merkle_root,
-        })
+        });
     }
 
     /// The job that was sent ahead of its tip.
