@@ -8,6 +8,7 @@ use headframe_transport::PoolUrl;
 use tokio::sync::mpsc;
 
 use crate::child::{Child, Protocol};
+use crate::runtime;
 use crate::spread::Spread;
 
 /// Those that mine, and those that come.
@@ -20,10 +21,7 @@ const RATE: f64 = 1_000.0;
 const TIP_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = runtime(2)?;
     runtime.block_on(measure(protocol))
 }
 

@@ -2,13 +2,10 @@
 
 use crate::child::Protocol;
 use crate::client::Miners;
-use crate::fan_out;
+use crate::{fan_out, runtime};
 
 pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
+    let runtime = runtime(1)?;
     for distinct in [false, true] {
         let miners = Miners {
             connections: 100,

@@ -6,8 +6,8 @@ use crate::bare::{BRANCHES, JOB, TIP};
 use crate::child::{Child, Protocol};
 use crate::client::Miners;
 use crate::reader::{Crowd, Taken};
-use crate::room_for;
 use crate::spread::Spread;
+use crate::{room_for, runtime};
 
 /// Connections to the pool, and as many to the bare loop.
 const WANTED: usize = 10_000;
@@ -25,10 +25,7 @@ pub(crate) const fn sealed(frame: usize) -> u64 {
 }
 
 pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
+    let runtime = runtime(1)?;
     for distinct in [false, true] {
         let miners = Miners {
             connections: room_for(WANTED, 2),

@@ -15,9 +15,9 @@ use headframe_work::Header;
 use crate::child::{Child, Protocol};
 use crate::client::{Client, Miners};
 use crate::load::{load, swarm};
-use crate::room_for;
 use crate::spread::Spread;
 use crate::taker;
+use crate::{room_for, runtime};
 
 /// Connections that send shares, and how many a second all of them send: one every two seconds for each.
 const WANTED: usize = 10_000;
@@ -34,10 +34,7 @@ const SHARE: usize = 62;
 const DIGITS: usize = 2 * crate::pool::BLOCK;
 
 pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = runtime(2)?;
     runtime.block_on(measure(protocol))
 }
 

@@ -91,6 +91,14 @@ fn run_sections(arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a section measures on, with so many threads: few, since the pool wants the cores.
+fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+}
+
 /// As many connections as the system lets a process have.
 fn raise_limit() -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::child::{Child, Protocol};
 use crate::client::Miners;
 use crate::reader::Crowd;
-use crate::room_for;
+use crate::{room_for, runtime};
 
 /// Connections.
 const WANTED: usize = 10_000;
@@ -16,10 +16,7 @@ const TIPS: u32 = 10;
 const SETTLED: Duration = Duration::from_millis(2_500);
 
 pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
+    let runtime = runtime(1)?;
     for distinct in [true, false] {
         runtime.block_on(measure(protocol, distinct))?;
     }

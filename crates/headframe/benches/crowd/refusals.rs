@@ -9,8 +9,8 @@ use headframe_miner::{Pace, Quality, SwarmSettings};
 use crate::child::{Child, Protocol};
 use crate::floor::{calls, hash_extended};
 use crate::load::{load, swarm};
-use crate::room_for;
 use crate::spread::Spread;
+use crate::{room_for, runtime};
 
 /// Shares of each connection that wait for an answer.
 const WINDOW: usize = 16;
@@ -23,10 +23,7 @@ const SUBMIT: usize = 150;
 const REPLY: usize = 60;
 
 pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = runtime(2)?;
     for wanted in [100, 1_000, 10_000] {
         runtime.block_on(measure(protocol, room_for(wanted, 2)))?;
     }

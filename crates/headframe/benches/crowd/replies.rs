@@ -7,6 +7,7 @@ use headframe_miner::{Pace, Quality, SwarmReport, SwarmSettings};
 
 use crate::child::{Child, Protocol};
 use crate::load::{load, swarm};
+use crate::runtime;
 use crate::spread::Spread;
 
 const CONNECTIONS: usize = 1_000;
@@ -15,10 +16,7 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(4);
 
 pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = runtime(2)?;
     for quality in [Quality::AboveTarget, Quality::Valid] {
         runtime.block_on(measure(protocol, quality))?;
     }

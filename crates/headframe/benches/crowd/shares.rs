@@ -16,6 +16,7 @@ use headframe_work::{Rung, UnixTime, Work};
 use crate::child::{Child, Protocol};
 use crate::floor::{calls, cpu, hash_header, time};
 use crate::load::{WORKERS, load, swarm};
+use crate::runtime;
 use crate::spread::Spread;
 
 /// Connections, each with one standard channel, and the shares of each that wait for an answer.
@@ -31,10 +32,7 @@ const SUCCESS: usize = 6 + 20;
 const SEALED: usize = 22 + SHARE - 6 + 16;
 
 pub(crate) fn run(protocol: Protocol) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = runtime(2)?;
     runtime.block_on(measure(protocol))
 }
 

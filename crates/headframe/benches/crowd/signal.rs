@@ -14,6 +14,7 @@ use crate::client::Miners;
 use crate::fan_out::sealed;
 use crate::publisher::Publisher;
 use crate::reader::Crowd;
+use crate::runtime;
 use crate::spread::Spread;
 
 const MINERS: Miners = Miners {
@@ -62,10 +63,7 @@ pub(crate) fn ipc(_: Protocol) -> anyhow::Result<()> {
 }
 
 fn measure(mut core: BitcoinCore, mut signal: Signal) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
+    let runtime = runtime(1)?;
     let before = core.times()?.len();
     let mut answers = Spread::default();
     for round in 0..=BARE_ROUNDS {
