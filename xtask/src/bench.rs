@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use crate::Result;
+use crate::ci::ALL_FEATURES;
 use crate::run::{self, cargo};
 
 pub(crate) fn run(root: &Path) -> Result {
-    run::run(cargo(&["bench", "--workspace", "--bench", "*"]).current_dir(root))
+    let mut bench = cargo(&["bench", "--workspace", "--bench", "*"]);
+    run::run(bench.args(ALL_FEATURES).current_dir(root))
 }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{self, cargo, step};
-use crate::{Result, bench, fuzz, mutations, tidy};
+use crate::{Result, bench, fuzz, mutations, release, tidy};
 
 /// Asks the conformance tests for every pairing rather than one per protocol.
 const EVERY_PAIRING: &str = "HEADFRAME_CONFORMANCE";
 
 /// What the default build leaves out, since it needs the Cap'n Proto compiler.
-const ALL_FEATURES: [&str; 2] = ["--features", "headframe/ipc"];
+pub(crate) const ALL_FEATURES: [&str; 2] = ["--features", "headframe/ipc"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
@@ -33,6 +33,7 @@ pub(crate) fn run(root: &Path, extent: Extent) -> Result {
         step("simulator", || simulator(root))?;
         step("mutations", || mutations::run(root, &[]))?;
         step("fuzzing", || fuzz::run(root))?;
+        step("release", || release::run(root))?;
         step("benches", || bench::run(root))?;
     }
     Ok(())

@@ -6,6 +6,7 @@ mod ci;
 mod fuzz;
 mod graph;
 mod mutations;
+mod release;
 mod run;
 mod tidy;
 
@@ -19,6 +20,7 @@ cargo xtask ci             what .ci/run does after the tests: format, lints, doc
 cargo xtask ci --full      the same, then every conformance pairing, mutations, fuzzing and the benches
 cargo xtask mutations      break the code as xtask/mutations says, and see the tests fail; names may follow
 cargo xtask bench          run all benches
+cargo xtask release        the program with all features and its papers, in one archive
 cargo xtask bitcoin-core   build a Bitcoin Core for the conformance tests, print how to use it";
 
 /// A chore's outcome; the error is for the person who ran it.
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["ci", "--full"] => ci::run(root, ci::Extent::Full),
         ["mutations", only @ ..] => mutations::run(root, only),
         ["bench"] => bench::run(root),
+        ["release"] => release::run(root),
         ["bitcoin-core"] => bitcoin_core::run(root),
         _ => Err(USAGE.to_owned()),
     };

@@ -18,9 +18,16 @@ headframe is a Bitcoin mining pool that speaks Stratum V1 and Stratum V2.
   headframe COMMAND --help, and README.md beside the program's source, tell the rest
 ";
 
+/// Tells what can be compiled in or left out, since a bug report says no more.
+const VERSION: &str = if cfg!(feature = "ipc") {
+    concat!(env!("CARGO_PKG_VERSION"), ", with ipc")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// A Bitcoin mining pool that speaks Stratum V1 and Stratum V2.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version = VERSION)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
