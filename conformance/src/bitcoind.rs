@@ -15,6 +15,7 @@ use crate::http;
 use crate::process::Process;
 use crate::program;
 use crate::wait::{until, until_true};
+use crate::way::Way;
 
 /// Ports are chosen by the system and taken a moment later; somebody else may be quicker.
 const ATTEMPTS: usize = 5;
@@ -83,6 +84,8 @@ pub struct Bitcoind {
     directory: TempDir,
     program: PathBuf,
     chain: Chain,
+    /// How pools reach it.
+    way: Way,
     /// Whom it listens to and whom it connects to, as arguments.
     peering: Vec<String>,
     address: SocketAddr,
@@ -92,22 +95,20 @@ impl Bitcoind {
     /// Starts a node at the beginning of its chain, and waits until it answers. `None`, with a word
     /// on the terminal, where there is no Bitcoin Core.
     pub fn start(chain: Chain) -> Option<Self> {
-        let program = program::bitcoind()?;
-        Self::start_with(&program, chain, || owned(&["-listen=0", "-connect=0"]))
+        Self::start_for(chain, Way::Rpc)
     }
 
-    /// The same with the socket of the mining interface, by which pools reach it then.
-    pub fn start_with_ipc(chain: Chain) -> Option<Self> {
-        let program = program::bitcoin_node()?;
-        Self::start_with(&program, chain, || {
-            owned(&["-listen=0", "-connect=0", SERVES_IPC])
-        })
+    /// The same for pools that reach it in some way.
+    pub fn start_for(chain: Chain, way: Way) -> Option<Self> {
+        let program = way.program()?;
+        let peering = || owned(&["-listen=0", "-connect=0"]);
+        Self::start_with(&program, chain, way, peering)
     }
 
     /// Starts two nodes of which the first is connected to the second.
     pub fn start_pair(chain: Chain) -> Option<(Self, Self)> {
         let program = program::bitcoind()?;
-        let second = Self::start_with(&program, chain, || {
+        let second = Self::start_with(&program, chain, Way::Rpc, || {
             let bind = format!("-bind={}", free_address());
             owned(&["-listen=1", "-connect=0", &bind])
         })?;
@@ -116,17 +117,24 @@ impl Bitcoind {
             .iter()
             .find_map(|argument| argument.strip_prefix("-bind="));
         let connect = format!("-connect={}", place.expect("it listens"));
-        let first = Self::start_with(&program, chain, || owned(&["-listen=0", &connect]))?;
+        let peering = || owned(&["-listen=0", &connect]);
+        let first = Self::start_with(&program, chain, Way::Rpc, peering)?;
         until_true("the connection between two nodes", || {
             first.call("getconnectioncount", json!([])) == 1
         });
         Some((first, second))
     }
 
-    fn start_with(program: &Path, chain: Chain, peering: impl Fn() -> Vec<String>) -> Option<Self> {
+    fn start_with(
+        program: &Path,
+        chain: Chain,
+        way: Way,
+        peering: impl Fn() -> Vec<String>,
+    ) -> Option<Self> {
         let directory = TempDir::new().expect("a temporary directory can be made");
         let started = (0..ATTEMPTS).find_map(|_| {
-            let (address, peering) = (free_address(), peering());
+            let (address, mut peering) = (free_address(), peering());
+            peering.extend(way.has_socket().then(|| SERVES_IPC.to_owned()));
             let process = run(program, directory.path(), chain, &peering, address)?;
             Some((address, peering, process))
         });
@@ -135,6 +143,7 @@ impl Bitcoind {
             program: program.to_owned(),
             directory,
             chain,
+            way,
             peering,
             address,
             process,
@@ -185,11 +194,12 @@ impl Bitcoind {
 
     /// Starts it where the pool does not know it, does something, and stops it.
     pub fn aside(&mut self, work: impl FnOnce(&Self)) {
-        let usual = self.address;
+        let (usual, known) = (self.address, self.peering.clone());
+        self.peering.retain(|argument| argument != SERVES_IPC);
         self.restart_at(free_address());
         work(self);
         self.stop();
-        self.address = usual;
+        (self.address, self.peering) = (usual, known);
     }
 
     fn restart_at(&mut self, address: SocketAddr) {
@@ -204,6 +214,11 @@ impl Bitcoind {
         self.address
     }
 
+    /// How pools reach it.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
     /// The chain that it follows.
     pub fn chain(&self) -> Chain {
         self.chain
@@ -216,9 +231,8 @@ impl Bitcoind {
 
     /// The socket of its mining interface, if it has one.
     pub fn socket(&self) -> Option<PathBuf> {
-        let serves = self.peering.iter().any(|argument| argument == SERVES_IPC);
         let folder = self.directory.path().join(self.chain.folder());
-        serves.then(|| folder.join("node.sock"))
+        self.way.has_socket().then(|| folder.join("node.sock"))
     }
 
     /// Calls a method.

@@ -25,6 +25,7 @@ pub mod sv1_api;
 pub mod troubled;
 pub mod wait;
 pub mod wallet;
+pub mod way;
 
 pub use bitcoind::{Bitcoind, Chain};
 pub use block::FoundBlock;
@@ -34,3 +35,4 @@ pub use process::Process;
 pub use provider::Provider;
 pub use troubled::{Trouble, Troubled};
 pub use wallet::Key;
+pub use way::Way;

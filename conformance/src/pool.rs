@@ -12,6 +12,7 @@ use crate::bitcoind::Bitcoind;
 use crate::http;
 use crate::process::Process;
 use crate::program;
+use crate::provider::Provider;
 use crate::wait::{until, until_true};
 
 /// The name of the configuration in the home directory, where there is one.
@@ -87,6 +88,24 @@ impl Pool {
         let file = format!("[[backup_node]]\nurl = \"{address}\"\ncookie_file = {cookie:?}\n");
         fs::write(home.path().join(CONFIGURATION), file).expect("it can be written");
         let mut pool = Self::launch_in(home, any_port(), of_node(node));
+        pool.wait_for_listener();
+        pool
+    }
+
+    /// Starts a pool that knows nothing of a node but what its Template Provider tells, with more settings, and waits
+    /// until miners may come.
+    ///
+    /// # Panics
+    ///
+    /// When it does not get that far.
+    pub fn behind(provider: &Provider, settings: &[(&str, &str)]) -> Self {
+        let network = provider.chain().name();
+        let mut all = owned(&[
+            ("NODE_NETWORK", network),
+            ("NODE_TEMPLATE_PROVIDER", provider.place()),
+        ]);
+        all.extend(owned(settings));
+        let mut pool = Self::launch(any_port(), all);
         pool.wait_for_listener();
         pool
     }
@@ -297,18 +316,20 @@ impl Pool {
     }
 }
 
-/// The settings that name a node: by its socket if it has one, else by its RPC.
+/// The settings that name a node, in the way in which it is reached.
 pub fn of_node(node: &Bitcoind) -> Vec<(String, String)> {
+    let mut settings = owned(&[("NODE_NETWORK", node.chain().name())]);
     if let Some(socket) = node.socket() {
-        let socket = socket.display().to_string();
-        return owned(&[("NODE_NETWORK", node.chain().name()), ("NODE_IPC", &socket)]);
+        settings.extend(owned(&[("NODE_IPC", &socket.display().to_string())]));
     }
-    let cookie = node.cookie_file().display().to_string();
-    owned(&[
-        ("NODE_NETWORK", node.chain().name()),
-        ("NODE_URL", &node.address().to_string()),
-        ("NODE_COOKIE_FILE", &cookie),
-    ])
+    if node.way().has_rpc() {
+        let cookie = node.cookie_file().display().to_string();
+        settings.extend(owned(&[
+            ("NODE_URL", &node.address().to_string()),
+            ("NODE_COOKIE_FILE", &cookie),
+        ]));
+    }
+    settings
 }
 
 /// Settings as they are kept.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::bitcoind::Bitcoind;
+use crate::bitcoind::{Bitcoind, Chain};
 use crate::pool::of_node;
 use crate::process::Process;
 use crate::program;
@@ -20,6 +20,7 @@ pub struct Provider {
     process: Process,
     home: TempDir,
     environment: Vec<(String, String)>,
+    chain: Chain,
     /// `host:port/KEY`.
     place: String,
 }
@@ -39,6 +40,7 @@ impl Provider {
             process,
             home,
             environment,
+            chain: node.chain(),
             place,
         }
     }
@@ -46,6 +48,11 @@ impl Provider {
     /// How pools are configured with it: `host:port/KEY`.
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// The chain that its node follows.
+    pub fn chain(&self) -> Chain {
+        self.chain
     }
 
     /// Where pools connect.

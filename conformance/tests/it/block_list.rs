@@ -5,7 +5,7 @@ use std::process::Output;
 use headframe_conformance::sv1::Client;
 use headframe_conformance::wait::until;
 use headframe_conformance::wallet::Kind;
-use headframe_conformance::{Bitcoind, Chain, Key, Pool};
+use headframe_conformance::{Bitcoind, Chain, Key, Pool, Way};
 use serde_json::Value;
 
 use crate::node_down::find_block_without_node;
@@ -70,7 +70,7 @@ fn a_block_that_nobody_has_is_submitted_by_hand_without_a_pool() {
 
 #[test]
 fn a_block_that_nobody_has_is_submitted_by_hand_by_ipc() {
-    if let Some(node) = Bitcoind::start_with_ipc(Chain::Regtest) {
+    if let Some(node) = Bitcoind::start_for(Chain::Regtest, Way::Ipc) {
         is_submitted_by_hand(node);
     }
 }

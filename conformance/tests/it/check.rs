@@ -2,7 +2,7 @@
 
 use headframe_conformance::bitcoind::free_address;
 use headframe_conformance::wallet::Kind;
-use headframe_conformance::{Bitcoind, Chain, Key, Pool, Provider};
+use headframe_conformance::{Bitcoind, Chain, Key, Pool, Provider, Way};
 use serde_json::Value;
 
 /// What it finds, and whether its exit status says that nothing is wrong.
@@ -127,7 +127,7 @@ fn a_template_provider_is_asked_for_a_template() {
 /// A node's mining interface is asked for a template too, and told of what nobody listens to.
 #[test]
 fn a_node_by_ipc_is_asked_for_a_template() {
-    let Some(node) = Bitcoind::start_with_ipc(Chain::Regtest) else {
+    let Some(node) = Bitcoind::start_for(Chain::Regtest, Way::Ipc) else {
         return;
     };
     node.mine(

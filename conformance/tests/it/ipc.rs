@@ -5,7 +5,7 @@ use bitcoin::Address;
 use headframe_conformance::sv1::{Client, Job};
 use headframe_conformance::wait::{until, until_true};
 use headframe_conformance::wallet::{Coin, Kind};
-use headframe_conformance::{Bitcoind, Chain, Key, Pool, Protocol};
+use headframe_conformance::{Bitcoind, Chain, Key, Pool, Protocol, Way};
 use serde_json::Value;
 
 use crate::blocks::find_blocks_on;
@@ -17,7 +17,7 @@ use crate::node_down::{BACK, GONE, find_block_without_node};
 const MATURITY: u32 = 100;
 
 fn regtest() -> Option<Bitcoind> {
-    Bitcoind::start_with_ipc(Chain::Regtest)
+    Bitcoind::start_for(Chain::Regtest, Way::Ipc)
 }
 
 fn address_of(number: u8, node: &Bitcoind) -> Address {

@@ -9,7 +9,7 @@ use headframe_conformance::sri::{Client as Sv2, Kind as Channel, REQUIRES_STANDA
 use headframe_conformance::sv1::Client;
 use headframe_conformance::wait::{until, until_true};
 use headframe_conformance::wallet::{Coin, Kind};
-use headframe_conformance::{Bitcoind, Chain, Key, Pool};
+use headframe_conformance::{Bitcoind, Chain, Key, Pool, Way};
 use serde_json::{Value, json};
 
 /// A coinbase matures after so many blocks.
@@ -24,19 +24,36 @@ fn alarm(pool: &Pool, code: &str) -> Value {
 }
 
 /// A node that has a block, and so is not syncing.
-fn node() -> Option<Bitcoind> {
-    let node = Bitcoind::start(Chain::Regtest)?;
+fn node_for(way: Way) -> Option<Bitcoind> {
+    let node = Bitcoind::start_for(Chain::Regtest, way)?;
     let address = Key::number(9).address(Kind::P2wpkh, node.chain().network());
     node.mine(1, &address);
     Some(node)
 }
 
-/// Each kind of address in each protocol, beside a fee that two addresses share.
 #[test]
 fn bitcoin_core_accepts_each_way_to_pay_before_a_block_is_found() {
-    let Some(node) = node() else {
-        return;
-    };
+    if let Some(node) = node_for(Way::Rpc) {
+        accepts_each_way_to_pay(&node);
+    }
+}
+
+#[test]
+fn bitcoin_core_accepts_each_way_to_pay_before_a_block_is_found_by_ipc() {
+    if let Some(node) = node_for(Way::Ipc) {
+        accepts_each_way_to_pay(&node);
+    }
+}
+
+#[test]
+fn bitcoin_core_accepts_each_way_to_pay_before_a_block_is_found_by_ipc_with_rpc() {
+    if let Some(node) = node_for(Way::IpcWithRpc) {
+        accepts_each_way_to_pay(&node);
+    }
+}
+
+/// Each kind of address in each protocol, beside a fee that two addresses share.
+fn accepts_each_way_to_pay(node: &Bitcoind) {
     let network = node.chain().network();
     let operator = Key::number(2).address(Kind::P2wpkh, network).to_string();
     let second = Key::number(3).address(Kind::P2pkh, network).to_string();
@@ -46,7 +63,7 @@ fn bitcoin_core_accepts_each_way_to_pay_before_a_block_is_found() {
         ("PAYOUT_FEE_SPLIT_PERCENT", "50"),
         ("PAYOUT_FEE_SPLIT_ADDRESS", &second),
     ];
-    let pool = Pool::configured(&node, &settings);
+    let pool = Pool::configured(node, &settings);
     let (mut sv1, mut sv2) = (Vec::new(), Vec::new());
     let mut numbers = 10..;
     for kind in Kind::ALL {
@@ -91,7 +108,7 @@ fn bitcoin_core_accepts_each_way_to_pay_before_a_block_is_found() {
 /// did anything about it, on the block itself.
 #[test]
 fn a_coinbase_that_bitcoin_core_refuses_is_an_alarm_before_a_block_is_lost() {
-    let Some(node) = node() else {
+    let Some(node) = node_for(Way::Rpc) else {
         return;
     };
     let key = Key::number(9);

@@ -4,7 +4,9 @@ use headframe_conformance::between::Between;
 use headframe_conformance::sv1::Client;
 use headframe_conformance::wait::until_true;
 use headframe_conformance::wallet::Kind;
-use headframe_conformance::{Bitcoind, Chain, FoundBlock, Key, Miner, Pool, Protocol, Provider};
+use headframe_conformance::{
+    Bitcoind, Chain, FoundBlock, Key, Miner, Pool, Protocol, Provider, Way,
+};
 
 const CHOSEN: [(&str, &str); 1] = [("POOL_VERSION_BITS", "+4,+1,-0")];
 
@@ -42,7 +44,7 @@ fn blocks_have_the_chosen_bits() {
 
 #[test]
 fn blocks_by_the_mining_interface_have_the_chosen_bits() {
-    if let Some(node) = Bitcoind::start_with_ipc(Chain::Regtest) {
+    if let Some(node) = Bitcoind::start_for(Chain::Regtest, Way::Ipc) {
         blocks_signal(&node);
     }
 }

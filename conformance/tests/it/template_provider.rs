@@ -3,11 +3,12 @@
 
 use bitcoin::{Address, Amount, ScriptBuf, TxOut};
 use headframe_conformance::peers::ReferencePool;
-use headframe_conformance::pool::owned;
 use headframe_conformance::sri::TemplateClient;
 use headframe_conformance::wait::until_true;
 use headframe_conformance::wallet::Kind;
-use headframe_conformance::{Bitcoind, Chain, FoundBlock, Key, Miner, Pool, Protocol, Provider};
+use headframe_conformance::{
+    Bitcoind, Chain, FoundBlock, Key, Miner, Pool, Protocol, Provider, Way,
+};
 
 use crate::full_template::{FULL, fill_mempool, fill_up};
 
@@ -18,37 +19,31 @@ fn address(node: &Bitcoind) -> Address {
     Key::number(1).address(Kind::P2wpkh, node.chain().network())
 }
 
-/// A pool that knows nothing of the node but its provider.
-fn pool_behind(provider: &Provider) -> Pool {
-    let mut settings = owned(&[("NODE_NETWORK", "regtest")]);
-    settings.push((
-        "NODE_TEMPLATE_PROVIDER".to_owned(),
-        provider.place().to_owned(),
-    ));
-    let settings: Vec<_> = settings
-        .iter()
-        .map(|(key, value)| (&**key, &**value))
-        .collect();
-    let mut pool = Pool::with_settings(&settings);
-    pool.wait_for_listener();
-    pool
+#[test]
+fn our_pool_mines_full_blocks_through_our_provider() {
+    if let Some(node) = Bitcoind::start(Chain::Regtest) {
+        mines_full_blocks(&node);
+    }
+}
+
+#[test]
+fn our_pool_mines_full_blocks_through_our_provider_on_ipc() {
+    if let Some(node) = Bitcoind::start_for(Chain::Regtest, Way::Ipc) {
+        mines_full_blocks(&node);
+    }
 }
 
 /// By solutions alone: full blocks with witnesses, one after another, each in the journals of both.
-#[test]
-fn our_pool_mines_full_blocks_through_our_provider() {
-    let Some(node) = Bitcoind::start(Chain::Regtest) else {
-        return;
-    };
-    fill_mempool(&node);
+fn mines_full_blocks(node: &Bitcoind) {
+    fill_mempool(node);
     let before = node.height();
-    let provider = Provider::on(&node);
-    let pool = pool_behind(&provider);
-    let user = address(&node);
+    let provider = Provider::on(node);
+    let pool = Pool::behind(&provider, &[]);
+    let user = address(node);
     let mut miner = Miner::start(&pool, Protocol::Sv2Extended, &user.to_string(), &SLOW);
     until_true("four blocks", || node.height() >= before + 4);
     miner.stop();
-    let found = FoundBlock::at(&node, before + 1);
+    let found = FoundBlock::at(node, before + 1);
     assert!(found.weight > FULL, "the block weighs {}", found.weight);
     assert_eq!(found.payouts(), [(user.script_pubkey(), found.value())]);
     assert!(found.block.check_witness_commitment());
@@ -60,16 +55,26 @@ fn our_pool_mines_full_blocks_through_our_provider() {
     assert_eq!(summary["node"]["kind"], "template_distribution");
 }
 
-/// The pool holds its miners while the provider is away, and mines on when it is back; and when the node is
-/// started again behind the provider.
 #[test]
 fn our_pool_mines_on_after_provider_and_node_were_away() {
-    let Some(mut node) = Bitcoind::start(Chain::Regtest) else {
-        return;
-    };
+    if let Some(node) = Bitcoind::start(Chain::Regtest) {
+        mines_on_after_both_were_away(node);
+    }
+}
+
+#[test]
+fn our_pool_mines_on_after_provider_on_ipc_and_node_were_away() {
+    if let Some(node) = Bitcoind::start_for(Chain::Regtest, Way::Ipc) {
+        mines_on_after_both_were_away(node);
+    }
+}
+
+/// The pool holds its miners while the provider is away, and mines on when it is back; and when the node is
+/// started again behind the provider.
+fn mines_on_after_both_were_away(mut node: Bitcoind) {
     node.mine(2, &address(&node));
     let mut provider = Provider::on(&node);
-    let pool = pool_behind(&provider);
+    let pool = Pool::behind(&provider, &[]);
     let user = address(&node).to_string();
     let _miner = Miner::start(&pool, Protocol::Sv2Standard, &user, &SLOW);
     let more = |node: &Bitcoind| {
