@@ -1,37 +1,43 @@
 //! Nodes that fail in each way that they do, while a miner finds blocks. After each of them all blocks are in
 //! the chain, miners have work on its tip, and it is the same pool.
 //!
-//! Nodes that are killed: `node_down`. Several of which one fails: `several_nodes`.
+//! Nodes that are killed: `node_down`. Several of which one fails: `several_nodes`. The same by the mining interface:
+//! `faults_by_ipc`.
 
 use std::time::Duration;
 use std::{fs, thread};
 
 use bitcoin::Address;
 use headframe_conformance::sv1::Client;
-use headframe_conformance::wait::{until_equal, until_true};
+use headframe_conformance::wait::{until, until_equal, until_true};
 use headframe_conformance::wallet::Kind;
-use headframe_conformance::{Bitcoind, Chain, Key, Pool, Trouble, Troubled};
+use headframe_conformance::{Bitcoind, Chain, Key, Pool, Trouble, Troubled, Way};
 use serde_json::{Value, json};
 
 use crate::node_down::{BACK, GONE};
 
 /// A reorganisation that is deeper is none that Bitcoin has seen.
 const DEEPEST: u32 = 6;
-const HOUR: u64 = 3_600;
+pub(crate) const HOUR: u64 = 3_600;
 
-fn address(number: u8) -> Address {
+pub(crate) fn address(number: u8) -> Address {
     Key::number(number).address(Kind::P2wpkh, bitcoin::Network::Regtest)
 }
 
 /// A node with some blocks, so that it is not syncing and none of its coinbases has the pool's height.
 fn node() -> Option<Bitcoind> {
-    let node = Bitcoind::start(Chain::Regtest)?;
+    node_for(Way::Rpc)
+}
+
+/// The same for pools that reach it in some way.
+pub(crate) fn node_for(way: Way) -> Option<Bitcoind> {
+    let node = Bitcoind::start_for(Chain::Regtest, way)?;
     node.mine(20, &address(2));
     node.flush();
     Some(node)
 }
 
-fn miner(pool: &Pool) -> Client {
+pub(crate) fn miner(pool: &Pool) -> Client {
     Client::mining(pool.listen(), &address(1).to_string())
 }
 
@@ -45,7 +51,7 @@ fn troubled(node: &Bitcoind) -> (Troubled, Pool, Client) {
 }
 
 /// A block on the node's tip, and another on that: the pool is as before.
-fn mines_on(pool: &mut Pool, node: &Bitcoind, miner: &mut Client) {
+pub(crate) fn mines_on(pool: &mut Pool, node: &Bitcoind, miner: &mut Client) {
     for _ in 0..2 {
         let job = miner.job_on(&node.tip());
         let hash = miner.find_block(&job);
@@ -55,7 +61,7 @@ fn mines_on(pool: &mut Pool, node: &Bitcoind, miner: &mut Client) {
     assert!(pool.is_running());
 }
 
-fn wait_until_accepted(pool: &Pool, hash: &str) {
+pub(crate) fn wait_until_accepted(pool: &Pool, hash: &str) {
     until_true("the block as accepted on the dashboard", || {
         let fate = fate(pool, hash);
         fate == "accepted" || fate == "confirmed"
@@ -250,12 +256,15 @@ fn a_node_that_is_frozen_has_the_block_when_it_goes_on() {
     mines_on(&mut pool, &node, &mut miner);
 }
 
-/// A block is found while the node is stopped; it comes back without an index, and with another cookie.
 #[test]
 fn a_node_that_indexes_its_blocks_anew_with_another_cookie() {
-    let Some(mut node) = node() else {
-        return;
-    };
+    if let Some(node) = node() {
+        indexes_anew(node);
+    }
+}
+
+/// A block is found while the node is stopped; it comes back without an index, and with another cookie.
+pub(crate) fn indexes_anew(mut node: Bitcoind) {
     let mut pool = Pool::on(&node);
     let mut miner = miner(&pool);
     let job = miner.job_on(&node.tip());
@@ -273,14 +282,20 @@ fn a_node_that_indexes_its_blocks_anew_with_another_cookie() {
     mines_on(&mut pool, &node, &mut miner);
 }
 
-/// The node goes over to a longer branch, of which the pool's blocks are no part, and the pool goes with it.
 #[test]
 fn reorganisations_of_each_depth() {
-    let (Some(node), Some(other)) = (node(), Bitcoind::start(Chain::Regtest)) else {
+    if let Some(node) = node() {
+        is_reorganised(&node);
+    }
+}
+
+/// The node goes over to a longer branch, of which the pool's blocks are no part, and the pool goes with it.
+pub(crate) fn is_reorganised(node: &Bitcoind) {
+    let Some(other) = Bitcoind::start(Chain::Regtest) else {
         return;
     };
-    other.copy_chain(&node);
-    let mut pool = Pool::on(&node);
+    other.copy_chain(node);
+    let mut pool = Pool::on(node);
     let mut miner = miner(&pool);
     for depth in 1..=DEEPEST {
         let before = node.height();
@@ -305,18 +320,21 @@ fn reorganisations_of_each_depth() {
         until_equal("what became of it", &json!("orphaned"), || {
             fate(&pool, &lost)
         });
-        other.copy_chain(&node);
+        other.copy_chain(node);
     }
-    mines_on(&mut pool, &node, &mut miner);
+    mines_on(&mut pool, node, &mut miner);
+}
+
+#[test]
+fn a_node_s_clock_that_is_wrong() {
+    if let Some(node) = node() {
+        has_a_wrong_clock(&node);
+    }
 }
 
 /// a block's time is the node's, however wrong its clock is, and so the node takes the block.
-#[test]
-fn a_node_s_clock_that_is_wrong() {
-    let Some(node) = node() else {
-        return;
-    };
-    let mut pool = Pool::on(&node);
+pub(crate) fn has_a_wrong_clock(node: &Bitcoind) {
+    let mut pool = Pool::on(node);
     let mut miner = miner(&pool);
     let now = node.call("getblocktemplate", json!([{ "rules": ["segwit"] }]))["curtime"]
         .as_u64()
@@ -325,12 +343,14 @@ fn a_node_s_clock_that_is_wrong() {
     for clock in [now + 3 * HOUR, now, now + 5 * HOUR] {
         node.call("setmocktime", json!([clock]));
         node.mine(1, &address(2));
-        let job = miner.job_on(&node.tip());
-        let ahead = u64::from(job.time).abs_diff(clock);
-        assert!(ahead < HOUR / 2, "{} at {clock}", job.time);
+        // What was begun before there was a template has the pool's time.
+        let job = until(&format!("work of {clock}"), || {
+            let job = miner.job_on(&node.tip());
+            (u64::from(job.time).abs_diff(clock) < HOUR / 2).then_some(job)
+        });
         let hash = miner.find_block(&job);
         until_true("the block in the chain", || node.tip() == hash);
         wait_until_accepted(&pool, &hash);
     }
-    mines_on(&mut pool, &node, &mut miner);
+    mines_on(&mut pool, node, &mut miner);
 }

@@ -7,6 +7,7 @@ mod by_hand;
 mod check;
 mod demo;
 mod faults;
+mod faults_by_ipc;
 mod fee;
 mod full_template;
 mod hostile;
