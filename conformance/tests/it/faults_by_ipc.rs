@@ -8,12 +8,18 @@ use std::time::Duration;
 
 use headframe_conformance::sv1::Client;
 use headframe_conformance::wait::until_true;
-use headframe_conformance::{Bitcoind, Pool, SocketTrouble, TroubledSocket, Way};
+use headframe_conformance::wallet::Coin;
+use headframe_conformance::{Bitcoind, Key, Pool, SocketTrouble, TroubledSocket, Way};
+use serde_json::json;
 
 use crate::faults::{
-    has_a_wrong_clock, indexes_anew, is_reorganised, miner, mines_on, node_for, wait_until_accepted,
+    HOUR, address, has_a_wrong_clock, indexes_anew, is_reorganised, miner, mines_on, node_for,
+    wait_until_accepted,
 };
 use crate::node_down::{BACK, GONE};
+
+/// Blocks until a coinbase can be spent.
+const MATURITY: u32 = 100;
 
 #[test]
 fn a_node_that_indexes_its_blocks_anew_by_ipc() {
@@ -56,6 +62,30 @@ fn a_node_s_clock_that_is_wrong_by_ipc_with_rpc() {
     if let Some(node) = node_for(Way::IpcWithRpc) {
         has_a_wrong_clock(&node);
     }
+}
+
+/// The clock goes back by an hour, while the node waits for what is new until a time by its clock: fees come all the
+/// same. By RPC it is the node that gives no others until its clock has come so far again.
+#[test]
+fn a_clock_that_goes_back_keeps_no_fees_from_miners_by_ipc() {
+    let Some(node) = node_for(Way::Ipc) else {
+        return;
+    };
+    node.mine(MATURITY, &address(2));
+    let pool = Pool::on(&node);
+    let mut miner = miner(&pool);
+    let job = miner.job_on(&node.tip());
+    let now = u64::from(job.time);
+    node.call("setmocktime", json!([now - HOUR]));
+    let coin = Coin::of(&node.block(&node.hash_at(1)).txdata[0], 0);
+    let fee = coin.output.value / 10;
+    let outputs = coin.shared_among(&[address(3).script_pubkey()], fee);
+    node.send(&Key::number(2).spend(&coin, outputs));
+    until_true("a job with the fee", || {
+        let job = miner.job();
+        assert_eq!(job.prev_hash.to_string(), node.tip());
+        !job.branches.is_empty()
+    });
 }
 
 /// A pool that reaches the node's socket through what can be troubled, and a miner at it.

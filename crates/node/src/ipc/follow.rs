@@ -36,6 +36,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const BEAT: Duration = Duration::from_secs(2);
 /// How long a node that runs may take to say so, on a computer that is busy: the question takes none of its locks.
 const BEAT_LIMIT: Duration = Duration::from_secs(5);
+/// How much longer than it was told to a node may wait for the next template: more than the `BEAT` and `BEAT_LIMIT`
+/// after which one that freezes is known to. It measures by its computer's clock, and waits on when that is set back.
+const OVERDUE: Duration = Duration::from_secs(10);
 /// The longest wait for another tip at a time. The node goes on to wait for so long after a connection that broke.
 const TIP_LIMIT: Duration = Duration::from_secs(20);
 /// Fees that rise are asked for so long after a template: miners get no other before (`RISE_AFTER` of the hub).
@@ -315,7 +318,7 @@ impl Follower {
         let begun = Instant::now();
         let mut waiting = pin!(live.session.wait_next(&present.client, limit, rise));
         tokio::select! {
-            next = &mut waiting => match next? {
+            next = &mut waiting => return match next? {
                 Some(next) => Ok(Waited::Next(next)),
                 None if begun.elapsed() < limit / 2 => {
                     // The node was told to shut down, or the wait to end: not in a circle.
@@ -324,11 +327,11 @@ impl Follower {
                 }
                 None => Ok(Waited::Nothing),
             },
-            () = live.wanted.notified() => {
-                live.session.interrupt_wait(&present.client).await?;
-                Ok(waiting.await?.map_or(Waited::Wanted, Waited::Next))
-            }
-        }
+            () = live.wanted.notified() => {}
+            () = live.overdue(limit) => {}
+        };
+        live.session.interrupt_wait(&present.client).await?;
+        Ok(waiting.await?.map_or(Waited::Wanted, Waited::Next))
     }
 
     /// Fetches a template that the node was `asked` for then, keeps it for its blocks, and tells it.
@@ -500,6 +503,15 @@ impl Follower {
 }
 
 impl Live {
+    /// Ends when a wait of `limit` has gone on for too long in a node that answers. One that does not, and goes on, has a
+    /// template wanted of it by the heartbeat.
+    async fn overdue(&self, limit: Duration) {
+        sleep(limit + OVERDUE).await;
+        if !self.answers.get() {
+            std::future::pending().await
+        }
+    }
+
     /// Whether the node answers, by what it was asked last: a question to a node that is frozen would wait there.
     pub(super) fn stand_by(&self) -> Result<(), NodeError> {
         self.answers.get().then_some(()).ok_or_else(silence)
