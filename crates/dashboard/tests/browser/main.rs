@@ -12,7 +12,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use chromium::Chromium;
-use headframe_api::{BlockFate, PoolState, Publisher, PublisherState, Snapshot};
+use headframe_api::{
+    BlockFate, NodeKind, PoolState, ProofVerdict, Publisher, PublisherState, Snapshot,
+};
 use headframe_dashboard::{Settings, serve};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -198,6 +200,34 @@ fn a_refused_block_is_loud() {
         browser.until("document.querySelector('#blocks .loud:last-child')?.textContent.includes('sent again by itself')");
         browser.until("document.querySelector('#blocks').textContent.includes('The node refused this block: bad-cb-amount.')");
         browser.until("document.querySelector('#needs[data-urgent]')?.textContent.includes('Block 917,998 was refused')");
+    });
+}
+
+/// Word for word, by the name of whoever was asked; and no word of it where the node would not take the block.
+#[test]
+fn the_page_says_which_block_the_node_would_take_and_whom_it_pays() {
+    const SAID: &str =
+        "accepts your block at height 918,000, paying bc1qar0srr…wf5mdq 3.14604331 BTC.";
+    let shown = "document.querySelector('#proof:not([hidden])')?.textContent";
+    with_browser(|browser| {
+        let dashboard = Dashboard::start("running");
+        browser.open(&dashboard.url());
+        for (kind, judge) in [
+            (NodeKind::Rpc, "Bitcoin Core"),
+            (NodeKind::TemplateDistribution, "The template provider"),
+            (NodeKind::Ipc, "Bitcoin Core"),
+            (NodeKind::Embedded, "This chain"),
+        ] {
+            dashboard.publish(|snapshot| snapshot.summary.node.kind = Some(kind));
+            browser.until(&format!("{shown} === '{judge} {SAID}'"));
+        }
+        dashboard.publish(|snapshot| {
+            let proof = snapshot.summary.proof.as_mut().expect("the scene has one");
+            proof.verdict = ProofVerdict::Refused {
+                reason: "bad-cb-amount".into(),
+            };
+        });
+        browser.until("document.querySelector('#proof').hidden");
     });
 }
 
