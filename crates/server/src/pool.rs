@@ -448,7 +448,7 @@ async fn tell_health(
 }
 
 /// Where blocks go, the preferred node first, and which node is mined on.
-fn destinations(
+pub(crate) fn destinations(
     name: String,
     sink: Box<dyn BlockSink>,
     backups: Option<Backups>,

@@ -9,9 +9,9 @@ use bitcoin::BlockHash;
 use headframe_ledger::{BlockFate, BlockRecord, LedgerError, SqliteLedger, Text};
 use headframe_work::Network;
 
-use super::Journal;
 use super::journal::Unanswered;
 use super::recovery::record_of;
+use super::{INCONCLUSIVE, Journal};
 
 /// A block that the pool found.
 #[derive(Debug, Clone)]
@@ -135,9 +135,10 @@ fn stray(
 }
 
 /// What the journal's word for it means.
-fn fate_of(word: Option<&str>) -> BlockFate {
+pub(super) fn fate_of(word: Option<&str>) -> BlockFate {
     match word {
         None => BlockFate::Found,
+        Some(INCONCLUSIVE) => BlockFate::Submitted,
         Some(word) => match word.strip_prefix("refused: ") {
             Some(reason) => BlockFate::Refused {
                 reason: Text::clip(reason),
@@ -170,6 +171,25 @@ mod tests {
             protocol: None,
             work_before: None,
             job: "job".into(),
+        }
+    }
+
+    #[test]
+    fn the_journal_s_words_are_understood() {
+        let rows = [
+            (None, BlockFate::Found),
+            (Some("accepted"), BlockFate::Accepted),
+            (Some("known"), BlockFate::Accepted),
+            (Some("inconclusive"), BlockFate::Submitted),
+            (
+                Some("refused: high-hash"),
+                BlockFate::Refused {
+                    reason: "high-hash".into(),
+                },
+            ),
+        ];
+        for (word, fate) in rows {
+            assert_eq!(fate_of(word), fate, "{word:?}");
         }
     }
 

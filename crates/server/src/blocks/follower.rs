@@ -11,44 +11,49 @@ use std::time::Instant;
 
 use bitcoin::BlockHash;
 use headframe_ledger::BlockFate;
-use headframe_node::{BlockFate as ChainFate, BlockSink, NodeError};
+use headframe_node::{BlockFate as ChainFate, BlockSink, NodeError, SubmitAnswer};
 use tokio::sync::watch;
 use tracing::{error, warn};
 
 use super::Journal;
 use super::couriers::STAND_BY;
-use super::herald::{HeraldHandle, Told};
 use super::parcel::{Delivery, Origin, Parcel};
 use super::road::Road;
 
 /// Blocks that are followed at a time: more than can be immature on a chain that pays only this
 /// pool. The oldest are left to the node's own records.
-const MAX_FOLLOWED: usize = 128;
+pub(super) const MAX_FOLLOWED: usize = 128;
+
+/// Who wants to know where blocks stand.
+pub(crate) trait HearsFates: Send + 'static {
+    /// A node was asked for the block, and this is what it came to. The same may be said again.
+    fn hear_fate(&mut self, height: u32, hash: BlockHash, fate: BlockFate);
+}
 
 /// A node has a block.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Taken {
-    pub(super) height: u32,
-    pub(super) hash: BlockHash,
+pub(crate) struct Taken {
+    height: u32,
+    hash: BlockHash,
     /// Which node.
-    pub(super) node: usize,
+    node: usize,
     /// Whether it has it on its best chain.
-    pub(super) was_accepted: bool,
+    was_accepted: bool,
 }
 
 /// A block whose place in the chain is not settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Followed {
-    pub(super) height: u32,
+    height: u32,
     pub(super) hash: BlockHash,
-    pub(super) accepted_by: AcceptedBy,
+    accepted_by: AcceptedBy,
     /// The nodes of which was told that they have forgotten it.
-    pub(super) forgotten_by: Vec<usize>,
+    forgotten_by: Vec<usize>,
 }
 
 /// The nodes that had a block on their best chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum AcceptedBy {
+enum AcceptedBy {
     /// By those of an earlier run: any of these may be one of them.
     Anybody,
     /// By these.
@@ -56,40 +61,41 @@ pub(super) enum AcceptedBy {
 }
 
 /// A node that can be asked, and the road to it.
-pub(super) struct Witness {
-    pub(super) sink: Box<dyn BlockSink>,
-    pub(super) road: Arc<Road>,
+pub(crate) struct Witness {
+    pub(crate) sink: Box<dyn BlockSink>,
+    pub(crate) road: Arc<Road>,
 }
 
-pub(super) struct Follower {
+pub(crate) struct Follower<H> {
     /// In order of preference.
     witnesses: Vec<Witness>,
     /// The one that is mined on.
     mined_on: watch::Receiver<usize>,
     followed: VecDeque<Followed>,
     journal: Arc<Journal>,
-    herald: HeraldHandle,
+    hears: H,
 }
 
-impl Follower {
-    pub(super) fn new(
+impl<H: HearsFates> Follower<H> {
+    /// One that follows these, the oldest first, and what it is told of.
+    pub(crate) fn new(
         witnesses: Vec<Witness>,
         mined_on: watch::Receiver<usize>,
         followed: Vec<Followed>,
         journal: Arc<Journal>,
-        herald: HeraldHandle,
+        hears: H,
     ) -> Self {
         Self {
             witnesses,
             mined_on,
             followed: followed.into(),
             journal,
-            herald,
+            hears,
         }
     }
 
     /// Works until no courier can say that a node has a block.
-    pub(super) fn run(mut self, taken: &Receiver<Taken>) {
+    pub(crate) fn run(mut self, taken: &Receiver<Taken>) {
         let mut round_at = Instant::now();
         loop {
             let wait = round_at.saturating_duration_since(Instant::now());
@@ -110,12 +116,7 @@ impl Follower {
         match known {
             Some(followed) => followed.handle_taken(taken),
             None => {
-                let mut followed = Followed {
-                    height,
-                    hash,
-                    accepted_by: AcceptedBy::Nodes(Vec::new()),
-                    forgotten_by: Vec::new(),
-                };
+                let mut followed = Followed::new(height, hash, &BlockFate::Submitted);
                 followed.handle_taken(taken);
                 self.followed.push_back(followed);
             }
@@ -172,7 +173,7 @@ impl Follower {
         false
     }
 
-    fn handle_fate(&self, followed: &mut Followed, node: usize, fate: BlockFate) -> bool {
+    fn handle_fate(&mut self, followed: &mut Followed, node: usize, fate: BlockFate) -> bool {
         if matches!(fate, BlockFate::Confirmed { .. }) {
             followed.note_accepted(node);
         }
@@ -186,9 +187,9 @@ impl Follower {
         is_mature
     }
 
-    fn tell(&self, followed: &Followed, fate: BlockFate) {
+    fn tell(&mut self, followed: &Followed, fate: BlockFate) {
         let Followed { height, hash, .. } = *followed;
-        self.herald.tell(Told::Fate { height, hash, fate });
+        self.hears.hear_fate(height, hash, fate);
     }
 
     /// Submits a block once more that a node had and has no longer.
@@ -213,7 +214,41 @@ impl Follower {
     }
 }
 
+impl Taken {
+    /// What a node's answer makes known of where the block stands, if anything.
+    pub(crate) fn of(road: &Road, delivery: &Delivery, answer: &SubmitAnswer) -> Option<Self> {
+        let was_accepted = match answer {
+            SubmitAnswer::Accepted | SubmitAnswer::AlreadyKnown => true,
+            SubmitAnswer::Inconclusive => false,
+            SubmitAnswer::Refused(_) | SubmitAnswer::Retry(_) => return None,
+        };
+        Some(Self {
+            height: delivery.parcel.height,
+            hash: delivery.parcel.hash,
+            node: road.node,
+            was_accepted,
+        })
+    }
+}
+
 impl Followed {
+    /// A block of which an earlier run knew this.
+    pub(super) fn new(height: u32, hash: BlockHash, fate: &BlockFate) -> Self {
+        let accepted_by = match fate {
+            BlockFate::Accepted | BlockFate::Confirmed { .. } => AcceptedBy::Anybody,
+            BlockFate::Found
+            | BlockFate::Submitted
+            | BlockFate::Orphaned
+            | BlockFate::Refused { .. } => AcceptedBy::Nodes(Vec::new()),
+        };
+        Self {
+            height,
+            hash,
+            accepted_by,
+            forgotten_by: Vec::new(),
+        }
+    }
+
     fn handle_taken(&mut self, taken: Taken) {
         if taken.was_accepted {
             self.note_accepted(taken.node);
@@ -254,7 +289,7 @@ mod tests {
 
     use super::*;
 
-    use crate::blocks::herald::Herald;
+    use crate::blocks::herald::{Herald, Told};
     use crate::blocks::road::Next;
 
     /// A node that answers where a block stands, one answer after the other, and the last for ever.

@@ -14,6 +14,7 @@ use headframe_work::{BlockHex, Network, UnixTime};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
+use super::follower::HearsFates;
 use super::parcel::{Delivery, Origin, Parcel};
 use super::verdict::{Verdict, words};
 use super::{Answer, Found, Journal, LastWord, by_hand};
@@ -135,6 +136,12 @@ impl HeraldHandle {
             let height = told.height();
             warn!("news of block {height} is not recorded: the ledger or the dashboard is stuck");
         }
+    }
+}
+
+impl HearsFates for HeraldHandle {
+    fn hear_fate(&mut self, height: u32, hash: BlockHash, fate: BlockFate) {
+        self.tell(Told::Fate { height, hash, fate });
     }
 }
 

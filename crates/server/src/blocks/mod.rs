@@ -52,10 +52,10 @@ pub use self::archive::{ArchiveError, ArchivedBlock, read_archive};
 pub(crate) use self::herald::FOUND;
 pub(crate) use self::journal::{Journal, by_hand};
 pub use self::left::LeftBlocks;
-pub(crate) use self::recovery::Left;
+pub(crate) use self::recovery::{Left, followed_of};
 
 pub(crate) use self::couriers::{Couriers, Hears};
-use self::follower::{Follower, Taken, Witness};
+pub(crate) use self::follower::{Follower, HearsFates, Taken, Witness};
 use self::herald::{Herald, HeraldHandle, Told};
 pub(crate) use self::parcel::{Delivery, Origin, Parcel};
 pub(crate) use self::road::Road;
@@ -218,20 +218,11 @@ struct Tells {
 
 impl Hears for Tells {
     fn hear(&self, road: &Road, delivery: &Delivery, answer: SubmitAnswer) {
-        let was_accepted = match &answer {
-            SubmitAnswer::Accepted | SubmitAnswer::AlreadyKnown => Some(true),
-            SubmitAnswer::Inconclusive => Some(false),
-            SubmitAnswer::Refused(_) | SubmitAnswer::Retry(_) => None,
-        };
+        let taken = Taken::of(road, delivery, &answer);
         self.herald.tell(Told::answer(road.node, delivery, answer));
-        if let Some(was_accepted) = was_accepted {
+        if let Some(taken) = taken {
             // The follower outlives all couriers.
-            let _ = self.follower.send(Taken {
-                height: delivery.parcel.height,
-                hash: delivery.parcel.hash,
-                node: road.node,
-                was_accepted,
-            });
+            let _ = self.follower.send(taken);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Found blocks: to the nodes and to the disk at the same time, until a node has the last word.
 //!
 //! A road leads to each node, as a pool's do: a node that hangs keeps one courier and delays neither the other nodes nor
-//! the next block. The pool's own blocks go by [`crate::blocks`], where a ledger and a board want to know of them. Here
-//! nobody does: the log and the journal have it all.
+//! the next block. Blocks that a node has are followed until they are deep, and submitted again where it forgets them.
+//! The pool's own blocks go by [`crate::blocks`], where a ledger and a board want to know of them. Here nobody does: the
+//! log and the journal have it all.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,13 +14,15 @@ use std::time::Instant;
 
 use bitcoin::BlockHash;
 use headframe_distribution::server::Solved;
-use headframe_node::{BlockSink, SubmitAnswer};
+use headframe_ledger::BlockFate;
+use headframe_node::SubmitAnswer;
 use headframe_work::Network;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::blocks::{
-    Couriers, Delivery, Hears, Journal, Origin, Parcel, Road, Siblings, Verdict, by_hand, words,
+    Couriers, Delivery, Destination, Follower, Hears, HearsFates, Journal, Origin, Parcel, Road,
+    Siblings, Taken, Verdict, Witness, by_hand, followed_of, words,
 };
 use crate::vital::Vital;
 
@@ -43,8 +46,10 @@ pub(super) type FoundSender = mpsc::Sender<Found>;
 /// What the threads are made of.
 pub(super) struct Parts {
     pub(super) journal: Journal,
-    /// The nodes, in order of preference, each with its name in the log.
-    pub(super) nodes: Vec<(String, Box<dyn BlockSink>)>,
+    /// The nodes, in order of preference.
+    pub(super) nodes: Vec<Destination>,
+    /// The one whose templates are served, by its place among them.
+    pub(super) mined_on: watch::Receiver<usize>,
     pub(super) network: Network,
     pub(super) vital: Vital,
 }
@@ -57,11 +62,12 @@ enum Page {
 }
 
 /// Starts the threads. They end when all senders are gone and each block was tried once. Blocks that an
-/// earlier run left are submitted first.
+/// earlier run left are submitted first, and those that it had brought to a node are followed.
 pub(super) fn start(parts: Parts) -> io::Result<(FoundSender, Vec<JoinHandle<()>>)> {
     let (found_sender, found) = mpsc::channel(QUEUE);
     let (page_sender, pages) = channel();
-    let left = parts.journal.unanswered()?;
+    let (taken_sender, taken) = channel();
+    let (left, followed) = (parts.journal.unanswered()?, followed_of(&parts.journal)?);
     let clerk = Clerk {
         journal: Arc::new(parts.journal),
         nodes: parts.nodes.len(),
@@ -71,16 +77,22 @@ pub(super) fn start(parts: Parts) -> io::Result<(FoundSender, Vec<JoinHandle<()>
         journal: Arc::clone(&clerk.journal),
         network: parts.network,
         pages: page_sender.clone(),
+        follower: taken_sender,
     };
     let mut couriers = Couriers::new(told, parts.vital.clone(), "the template provider");
-    for (name, sink) in parts.nodes {
-        couriers.open_road(name, sink)?;
+    let mut witnesses = Vec::new();
+    for Destination { name, sink } in parts.nodes {
+        let (road, sink) = couriers.open_road(name, sink)?;
+        witnesses.push(Witness { sink, road });
     }
     for block in left {
         let hex = block.hex.as_str().into();
         let parcel = Parcel::new(block.height, block.hash, hex, Origin::Stranger);
         couriers.send(&Arc::new(parcel));
     }
+    let journal = Arc::clone(&clerk.journal);
+    let places = Places::default();
+    let follower = Follower::new(witnesses, parts.mined_on, followed, journal, places);
     let desk = Desk {
         couriers,
         pages: page_sender,
@@ -91,6 +103,7 @@ pub(super) fn start(parts: Parts) -> io::Result<(FoundSender, Vec<JoinHandle<()>
         vec![
             vital.spawn("blocks", move || desk.run(found))?,
             vital.spawn("journal", move || clerk.run(&pages))?,
+            vital.spawn("follower", move || follower.run(&taken))?,
         ],
     ))
 }
@@ -194,17 +207,23 @@ impl Clerk {
     }
 }
 
-/// Tells the log what nodes say, and the journal what is more than that they are away.
+/// Tells the log what nodes say, the journal what is more than that they are away, and the follower which blocks they
+/// have.
 #[derive(Clone)]
 struct Tells {
     journal: Arc<Journal>,
     network: Network,
     pages: Sender<Page>,
+    follower: Sender<Taken>,
 }
 
 impl Hears for Tells {
     fn hear(&self, road: &Road, delivery: &Delivery, answer: SubmitAnswer) {
         self.log(&road.name, delivery, &answer);
+        if let Some(taken) = Taken::of(road, delivery, &answer) {
+            // The follower outlives the couriers.
+            let _ = self.follower.send(taken);
+        }
         if !matches!(answer, SubmitAnswer::Retry(_)) {
             let parcel = Arc::clone(&delivery.parcel);
             // The journal outlives the couriers.
@@ -237,6 +256,33 @@ impl Tells {
                 );
             }
             SubmitAnswer::Retry(_) => {}
+        }
+    }
+}
+
+/// Says in the log which blocks lose their place in the chain, and which have it back.
+#[derive(Default)]
+struct Places {
+    /// Blocks that are on a side branch, as was said.
+    aside: VecDeque<BlockHash>,
+}
+
+impl HearsFates for Places {
+    fn hear_fate(&mut self, height: u32, hash: BlockHash, fate: BlockFate) {
+        let place = self.aside.iter().position(|other| *other == hash);
+        match (fate, place) {
+            (BlockFate::Orphaned, None) => {
+                warn!("block {height} is not on the best chain: {hash}");
+                self.aside.push_back(hash);
+                if self.aside.len() > JUDGED {
+                    self.aside.pop_front();
+                }
+            }
+            (BlockFate::Confirmed { .. }, Some(place)) => {
+                self.aside.remove(place);
+                info!("block {height} is on the best chain: {hash}");
+            }
+            _ => {}
         }
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! node ── templates ──> source ──> watch slot ──> one task per client ── session ──> the client
 //! nodes <── blocks ── couriers <── desk <── solutions ─┘
-//!                                 └──> journal: the disk
+//!   ^                             └──> journal: the disk
+//!   └── where does it stand? ── follower
 //! ```
 //!
 //! Each client says what its coinbase needs; templates are cut to that once for all clients with the same
@@ -41,7 +42,7 @@ use crate::blocks::Journal;
 use crate::hush::Hush;
 use crate::keys::Keys;
 use crate::keys::keeper::Keeper;
-use crate::pool::{BACKLOG, bind};
+use crate::pool::{BACKLOG, bind, destinations};
 use crate::vital::Vital;
 
 use client::Links;
@@ -101,15 +102,15 @@ impl Provider {
         let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
         let journal = journal(parts.data_directory)?;
         let shutdown = parts.shutdown.child_token();
-        let mut nodes = vec![(parts.node_name.clone(), parts.node.sink)];
-        nodes.extend(parts.backups.into_iter().flat_map(|backups| backups.sinks));
+        let (nodes, mined_on) = destinations(parts.node_name, parts.node.sink, parts.backups);
         let blocks = blocks::Parts {
             journal,
             nodes,
+            mined_on,
             network: parts.network,
             vital: Vital::new(parts.shutdown),
         };
-        let names: Vec<&str> = blocks.nodes.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = blocks.nodes.iter().map(|node| node.name.as_str()).collect();
         let names = names.join(", ");
         let (found, threads) = blocks::start(blocks).map_err(StartError::Thread)?;
         let tasks = TaskTracker::new();

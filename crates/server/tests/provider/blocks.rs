@@ -211,6 +211,79 @@ async fn a_block_is_on_the_disk_while_the_node_hangs_and_is_submitted_until_it_a
     assert_eq!(text, "refused: bad-cb-amount\n");
 }
 
+/// A node that has what it was given, until it forgets all of it.
+struct Forgets {
+    has: Arc<Mutex<Vec<BlockHash>>>,
+    given: Sender<String>,
+}
+
+impl BlockSink for Forgets {
+    fn submit(&mut self, block: &BlockHex) -> SubmitAnswer {
+        let bytes = block.to_bytes().unwrap();
+        let header: bitcoin::block::Header =
+            bitcoin::consensus::deserialize(&bytes[..bitcoin::block::Header::SIZE]).unwrap();
+        self.has.lock().unwrap().push(header.block_hash());
+        let _ = self.given.send(block.to_string());
+        SubmitAnswer::Accepted
+    }
+
+    fn fate(&mut self, hash: BlockHash) -> Result<BlockFate, NodeError> {
+        let has = self.has.lock().unwrap();
+        Ok(match has.contains(&hash) {
+            true => BlockFate::InChain { confirmations: 1 },
+            false => BlockFate::Unknown,
+        })
+    }
+
+    fn stand_by(&mut self) -> Result<(), NodeError> {
+        Ok(())
+    }
+}
+
+/// A node that is killed loses what it had not written down yet, and nobody else has the block. The provider has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_the_node_has_forgotten_is_submitted_again_also_after_a_restart() {
+    let has = Arc::new(Mutex::new(Vec::new()));
+    let (given, taken) = channel();
+    let sink = || Forgets {
+        has: Arc::clone(&has),
+        given: given.clone(),
+    };
+    let setup = Setup {
+        sink: Some(Box::new(sink())),
+        ..Setup::usual()
+    };
+    let house = setup.start();
+    let mut pool = house.connect();
+    let update = pool.next().await.unwrap();
+    let block = mine(&update.template, 1);
+    let digits = block.to_hex().to_string();
+    pool.submit(&block).await;
+    assert_eq!(taken.recv_timeout(LIMIT).unwrap(), digits);
+    while house.journal("answer").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    has.lock().unwrap().clear();
+    assert_eq!(
+        taken.recv_timeout(LIMIT).unwrap(),
+        digits,
+        "in the same run"
+    );
+    let setup = house.stop().await;
+    has.lock().unwrap().clear();
+    let setup = Setup {
+        sink: Some(Box::new(sink())),
+        ..setup
+    };
+    let house = setup.start();
+    assert_eq!(
+        taken.recv_timeout(LIMIT).unwrap(),
+        digits,
+        "in the next run"
+    );
+    house.stop().await;
+}
+
 /// A node whose first call hangs.
 struct Hangs {
     calls: Arc<AtomicUsize>,
@@ -228,7 +301,7 @@ impl BlockSink for Hangs {
     }
 
     fn fate(&mut self, _: BlockHash) -> Result<BlockFate, NodeError> {
-        Ok(BlockFate::Unknown)
+        Ok(BlockFate::InChain { confirmations: 1 })
     }
 
     fn another_way(&self) -> Option<Box<dyn BlockSink>> {

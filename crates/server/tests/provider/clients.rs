@@ -314,7 +314,7 @@ impl BlockSink for Given {
     }
 
     fn fate(&mut self, _: bitcoin::BlockHash) -> Result<BlockFate, NodeError> {
-        Ok(BlockFate::Unknown)
+        Ok(BlockFate::InChain { confirmations: 1 })
     }
 
     fn stand_by(&mut self) -> Result<(), NodeError> {
