@@ -11,7 +11,8 @@ use crate::CoinbaseConstraints;
 pub enum ServerEvent {
     /// The client has introduced itself, in words for the log; what could deceive a reader is escaped.
     Introduced(String),
-    /// The client waits for the present template, fitted to these constraints.
+    /// The client waits for the present template, fitted to these constraints. Told no more often than
+    /// [`CHANGE_INTERVAL`](super::CHANGE_INTERVAL) says where it changes them without end.
     Constraints(CoinbaseConstraints),
     /// The client found a block: give it to the node before all else.
     Solved(Box<Solved>),

@@ -9,12 +9,14 @@
 //! The driver fits the node's templates to [`ServerSession::constraints`] and offers them as they come; the
 //! session decides what the client is told, keeps what it told, and makes blocks of solutions.
 
+mod changes;
 mod event;
 mod kept;
 mod pace;
 mod session;
 mod solution;
 
+pub use changes::{CHANGE_INTERVAL, CHANGES_AT_ONCE};
 pub use event::{ClientFault, ServerEvent};
 pub use kept::{KEPT_FOR, KEPT_OF_LAST_TIP, KEPT_OF_TIP, MOST_OF_TIP};
 pub use pace::{MESSAGES_AT_ONCE, MESSAGES_PER_SECOND};

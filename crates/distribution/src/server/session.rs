@@ -19,6 +19,7 @@ use headframe_sv2_wire::{
 use headframe_work::UnixTime;
 use tracing::debug;
 
+use super::changes::Changes;
 use super::kept::{Found, Kept};
 use super::pace::Pace;
 use super::{ClientFault, ServerEvent, SolutionFlaw, Solved};
@@ -44,6 +45,9 @@ const COINBASE_VERSION: u32 = 2;
 pub struct ServerSession {
     phase: Phase,
     pace: Pace,
+    changes: Changes,
+    /// When constraints are told of that came too soon after others.
+    change_due: Option<Instant>,
     out: VecDeque<Outgoing>,
     events: VecDeque<ServerEvent>,
     deadline: Option<(Instant, &'static str)>,
@@ -92,6 +96,8 @@ impl ServerSession {
         Self {
             phase: Phase::New,
             pace: Pace::new(now),
+            changes: Changes::new(now),
+            change_due: None,
             out: VecDeque::new(),
             events: VecDeque::new(),
             deadline: Some((now + SETUP_WITHIN, "SetupConnection")),
@@ -113,7 +119,7 @@ impl ServerSession {
         match Incoming::decode(frame)? {
             _ if matches!(self.phase, Phase::Finished) => Ok(()),
             Incoming::Common(message) => self.handle_common(now, &message),
-            Incoming::Protocol(message) => self.handle_distribution(&message),
+            Incoming::Protocol(message) => self.handle_distribution(now, &message),
             Incoming::Misplaced(_, info) => Err(ClientFault::Misplaced(info.name)),
             Incoming::Extensions(_)
             | Incoming::UnknownMessage(_)
@@ -124,12 +130,17 @@ impl ServerSession {
         }
     }
 
-    /// What the client's coinbase needs, once it has said so.
+    /// What the client's coinbase needs, once it has said so. Of several that came too fast, the last.
     pub const fn constraints(&self) -> Option<CoinbaseConstraints> {
         match self.phase {
             Phase::Serving { constraints, .. } => Some(constraints),
             Phase::New | Phase::SetUp | Phase::Finished => None,
         }
+    }
+
+    /// Whether the client has changed its constraints so often lately that others are to be served before it.
+    pub fn is_restless(&self, now: Instant) -> bool {
+        self.changes.due(now).is_some()
     }
 
     /// Offers a template that is fitted to the client's constraints. `time` is what a header would say
@@ -153,6 +164,7 @@ impl ServerSession {
             return false;
         }
         *asks = false;
+        self.change_due = None;
         if !is_same_tip {
             self.kept.begin_tip();
         }
@@ -186,18 +198,24 @@ impl ServerSession {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, if at all.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline.map(|(at, _)| at)
+        let deadline = self.deadline.map(|(at, _)| at);
+        deadline.into_iter().chain(self.change_due).min()
     }
 
-    /// Looks whether the client has said in time what it owes.
+    /// Looks whether the client has said in time what it owes, and whether constraints that had to wait are to be told
+    /// of.
     ///
     /// # Errors
     /// [`ClientFault::TimedOut`]; close the connection then.
-    pub fn handle_timeout(&self, now: Instant) -> Result<(), ClientFault> {
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ClientFault> {
         match self.deadline {
-            Some((at, what)) if at <= now => Err(ClientFault::TimedOut(what)),
-            Some(_) | None => Ok(()),
+            Some((at, what)) if at <= now => return Err(ClientFault::TimedOut(what)),
+            Some(_) | None => {}
         }
+        if self.change_due.is_some_and(|due| due <= now) {
+            self.tell_constraints(now);
+        }
+        Ok(())
     }
 
     fn handle_common(
@@ -246,6 +264,7 @@ impl ServerSession {
 
     fn handle_distribution(
         &mut self,
+        now: Instant,
         message: &TemplateDistributionMessage<'_>,
     ) -> Result<(), ClientFault> {
         use TemplateDistributionMessage as Message;
@@ -255,7 +274,7 @@ impl ServerSession {
                 Err(ClientFault::OutOfOrder(name))
             }
             (Message::CoinbaseOutputConstraints(message), _) => {
-                self.constrain(message);
+                self.constrain(now, message);
                 Ok(())
             }
             (Message::RequestTransactionData(message), Phase::Serving { .. }) => {
@@ -278,17 +297,33 @@ impl ServerSession {
         }
     }
 
-    /// Of several at once only the last counts: a burst is one template.
-    fn constrain(&mut self, message: &CoinbaseOutputConstraints) {
-        let constraints = CoinbaseConstraints::of(message);
+    fn constrain(&mut self, now: Instant, message: &CoinbaseOutputConstraints) {
         self.phase = Phase::Serving {
-            constraints,
+            constraints: CoinbaseConstraints::of(message),
             asks: true,
         };
         self.deadline = None;
-        let waiting = |event: &ServerEvent| matches!(event, ServerEvent::Constraints(_));
-        self.events.retain(|event| !waiting(event));
-        self.events.push_back(ServerEvent::Constraints(constraints));
+        self.tell_constraints(now);
+    }
+
+    /// Of several at once only the last counts: a burst is one template. So is what comes faster than templates are
+    /// made for one client.
+    fn tell_constraints(&mut self, now: Instant) {
+        let Some(constraints) = self.constraints() else {
+            return;
+        };
+        let told = self.events.iter_mut().find_map(|event| match event {
+            ServerEvent::Constraints(told) => Some(told),
+            _ => None,
+        });
+        if let Some(told) = told {
+            *told = constraints;
+            return;
+        }
+        self.change_due = self.changes.admit(now).err();
+        if self.change_due.is_none() {
+            self.events.push_back(ServerEvent::Constraints(constraints));
+        }
     }
 
     fn request(&mut self, message: &RequestTransactionData) -> Result<(), ClientFault> {
@@ -339,6 +374,7 @@ impl ServerSession {
     fn finish(&mut self, reason: &'static str) {
         self.phase = Phase::Finished;
         self.deadline = None;
+        self.change_due = None;
         self.events.push_back(ServerEvent::Finished { reason });
     }
 }

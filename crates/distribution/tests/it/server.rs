@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use bitcoin::Amount;
 use bitcoin::hashes::Hash as _;
 use headframe_distribution::server::{
-    CONSTRAINTS_WITHIN, ClientFault, FEE_INTERVAL, KEPT_FOR, KEPT_OF_TIP, MAX_REQUESTS,
-    MESSAGES_AT_ONCE, MOST_OF_TIP, SETUP_WITHIN, ServerEvent, ServerSession,
+    CHANGE_INTERVAL, CHANGES_AT_ONCE, CONSTRAINTS_WITHIN, ClientFault, FEE_INTERVAL, KEPT_FOR,
+    KEPT_OF_TIP, MAX_REQUESTS, MESSAGES_AT_ONCE, MOST_OF_TIP, SETUP_WITHIN, ServerEvent,
+    ServerSession,
 };
 use headframe_distribution::{CoinbaseConstraints, FittedTemplate};
 use headframe_sv2_wire::common::{CommonMessage, SetupConnectionError};
@@ -267,6 +268,48 @@ fn other_bits_are_told_with_the_tip_and_another_version_with_a_template() {
     assert_eq!(types(&served.offer(&Arc::new(changed.clone()))), [0x71]);
     changed.bits = bitcoin::CompactTarget::from_consensus(0x207f_fffe);
     assert_eq!(types(&served.offer(&Arc::new(changed))), [0x71, 0x72]);
+}
+
+/// Each change has a template cut for it: some are answered at once, and of the others the last, a second later.
+#[test]
+fn constraints_that_change_without_end_are_answered_once_a_second() {
+    let mut served = Served::new();
+    let size_of = |asked: Vec<CoinbaseConstraints>| asked.first().map(|it| it.size);
+    let mut answered = 1;
+    for size in 0..20 {
+        assert_eq!(
+            served.session.is_restless(served.now),
+            answered == CHANGES_AT_ONCE
+        );
+        served.take(&constraints(size, 0)).unwrap();
+        if let Some(asked) = size_of(served.asked()) {
+            assert_eq!(asked, size);
+            assert_eq!(served.offer(&template(1, Vec::new())).len(), 2);
+            answered += 1;
+        }
+    }
+    assert_eq!(answered, CHANGES_AT_ONCE);
+    let due = served.now + CHANGE_INTERVAL;
+    assert_eq!(served.session.poll_timeout(), Some(due));
+    served
+        .session
+        .handle_timeout(due - Duration::from_millis(1))
+        .unwrap();
+    assert_eq!(size_of(served.asked()), None);
+    served.now = due;
+    served.session.handle_timeout(due).unwrap();
+    assert_eq!(size_of(served.asked()), Some(19), "the latest");
+    assert_eq!(served.session.poll_timeout(), None);
+    // A new tip is an answer too.
+    served.take(&constraints(20, 0)).unwrap();
+    assert_eq!(served.session.poll_timeout(), Some(due + CHANGE_INTERVAL));
+    assert_eq!(served.offer(&template(2, Vec::new())).len(), 2);
+    assert_eq!(served.session.poll_timeout(), None);
+    assert_eq!(size_of(served.asked()), None);
+    served.now = due + 10 * CHANGE_INTERVAL;
+    assert!(!served.session.is_restless(served.now));
+    served.take(&constraints(21, 0)).unwrap();
+    assert_eq!(size_of(served.asked()), Some(21), "it was quiet since");
 }
 
 /// TD-16: new constraints are a new pair, and a burst of them is one.

@@ -2,6 +2,7 @@
 
 use std::future::{pending, poll_fn};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::blocks::{Found, FoundSender};
-use super::fitter::Fitter;
+use super::fitter::{Counter, Fit};
 use super::source::Word;
 use crate::hush::Hush;
 use crate::random::random_bytes;
@@ -35,7 +36,7 @@ const LONG_FRAME: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Links {
     pub(super) templates: watch::Receiver<Word>,
-    pub(super) fitter: Arc<Fitter>,
+    pub(super) counter: Counter,
     pub(super) found: FoundSender,
     /// How long clients are kept while the node gives no templates.
     pub(super) grace: Duration,
@@ -53,8 +54,15 @@ pub(super) struct Client {
     links: Links,
     /// Until when a long frame has to be written, while one is.
     long_until: Option<Instant>,
+    /// The template that it was promised. It is heard meanwhile: it may have found a block.
+    fitting: Option<Fitting>,
+    /// Whether there is one that it was not offered yet.
+    is_owed: bool,
     is_finished: bool,
 }
+
+/// A template that is being fitted to what a client needs.
+type Fitting = Pin<Box<dyn Future<Output = Option<Fit>> + Send>>;
 
 /// Why a client is disconnected.
 #[derive(Debug, Error)]
@@ -75,6 +83,8 @@ enum Parting {
     Slow,
     #[error("its coinbase is too large: {0}")]
     Fit(FitError),
+    #[error("no template can be fitted to what it needs")]
+    Unfit,
 }
 
 impl Client {
@@ -86,6 +96,8 @@ impl Client {
             session: ServerSession::new(Instant::now(), first_id()),
             links,
             long_until: None,
+            fitting: None,
+            is_owed: false,
             is_finished: false,
         }
     }
@@ -113,7 +125,8 @@ impl Client {
 
     /// Says what there is to say, and waits for the next thing to happen.
     async fn step(&mut self) -> Result<(), Parting> {
-        self.heed_events().await?;
+        self.heed_events().await;
+        self.ask();
         self.transmit()?;
         if self.is_finished {
             return Err(Parting::Finished("it was told so"));
@@ -124,17 +137,21 @@ impl Client {
         tokio::select! {
             biased;
             () = self.links.shutdown.cancelled() => Err(Parting::Shutdown),
-            changed = self.links.templates.changed(), if !is_writing => match changed {
-                Ok(()) => self.offer().await,
+            changed = self.links.templates.changed() => match changed {
+                Ok(()) => {
+                    self.is_owed = true;
+                    Ok(())
+                }
                 Err(_) => Err(Parting::Shutdown),
             },
+            fit = fitted(&mut self.fitting) => self.offer(fit),
             () = until(self.long_until) => Err(Parting::Slow),
             stirred = stir(&mut self.stream, is_writing) => match stirred? {
                 Some(Filled::Bytes) => self.take_frames().await,
                 Some(Filled::Closed) => Err(Parting::Left),
                 None => {
                     self.long_until = None;
-                    self.offer().await
+                    Ok(())
                 }
             },
             () = until(due) => Ok(self.session.handle_timeout(Instant::now())?),
@@ -148,21 +165,19 @@ impl Client {
             if let Some((frame, _)) = Frame::split(bytes) {
                 self.session.handle_frame(Instant::now(), frame)?;
             }
-            self.heed_events().await?;
+            self.heed_events().await;
         }
         Ok(())
     }
 
-    async fn heed_events(&mut self) -> Result<(), Parting> {
+    async fn heed_events(&mut self) {
         while let Some(event) = self.session.poll_event() {
             match event {
                 ServerEvent::Introduced(words) => {
                     self.name = format!("{} ({words})", self.peer).into();
                     info!("{} takes templates", self.name);
                 }
-                // It is offered a template when what is being written is.
-                ServerEvent::Constraints(_) if self.long_until.is_some() => {}
-                ServerEvent::Constraints(_) => self.offer().await?,
+                ServerEvent::Constraints(_) => self.is_owed = true,
                 ServerEvent::Solved(solved) => {
                     let client = Arc::clone(&self.name);
                     let found = Found {
@@ -179,23 +194,37 @@ impl Client {
                 ServerEvent::Finished { .. } => self.is_finished = true,
             }
         }
-        Ok(())
     }
 
-    /// Offers the node's newest template, if there is one and the client has said what it needs.
-    async fn offer(&mut self) -> Result<(), Parting> {
+    /// Asks for the node's newest template, if there is one that the client was not offered, and it has said what it
+    /// needs. One at a time, and none while a long frame is being written.
+    fn ask(&mut self) {
         let Some(constraints) = self.session.constraints() else {
-            return Ok(());
+            return;
         };
-        let update = self.links.templates.borrow_and_update().update.clone();
-        let Some(update) = update else {
+        let is_busy = self.fitting.is_some() || self.long_until.is_some();
+        if is_busy || !self.is_owed || self.links.templates.borrow().update.is_none() {
+            return;
+        }
+        self.is_owed = false;
+        let is_restless = self.session.is_restless(Instant::now());
+        let counter = self.links.counter.clone();
+        self.fitting = Some(Box::pin(counter.order(constraints, is_restless)));
+    }
+
+    /// Offers a template. What a client has no use for any more is left out: it has asked for another, or will as soon
+    /// as it may.
+    fn offer(&mut self, fit: Option<Fit>) -> Result<(), Parting> {
+        self.fitting = None;
+        let fit = fit.ok_or(Parting::Unfit)?;
+        if self.session.constraints() != Some(fit.constraints) {
             return Ok(());
-        };
-        let fitted = self.links.fitter.fit(&update.template, constraints).await;
-        match fitted {
+        }
+        match fit.fitted {
             Ok(fitted) => {
                 let now = Instant::now();
-                self.session.offer(now, &fitted, update.consensus_time(now));
+                let time = fit.update.consensus_time(now);
+                self.session.offer(now, &fitted, time);
                 Ok(())
             }
             Err(error @ FitError::NoRoom { .. }) => Err(Parting::Fit(error)),
@@ -237,6 +266,14 @@ async fn stir(
 /// earlier connection is not taken for something of this one.
 fn first_id() -> u64 {
     u64::from(u32::from_le_bytes(random_bytes())) << 24 | 1
+}
+
+/// What was promised, when it is there.
+async fn fitted(fitting: &mut Option<Fitting>) -> Option<Fit> {
+    match fitting {
+        Some(fitting) => fitting.await,
+        None => pending().await,
+    }
 }
 
 async fn until(due: Option<Instant>) {

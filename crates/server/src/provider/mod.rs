@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Each client says what its coinbase needs; templates are cut to that once for all clients with the same
-//! needs. A client that does not read is disconnected, never waited for by another. Found blocks go to the
+//! needs, and for those that change theirs without end when all others have one. A client that does not read is disconnected, never waited for by another. Found blocks go to the
 //! nodes and to the disk at the same time, as the pool's do.
 //!
 //! Not here: messages, which are the session's ([`headframe_distribution::server`]), and whose work is mined
@@ -117,13 +117,15 @@ impl Provider {
         let (words, templates) = watch::channel(Word::default());
         let follow = source::follow(parts.node.templates, words, names);
         tasks.spawn(unless(shutdown.clone(), follow));
+        let (fitter, counter) = Fitter::new(templates.clone());
+        tasks.spawn(unless(shutdown.clone(), fitter.run()));
         let authority = parts.keys.authority();
         // Nobody shows what becomes of the certificate; the keeper says it in the log.
         let (keeper, identity) = Keeper::new(parts.keys, mpsc::channel(1).0);
         tasks.spawn(keeper.run(shutdown.clone()));
         let links = Links {
             templates,
-            fitter: Arc::new(Fitter::default()),
+            counter,
             found,
             grace: parts.node_grace,
             faults: Arc::new(Hush::new(Instant::now())),

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitcoin::hashes::Hash as _;
+use headframe_distribution::server::{CHANGE_INTERVAL, CHANGES_AT_ONCE};
 use headframe_node::embedded::EmbeddedChain;
 use headframe_node::{
     BlockFate, BlockSink, BoxFuture, Cause, HeaderWindow, NodeError, SubmitAnswer, TemplateSource,
@@ -107,6 +108,27 @@ async fn floods_are_ended_and_hold_up_nobody() {
     template(&mut burst).await;
     advance(&house.chain, 1);
     template(&mut good).await;
+}
+
+/// Each change of its needs has a template cut for it, which others may wait for: a few at once, and then one a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_changes_its_needs_again_and_again_is_served_once_a_second() {
+    let house = Setup::usual().start();
+    let started = Instant::now();
+    let mut restless = served(&house, 0).await;
+    template(&mut restless).await;
+    for size in 1..CHANGES_AT_ONCE {
+        restless.say(&constraints(size)).await;
+        template(&mut restless).await;
+    }
+    restless.say(&constraints(100)).await;
+    template(&mut restless).await;
+    assert!(started.elapsed() >= CHANGE_INTERVAL);
+    // It has none left, and is told a new tip all the same.
+    restless.say(&constraints(101)).await;
+    advance(&house.chain, 1);
+    template(&mut restless).await;
+    template(&mut served(&house, 153).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,7 +280,7 @@ impl TemplateSource for Breaks {
 fn update(template: Template) -> TemplateUpdate {
     TemplateUpdate {
         cause: Cause::NewTip,
-        received: std::time::Instant::now(),
+        received: Instant::now(),
         window: HeaderWindow::unbounded(&template),
         template: template.into(),
     }
