@@ -259,6 +259,10 @@ mod tests {
         words.send_replace(word(&second));
         let fit = counter.clone().order(needs(7), false).await.unwrap();
         assert!(Arc::ptr_eq(&fit.update, &second));
+        assert!(core::ptr::eq(
+            fit.fitted.unwrap().whole(),
+            &*second.template
+        ));
         words.send_replace(Word::default());
         assert!(counter.clone().order(needs(7), false).await.is_none());
         drop(counter);

@@ -269,6 +269,8 @@ async fn a_block_that_the_node_has_forgotten_is_submitted_again_also_after_a_res
         digits,
         "in the same run"
     );
+    // It would hand the block in again itself, since the node never named it.
+    drop(pool);
     let setup = house.stop().await;
     has.lock().unwrap().clear();
     let setup = Setup {
