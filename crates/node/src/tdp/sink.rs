@@ -90,7 +90,7 @@ impl TdpSink {
 impl BlockSink for TdpSink {
     fn submit(&mut self, block: &BlockHex) -> SubmitAnswer {
         let Some((header, coinbase)) = head_of(block.head()) else {
-            return SubmitAnswer::Refused("it is no block".to_owned());
+            return SubmitAnswer::Refused("Block decode failed".to_owned());
         };
         let hash = header.hash();
         let was_sent = self.hand_in(header, coinbase);

@@ -4,6 +4,18 @@
 // Helpers outside `#[test]` functions unwrap too.
 #![allow(clippy::unwrap_used)]
 
+/// The battery, for each source of this crate.
+macro_rules! for_each_source {
+    ($($test:ident),* $(,)?) => {
+        battery!(Embedded as embedded: $($test),*);
+        battery!(Rpc as rpc: $($test),*);
+        #[cfg(feature = "ipc")]
+        battery!(Ipc as ipc: $($test),*);
+        #[cfg(feature = "ipc")]
+        battery!(IpcAndRpc as ipc_and_rpc: $($test),*);
+    };
+}
+
 mod battery;
 mod bitcoind;
 mod corpus;

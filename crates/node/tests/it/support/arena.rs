@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use bitcoin::hex::DisplayHex;
-use headframe_node::embedded::{EmbeddedChain, PREMINE};
-use headframe_node::{BlockSink, Node, TemplateUpdate, rpc};
+use headframe_node::embedded::EmbeddedChain;
+use headframe_node::{Node, rpc};
 use headframe_work::{Network, Template};
-use serde_json::json;
 
 use super::bitcoind::Bitcoind;
+pub(crate) use super::calls::{on_sink, template};
+use crate::battery::Ability;
 use crate::embedded::REGTEST;
 
 /// Which adapter is tested.
@@ -46,9 +46,7 @@ impl Arena {
             }
         };
         if let Some(core) = &core {
-            core.wait();
-            let blocks = (1..=PREMINE).map(|height| chain.block(height).unwrap());
-            core.replay(blocks.map(|block| block.to_lower_hex_string()));
+            core.copy(&chain);
         }
         let arena = Self {
             source,
@@ -84,14 +82,13 @@ impl Arena {
         self.chain.template()
     }
 
-    /// Puts the transactions of the next block where the node finds them. The embedded chain has them already.
-    pub(crate) fn add_transactions(&self) {
-        if let Some(core) = &self.core {
-            for transaction in self.expected().transactions {
-                let digits = transaction.data.to_lower_hex_string();
-                core.call("sendrawtransaction", &json!([digits]));
-            }
-        }
+    /// Puts the transactions of the next block where the node finds them; false where it has them already.
+    pub(crate) fn add_transactions(&self) -> bool {
+        let Some(core) = &self.core else {
+            return false;
+        };
+        core.send(&self.expected().transactions);
+        true
     }
 
     /// The Bitcoin Core behind the source.
@@ -100,53 +97,10 @@ impl Arena {
         self.core.as_ref().expect("the source is Bitcoin Core's")
     }
 
-    /// Whether the node keeps blocks beside its best chain.
-    pub(crate) fn has_branches(&self) -> bool {
-        self.core.is_some()
-    }
-}
-
-/// Waits through the errors of a node that is starting.
-pub(crate) async fn template(node: &mut Node) -> TemplateUpdate {
-    loop {
-        match node.templates.next().await {
-            Ok(update) => return update,
-            Err(error) => eprintln!("not yet: {error}"),
+    pub(crate) fn can(&self, ability: Ability) -> bool {
+        match ability {
+            Ability::Branches => self.core.is_some(),
+            Ability::Questions | Ability::Fees | Ability::OneWay => true,
         }
-    }
-}
-
-/// Calls the sink on a thread of its own, where it belongs.
-pub(crate) async fn on_sink<T: Send + 'static>(
-    node: &mut Node,
-    call: impl FnOnce(&mut dyn BlockSink) -> T + Send + 'static,
-) -> T {
-    let mut sink = std::mem::replace(&mut node.sink, Box::new(NoSink));
-    let called = tokio::task::spawn_blocking(move || {
-        let answer = call(&mut *sink);
-        (sink, answer)
-    });
-    let (sink, answer) = called.await.unwrap();
-    node.sink = sink;
-    answer
-}
-
-/// Stands where the sink is away.
-struct NoSink;
-
-impl BlockSink for NoSink {
-    fn submit(&mut self, _: &headframe_work::BlockHex) -> headframe_node::SubmitAnswer {
-        unreachable!("the sink is away")
-    }
-
-    fn fate(
-        &mut self,
-        _: bitcoin::BlockHash,
-    ) -> Result<headframe_node::BlockFate, headframe_node::NodeError> {
-        unreachable!("the sink is away")
-    }
-
-    fn stand_by(&mut self) -> Result<(), headframe_node::NodeError> {
-        unreachable!("the sink is away")
     }
 }

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use base64::Engine;
+use bitcoin::hex::DisplayHex;
+use headframe_node::embedded::{EmbeddedChain, PREMINE};
 use headframe_node::rpc::{RpcAddress, RpcAuth, RpcSettings};
-use headframe_work::Network;
+use headframe_work::{Network, TemplateTransaction};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -145,6 +147,21 @@ impl Bitcoind {
         let reply = self.try_call(method, params).expect("the node answers");
         assert_eq!(reply["error"], Value::Null, "{method}");
         reply["result"].clone()
+    }
+
+    /// Waits for the node, and gives it the blocks that an embedded chain begins with.
+    pub(crate) fn copy(&self, chain: &EmbeddedChain) {
+        self.wait();
+        let blocks = (1..=PREMINE).map(|height| chain.block(height).unwrap());
+        self.replay(blocks.map(|block| block.to_lower_hex_string()));
+    }
+
+    /// Puts transactions into its mempool.
+    pub(crate) fn send(&self, transactions: &[TemplateTransaction]) {
+        for transaction in transactions {
+            let digits = transaction.data.to_lower_hex_string();
+            self.call("sendrawtransaction", &json!([digits]));
+        }
     }
 
     /// Gives the node blocks, in hexadecimal digits.
