@@ -132,6 +132,9 @@ codes! {
     /// Opening a channel: the connection, or the pool, has as many as it may have.
     CHANNEL_CAPACITY_EXHAUSTED = "channel-capacity-exhausted";
 
+    /// Closing a channel: the pool's operator wants it.
+    CLOSED_BY_OPERATOR = "closed-by-operator";
+
     /// The connection has no such channel.
     INVALID_CHANNEL_ID = "invalid-channel-id";
 

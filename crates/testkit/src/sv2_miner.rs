@@ -41,6 +41,10 @@ pub struct Sv2Miner {
     pub refused: Vec<(u32, String)>,
     /// Codes of `UpdateChannel.Error`.
     pub update_errors: Vec<(u32, String)>,
+    /// Channels and groups that the pool closed, each with its reason.
+    pub closed: Vec<(u32, String)>,
+    /// Where the pool wants it to connect again: host and port. Nothing may come after that.
+    pub sent_to: Option<(String, u16)>,
     /// Answers to requests for extensions, each with the request's id.
     pub extensions: Vec<(u16, ExtensionsAnswer)>,
     /// Bytes that follow each extended share from now on.
@@ -50,6 +54,7 @@ pub struct Sv2Miner {
     /// The frames that are to be sent.
     pub output: Vec<Vec<u8>>,
     flags: u32,
+    bears_all: bool,
     next_sequence: u32,
     next_request: u32,
 }
@@ -93,6 +98,12 @@ impl Sv2Miner {
         self.set_up_as(Protocol::MINING, 2, 2, flags);
     }
 
+    /// Introduces itself as our own miner, which bears what others do not.
+    pub fn set_up_as_ours(&mut self, flags: u32) {
+        let name = ("headframe 0.0.0", "cpu");
+        self.introduce(name, Protocol::MINING, (2, 2), flags);
+    }
+
     /// Introduces itself with whatever a client may say.
     pub fn set_up_as(
         &mut self,
@@ -101,7 +112,21 @@ impl Sv2Miner {
         max_version: u16,
         flags: u32,
     ) {
-        let word = |word| Str255::new(word).expect("short");
+        let name = ("scripted", "testkit");
+        self.introduce(name, protocol, (min_version, max_version), flags);
+    }
+
+    fn introduce(
+        &mut self,
+        (vendor, hardware): (&str, &str),
+        protocol: Protocol,
+        (min_version, max_version): (u16, u16),
+        flags: u32,
+    ) {
+        fn word(word: &str) -> Str255<'_> {
+            Str255::new(word).expect("short")
+        }
+        self.bears_all = vendor.starts_with("headframe");
         self.send(&SetupConnection {
             protocol,
             min_version,
@@ -109,8 +134,8 @@ impl Sv2Miner {
             flags,
             endpoint_host: word("pool"),
             endpoint_port: 34254,
-            vendor: word("scripted"),
-            hardware_version: word("testkit"),
+            vendor: word(vendor),
+            hardware_version: word(hardware),
             firmware: word(""),
             device_id: word(""),
         });
@@ -248,6 +273,10 @@ impl Sv2Miner {
                 self.setup = Some(Err((error.flags, error.error_code.to_string())));
                 self.transcript.push("SetupConnection.Error".to_owned());
             }
+            CommonMessage::Reconnect(demand) if self.bears_all => {
+                self.transcript.push("Reconnect".to_owned());
+                self.sent_to = Some((demand.new_host.to_string(), demand.new_port));
+            }
             other => panic!("the pool sent {}", other.info().name),
         }
     }
@@ -309,6 +338,17 @@ impl Sv2Miner {
             }
             MiningMessage::SetCustomMiningJobError(error) => {
                 self.note("SetCustomMiningJob.Error", error.channel_id);
+            }
+            MiningMessage::CloseChannel(close) if self.bears_all => {
+                self.note("CloseChannel", close.channel_id);
+                let ids: Vec<u32> = self
+                    .addressed(close.channel_id)
+                    .iter()
+                    .map(|it| it.id)
+                    .collect();
+                self.channels.retain(|id, _| !ids.contains(id));
+                let reason = close.reason_code.to_string();
+                self.closed.push((close.channel_id, reason));
             }
             other => panic!("the pool sent {}", other.info().name),
         }
@@ -497,6 +537,7 @@ impl Device for Sv2Miner {
     fn receive(&mut self, _now: Instant, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some((frame, after)) = Frame::split(rest) {
+            assert_eq!(self.sent_to, None, "the pool goes on after Reconnect");
             if let Some(heard) = &mut self.heard {
                 heard.push(rest[..rest.len() - after.len()].to_vec());
             }

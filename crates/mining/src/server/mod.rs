@@ -33,4 +33,4 @@ pub use fuzz::{fuzz_sv1_session, fuzz_sv2_session};
 pub use hub::{AnnouncedTip, Hub, NewTemplate, PoolWork};
 pub use rules::{Guess, JobIds, Password, PoolRules, Sv2Rules};
 pub use sv1::{ParkedSession, SessionId, Sv1Fault, Sv1Session};
-pub use sv2::{Sv2Fault, Sv2Session};
+pub use sv2::{NotClosed, Sv2Fault, Sv2Session};

@@ -4,6 +4,7 @@ mod acknowledgements;
 mod asked;
 mod blocks;
 mod channels;
+mod demands;
 mod difficulty;
 mod extensions;
 mod groups;

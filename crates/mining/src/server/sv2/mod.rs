@@ -4,6 +4,8 @@
 //! Not here yet: custom jobs; what asks for them is refused.
 
 mod acks;
+mod bearing;
+mod demands;
 mod extensions;
 mod groups;
 mod jobs;
@@ -21,6 +23,7 @@ use headframe_sv2_wire::mining::MiningMessage;
 use headframe_sv2_wire::{DecodeError, Frame, Incoming};
 
 use self::acks::Acks;
+pub use self::demands::NotClosed;
 use self::extensions::{Extensions, MAX_REQUESTS};
 use self::groups::Groups;
 use self::open::Opened;
@@ -189,7 +192,7 @@ impl Sv2Session {
     pub fn handle_work(&mut self, now: Instant, work: &Arc<PoolWork>) {
         self.answer_opening();
         let tip = self.desk.work.tip();
-        if !self.desk.handle_work(work) {
+        if self.is_finished || !self.desk.handle_work(work) {
             return;
         }
         if work.tip() != tip {
@@ -223,6 +226,9 @@ impl Sv2Session {
 
     /// The ledger has committed all shares up to number `sequence`.
     pub fn handle_committed(&mut self, sequence: u64) {
+        if self.is_finished {
+            return;
+        }
         self.acks.release(sequence, &mut self.output);
     }
 
@@ -233,6 +239,9 @@ impl Sv2Session {
     /// When the client has been silent for too long.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Sv2Fault> {
         self.answer_opening();
+        if self.is_finished {
+            return Ok(());
+        }
         if self.patience.is_some_and(|end| now >= end) {
             self.is_finished = true;
             return Err(match self.setup {

@@ -104,8 +104,14 @@ impl Sv2Session {
 
     /// A client closes a channel, or all channels of a group (MP-55). Unknown ids are ignored.
     pub(super) fn handle_close(&mut self, now: Instant, id: ChannelId) {
-        for member in self.groups.members(id).unwrap_or_else(|| vec![id]) {
-            self.leave(now, member);
+        let members = self.groups.members(id).unwrap_or_else(|| vec![id]);
+        self.leave_all(now, &members);
+    }
+
+    /// Ends channels. Those that are not there are passed over.
+    pub(super) fn leave_all(&mut self, now: Instant, channels: &[ChannelId]) {
+        for channel in channels {
+            self.leave(now, *channel);
         }
         // The last of a group is addressed by its own id again.
         self.plan_staging(now);

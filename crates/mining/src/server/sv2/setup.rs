@@ -8,6 +8,7 @@ use headframe_sv2_wire::common::{
 use headframe_sv2_wire::flags::{MiningRequestFlags, MiningSuccessFlags};
 use headframe_sv2_wire::{Protocol, codes, write_frame};
 
+use super::bearing::Bearing;
 use super::{CHANNEL_WITHIN, Sv2Fault, Sv2Session};
 use crate::server::{Device, Sv2Rules};
 
@@ -19,6 +20,8 @@ const VERSION: u16 = 2;
 pub(super) struct Setup {
     pub(super) device: Device,
     pub(super) flags: MiningRequestFlags,
+    /// What it is known to bear.
+    pub(super) bearing: Bearing,
 }
 
 impl Setup {
@@ -93,6 +96,7 @@ impl Sv2Session {
         self.setup = Some(Setup {
             device: Device::new(words.join(" ").trim()),
             flags,
+            bearing: Bearing::of(setup.vendor.as_bytes(), setup.hardware_version.as_bytes()),
         });
         self.patience = Some(now + CHANNEL_WITHIN);
         let success = SetupConnectionSuccess {

@@ -153,6 +153,12 @@ impl Workers {
         crew.heard.max(1)
     }
 
+    /// Whether somebody has a seat of his own on a channel.
+    pub(super) fn are_named_on(&self, channel: ChannelId) -> bool {
+        let crew = self.crews.get(&channel);
+        crew.is_some_and(|crew| !crew.workers.is_empty())
+    }
+
     /// Tells all who are on a channel their difficulty.
     pub(super) fn tell_difficulty(&self, desk: &mut Desk, channel: ChannelId, rung: Rung) {
         let crew = self.crews.get(&channel);
