@@ -81,6 +81,7 @@ keys! {
         proxy_protocol_from: List = "[]", "proxies; each connection of theirs needs a PROXY header";
         empty_block_seconds: Number = "30", "on a new tip without a template, at most; 0: never";
         version_bits: List = "[]", "\"+4\" sets bit 4 of the version, \"-4\" clears it; empty: the node's";
+        move_to: Text = r#""""#, "host:port; SV2 miners that bear it are sent there at the end";
         tag: Text = r#""headframe""#, "in the coinbase, at most 32 printable ASCII characters";
     }
     node {

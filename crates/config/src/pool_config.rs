@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use headframe_node::tdp::ProviderAddress;
 use headframe_node::zmq::ZmqAddress;
-use headframe_transport::{AddressSet, Protocols};
+use headframe_transport::{AddressSet, Endpoint, Protocols};
 use headframe_work::{BasisPoints, Fee, Network, PayoutPolicy, PoolTag, Rung, VersionBits};
 
 use crate::{KeysName, PayAddress, WrongNetwork};
@@ -32,6 +32,8 @@ pub struct PoolConfig {
     pub empty_blocks: Duration,
     /// What blocks signal, whatever the node says.
     pub version_bits: VersionBits,
+    /// Where SV2 miners that bear it are sent when the pool ends; `None`: where they are.
+    pub move_to: Option<Endpoint>,
     /// The Bitcoin nodes.
     pub node: NodeConfig,
     /// Who is paid besides the miner.

@@ -9,8 +9,8 @@ use crate::error::{ConfigError, ConfigErrors};
 use crate::field::Field;
 use crate::source::Fields;
 use crate::value::{
-    address_set, bound, connections, empty_blocks, host, host_list, log_level, optional_socket,
-    path, pay_address, percent, pool_tag, rung, shares_per_minute, version_bits,
+    address_set, bound, connections, empty_blocks, endpoint, host, host_list, log_level,
+    optional_socket, path, pay_address, percent, pool_tag, rung, shares_per_minute, version_bits,
 };
 use crate::{
     DifficultyConfig, FeeConfig, HttpConfig, ListenerConfig, PayAddress, PayoutConfig, PoolConfig,
@@ -48,6 +48,7 @@ impl Reader<'_> {
         let tag = self.read("pool", "tag", pool_tag);
         let empty_blocks = self.read("pool", "empty_block_seconds", empty_blocks);
         let version_bits = self.read("pool", "version_bits", version_bits);
+        let move_to = self.read("pool", "move_to", endpoint);
         let node = self.node();
         let payout = self.payout(node.as_ref().and_then(|node| node.network));
         let difficulty = self.difficulty();
@@ -64,6 +65,7 @@ impl Reader<'_> {
             unlimited_from: unlimited_from?,
             empty_blocks: empty_blocks?,
             version_bits: version_bits?,
+            move_to: move_to?,
             tag: tag?,
             node: node?,
             payout: payout?,

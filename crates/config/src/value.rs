@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use headframe_node::zmq::{ZmqAddress, ZmqAddressError};
-use headframe_transport::{AddressSet, Protocols};
+use headframe_transport::{AddressSet, Endpoint, PoolUrlError, Protocols};
 use headframe_work::{BasisPoints, Difficulty, Network, PoolTag, Rung, VersionBits};
 
 use headframe_node::tdp::{ProviderAddress, ProviderAddressError};
@@ -113,6 +113,15 @@ fn is_host(text: &str) -> bool {
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     IpAddr::from_str(text).is_ok() || (text.len() <= LONGEST && text.split('.').all(label))
+}
+
+/// Another pool's place. Its key is that which miners know this one by.
+pub(crate) fn endpoint(field: &Field) -> Read<Option<Endpoint>> {
+    let endpoint = |text: &str| text.parse();
+    let endpoint = field.text()?.map(endpoint).transpose();
+    endpoint.map_err(|_: PoolUrlError| {
+        field.refuse("write host:port, as in pool.example.org:3333, without scheme and key")
+    })
 }
 
 pub(crate) fn connections(field: &Field) -> Read<usize> {

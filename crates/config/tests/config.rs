@@ -134,6 +134,7 @@ fn every_key_can_be_set_in_each_place() {
         max_connections = 5
         unlimited_from = ["private", "203.0.113.0/24"]
         proxy_protocol_from = ["127.0.0.1", "2001:db8::/32"]
+        move_to = "[2001:db8::7]:3333"
         tag = "/mine/"
         [node]
         network = "mainnet"
@@ -171,6 +172,8 @@ fn every_key_can_be_set_in_each_place() {
     assert_eq!(listener.difficulty.max, Rung::from_exponent(16));
     assert_eq!(from_file.public_host.as_deref(), Some("pool.example.org"));
     assert_eq!(from_file.max_connections, 5);
+    let move_to = from_file.move_to.as_ref().unwrap();
+    assert_eq!((move_to.host(), move_to.port()), ("2001:db8::7", 3333));
     let has = |set: &AddressSet, address: &str| set.contains(address.parse().unwrap());
     assert!(has(&from_file.unlimited_from, "10.0.0.1"));
     assert!(has(&from_file.unlimited_from, "203.0.113.7"));
@@ -222,6 +225,7 @@ fn every_key_can_be_set_in_each_place() {
             "HEADFRAME_POOL_PROXY_PROTOCOL_FROM",
             "127.0.0.1,2001:db8::/32",
         ),
+        ("HEADFRAME_POOL_MOVE_TO", "[2001:db8::7]:3333"),
         ("HEADFRAME_POOL_TAG", "/mine/"),
         ("HEADFRAME_NODE_NETWORK", "main"),
         ("HEADFRAME_NODE_URL", "node.lan:9999"),
@@ -1082,5 +1086,28 @@ fn version_bits_are_chosen_where_nobody_rolls_them() {
         let error = errors(&format!("[pool]\nversion_bits = {wrong}"));
         assert!(error.contains("`pool.version_bits"), "{error}");
         assert!(error.contains(reason), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn another_pool_is_a_host_and_a_port() {
+    let move_to = |text: &str| config(&format!("[pool]\nmove_to = {text:?}")).move_to;
+    assert_eq!(move_to(""), None);
+    let moved = move_to("pool-2.example.org:3334").unwrap();
+    assert_eq!((moved.host(), moved.port()), ("pool-2.example.org", 3334));
+    for wrong in [
+        "pool.example.org",
+        ":3333",
+        "pool.example.org:0",
+        "pool.example.org:65536",
+        "::1:3333",
+        "stratum2+tcp://pool.example.org:3333",
+        "a b:1",
+    ] {
+        let error = errors(&format!("[pool]\nmove_to = {wrong:?}"));
+        assert!(
+            error.contains("`pool.move_to") && error.contains("write host:port"),
+            "{error}"
+        );
     }
 }

@@ -252,6 +252,7 @@ fn settings(listen: SocketAddr, certificate: CertificateId) -> Settings {
         hold: None,
         empty_blocks: Duration::from_secs(30),
         version_bits: VersionBits::default(),
+        move_to: None,
         access: AccessSettings::default(),
     }
 }

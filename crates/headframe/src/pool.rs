@@ -250,6 +250,7 @@ fn settings(config: &PoolConfig, listen: Vec<ListenSettings>, payouts: PayoutPol
         hold: config.node.hold,
         empty_blocks: config.empty_blocks,
         version_bits: config.version_bits,
+        move_to: config.move_to.clone(),
         access: AccessSettings {
             unlimited: config.unlimited_from.clone(),
             // Each listener has its own.

@@ -12,7 +12,7 @@ use headframe_ledger::{ClientKind, Sighting, Text, WorkerId};
 use headframe_mining::server::{
     FoundBlock, Joined, LongCoinbase, PoolRules, PoolWork, Protocol, REPLY_WITHIN, SessionEvent,
 };
-use headframe_transport::{Filled, SHUTDOWN_DEADLINE, TransportError};
+use headframe_transport::{Endpoint, Filled, SHUTDOWN_DEADLINE, TransportError};
 use headframe_work::UnixTime;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::yield_now;
@@ -55,6 +55,8 @@ pub(crate) struct PoolLinks {
     pub(crate) shutdown: CancellationToken,
     /// What becomes of miners while the node is away.
     pub(crate) service: watch::Receiver<Service>,
+    /// Where clients that bear it are sent when the pool stops; `None`: where they are.
+    pub(crate) move_to: Option<Endpoint>,
     /// Lines of the log about miners that come and go.
     pub(crate) arrivals: Arc<Hush>,
     /// Lines of the log about what clients do wrong.
@@ -157,6 +159,10 @@ impl Connection {
         let now = Instant::now();
         self.dues.offer(now);
         self.dues.tell(now);
+        // Who is released has a pool of his own to go to, and whoever is sent away is not to come back.
+        if matches!(end, End::Shutdown) {
+            self.wire.reconnect(self.pool.move_to.as_ref());
+        }
         // What was queued for the miner is written if it can be; an error is already what ends the
         // connection.
         let _ = self.wire.queue_output(&mut self.tap);

@@ -243,6 +243,7 @@ impl Pool {
                 bells,
                 shutdown: self.shutdown.clone(),
                 service,
+                move_to: settings.move_to.clone(),
                 arrivals: Arc::new(Hush::new(Instant::now())),
                 faults: Arc::new(Hush::new(Instant::now())),
                 proofs,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headframe_channels::DifficultySettings;
 use headframe_mining::server::{Password, Sv2Rules};
-use headframe_transport::{AddressSet, Protocols};
+use headframe_transport::{AddressSet, Endpoint, Protocols};
 use headframe_work::{PayoutPolicy, PoolTag, VersionBits};
 
 use crate::keys::KeysId;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub empty_blocks: Duration,
     /// What blocks signal, whatever the node says.
     pub version_bits: VersionBits,
+    /// Where miners that bear it are sent when the pool ends; `None`: where they are, to come back to the next run.
+    pub move_to: Option<Endpoint>,
     /// Whose connections are limited, and whose address is believed.
     pub access: AccessSettings,
 }

@@ -14,8 +14,8 @@ use headframe_mining::server::{
 use headframe_sv2_wire::mining::{
     OpenExtendedMiningChannel, OpenStandardMiningChannel, UpdateChannel,
 };
-use headframe_sv2_wire::{Frame, Message as _};
-use headframe_transport::{Filled, FrameStream, LineStream, TransportError};
+use headframe_sv2_wire::{Frame, Message as _, Str255};
+use headframe_transport::{Endpoint, Filled, FrameStream, LineStream, TransportError};
 
 use crate::limits::Cost;
 use crate::random::random_bytes;
@@ -336,6 +336,15 @@ impl Wire {
         match self {
             Self::Sv1(_) => false,
             Self::Sv2(wire) => wire.1.is_finished(),
+        }
+    }
+
+    /// Asks the client to connect again, to `place` or where it has dialled, if it is known to bear that.
+    pub(crate) fn reconnect(&mut self, place: Option<&Endpoint>) {
+        if let Self::Sv2(wire) = self {
+            let (host, port) = place.map_or(("", 0), |place| (place.host(), place.port()));
+            let host = Str255::new(host).expect("an endpoint's host has 253 bytes at most");
+            wire.1.reconnect(host, port);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The address of a pool as a person types it (sv2-spec 4.7).
 
 use core::fmt;
+use core::str::FromStr;
 use std::net::Ipv6Addr;
 
 use headframe_sv2_noise::{AuthorityKeyError, AuthorityPublicKey, Trust};
@@ -119,6 +120,15 @@ impl Endpoint {
             return Err(refuse());
         }
         Self::new(host, port.parse().map_err(|_| refuse())?)
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = PoolUrlError;
+
+    /// Reads `host:port`, IPv6 in brackets.
+    fn from_str(text: &str) -> Result<Self, PoolUrlError> {
+        Self::parse(text)
     }
 }
 

@@ -218,6 +218,7 @@ fn settings(is_limited: bool, is_hard: bool) -> Settings {
         hold: None,
         empty_blocks: Duration::from_secs(30),
         version_bits: VersionBits::default(),
+        move_to: None,
         access: AccessSettings {
             unlimited: match is_limited {
                 true => AddressSet::NONE,

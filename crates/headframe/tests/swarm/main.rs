@@ -97,6 +97,7 @@ impl TestPool {
                 hold: None,
                 empty_blocks: Duration::from_secs(30),
                 version_bits: VersionBits::default(),
+                move_to: None,
                 access: AccessSettings::default(),
             },
             shutdown: shutdown.clone(),

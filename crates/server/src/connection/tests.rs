@@ -68,6 +68,7 @@ async fn links(news: mpsc::Sender<News>) -> PoolLinks {
         bells,
         shutdown,
         service,
+        move_to: None,
         arrivals: Arc::new(Hush::new(Instant::now())),
         faults: Arc::new(Hush::new(Instant::now())),
         proofs: ProofDesk::unheard(),

@@ -17,7 +17,7 @@ use headframe_server::{
 };
 use headframe_sv2_noise::AuthorityPublicKey;
 use headframe_testkit::fixed_difficulty;
-use headframe_transport::Fingerprint;
+use headframe_transport::{Endpoint, Fingerprint};
 use headframe_work::{Network, PayoutPolicy, PoolTag, Rung, VersionBits};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -50,6 +50,8 @@ pub(crate) struct Setup {
     pub(crate) hold: Option<Duration>,
     /// What Stratum V1 miners have to say at the first listener.
     pub(crate) password: Option<&'static str>,
+    /// Where miners that bear it are sent when the pool ends.
+    pub(crate) move_to: Option<Endpoint>,
     pub(crate) access: AccessSettings,
     pub(crate) directory: Arc<TempDir>,
 }
@@ -79,6 +81,7 @@ impl Setup {
             max_connections: 100,
             hold: None,
             password: None,
+            move_to: None,
             access: AccessSettings::default(),
             directory: Arc::new(tempfile::tempdir().unwrap()),
         }
@@ -129,6 +132,7 @@ impl Setup {
         let certificate = certificates.open(own).unwrap();
         let fingerprint = certificates.of(certificate).unwrap().fingerprint();
         settings.hold = self.hold;
+        settings.move_to = self.move_to;
         settings.listen[0].certificate = Some(certificate);
         settings.listen[0].password = self.password.map(Password::new);
         settings.listen[0].difficulty.max = Rung::from_exponent(EASY + self.harder_by);
@@ -274,6 +278,7 @@ fn settings(address: SocketAddr, max_connections: usize, access: AccessSettings)
         hold: None,
         empty_blocks: Duration::from_secs(30),
         version_bits: VersionBits::default(),
+        move_to: None,
         access,
     }
 }

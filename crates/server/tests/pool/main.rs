@@ -8,6 +8,7 @@
 mod bad_input;
 mod blocks;
 mod client;
+mod demands;
 mod fakes;
 mod harness;
 mod life;
