@@ -4,7 +4,7 @@
 //! dashboard, the JSON API and the metrics are made from these two values and from nothing else.
 //! There is no logic here, no socket, and no type of another crate: whoever reads the JSON can
 //! read this crate as its reference. Everything there is read-only. What the operator may ask of a
-//! running pool over its control socket is in [`ControlRequest`], and only observes as well.
+//! running pool over its control socket is in [`ControlRequest`].
 //!
 //! # Conventions
 //!
@@ -37,7 +37,7 @@ mod snapshot;
 pub use alarm::{Alarm, Severity};
 pub use block::{Block, BlockCounts, BlockFate, NodeAnswer};
 pub use connect::{Connect, Listener, ListenerProtocol};
-pub use control::{ControlRefusal, ControlRequest, TraceRequest};
+pub use control::{CloseRequest, ControlDone, ControlRefusal, ControlRequest, TraceRequest};
 pub use history::{History, Series};
 pub use miner::{
     ChannelKind, CoinbaseTooLong, Encryption, Miner, MinerCounts, MinerState, Protocol, Silence,

@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Blocks(Blocks),
     /// Write down what a worker and the running pool say to each other, for a bug report
     Trace(Trace),
+    /// End what the running pool has with a worker, as far as that ends nothing of others
+    Close(Close),
 }
 
 #[derive(Debug, Args)]
@@ -219,6 +221,20 @@ pub(crate) struct Trace {
     /// Wait for a worker that is not connected, or is refused; give its whole user name
     #[arg(long)]
     pub(crate) wait: bool,
+    /// The configuration of the pool
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data directory of the pool
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) data_dir: Option<String>,
+}
+
+/// Its channel, where its client is known to bear that; else its connection, where nobody else is on it. It may
+/// come back: nobody is banned by this.
+#[derive(Debug, Args)]
+pub(crate) struct Close {
+    /// The worker's user name, or what stands behind the address in it
+    pub(crate) worker: String,
     /// The configuration of the pool
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -2,9 +2,11 @@
 //!
 //! Nothing here knows a message or a rule of mining.
 
+mod ask;
 mod blocks;
 mod check;
 mod cli;
+mod close;
 mod data;
 mod demo;
 mod files;
@@ -54,6 +56,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Some(Command::TemplateProvider(provider)) => template_provider::run(provider),
         Some(Command::Blocks(blocks)) => blocks::run(blocks),
         Some(Command::Trace(trace)) => trace::run(trace),
+        Some(Command::Close(close)) => close::run(&close),
         None => {
             say(cli::WELCOME.trim_end());
             Ok(())

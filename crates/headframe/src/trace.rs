@@ -4,17 +4,15 @@
 //! lines mean is not known here.
 
 use std::fs::OpenOptions;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use headframe_api::{ControlRefusal, ControlRequest, TraceRequest};
-use headframe_server::CONTROL_SOCKET;
+use headframe_api::{ControlRequest, TraceRequest};
 use headframe_work::{looks_like_address, split_user};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::ask::{Answer, in_runtime};
 use crate::{cli, data, interrupt, say};
 
 /// What is not a message begins with this.
@@ -27,20 +25,17 @@ pub(crate) fn run(command: cli::Trace) -> anyhow::Result<()> {
         command.config.as_deref(),
         data::data_dir_flag(command.data_dir.as_ref()),
     )?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(trace(&command, &loaded.config.data_dir))
+    in_runtime(trace(&command, &loaded.config.data_dir))
 }
 
 async fn trace(command: &cli::Trace, directory: &Path) -> anyhow::Result<()> {
     let stop = interrupt::token();
-    let mut pool = Answer::ask(command, directory).await?;
-    let first = pool.next().await?.context("the pool said nothing")?;
-    if let Ok(ControlRefusal { refused }) = serde_json::from_slice(&first) {
-        anyhow::bail!(refused);
-    }
+    let request = ControlRequest::Trace(TraceRequest {
+        worker: command.worker.clone(),
+        seconds: command.seconds,
+        wait: command.wait,
+    });
+    let (first, mut pool) = Answer::ask(&request, directory).await?;
     let output = command.output.clone();
     let mut file = Output::create(output.unwrap_or_else(|| file_name(&command.worker)))?;
     say(&format!(
@@ -57,51 +52,6 @@ async fn trace(command: &cli::Trace, directory: &Path) -> anyhow::Result<()> {
         anyhow::bail!("the pool ended before the trace did");
     }
     Ok(())
-}
-
-/// What the pool answers.
-struct Answer(BufReader<UnixStream>);
-
-impl Answer {
-    async fn ask(command: &cli::Trace, directory: &Path) -> anyhow::Result<Self> {
-        let path = directory.join(CONTROL_SOCKET);
-        let connected = UnixStream::connect(&path).await;
-        let mut stream = connected.map_err(|error| not_there(&error, &path, directory))?;
-        let request = ControlRequest::Trace(TraceRequest {
-            worker: command.worker.clone(),
-            seconds: command.seconds,
-            wait: command.wait,
-        });
-        let question = serde_json::to_string(&request)? + "\n";
-        stream.write_all(question.as_bytes()).await?;
-        Ok(Self(BufReader::new(stream)))
-    }
-
-    /// The next line with its end; `None` when there is none.
-    async fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
-        let mut line = Vec::new();
-        let read = self.0.read_until(b'\n', &mut line).await;
-        read.context("the pool is gone")?;
-        Ok((line.last() == Some(&b'\n')).then_some(line))
-    }
-}
-
-fn not_there(error: &io::Error, path: &Path, directory: &Path) -> anyhow::Error {
-    let (path, directory) = (path.display(), directory.display());
-    match error.kind() {
-        ErrorKind::NotFound => anyhow::anyhow!(
-            "no pool runs with the data directory {directory}; start it, or choose another with \
-             --data-dir or -c"
-        ),
-        ErrorKind::ConnectionRefused => anyhow::anyhow!(
-            "the pool with the data directory {directory} has ended; start it, or choose another \
-             with --data-dir or -c"
-        ),
-        ErrorKind::PermissionDenied => anyhow::anyhow!(
-            "{path} may only be used by the user that the pool runs as; trace as that user"
-        ),
-        _ => anyhow::anyhow!("the pool cannot be asked at {path}: {error}"),
-    }
 }
 
 /// The file.

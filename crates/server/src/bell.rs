@@ -15,6 +15,8 @@ use atomic_waker::AtomicWaker;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::closing::Closing;
+
 /// Bells that are rung before connections that come or go have their turn with the list.
 const PEAL: usize = 64;
 
@@ -30,10 +32,18 @@ pub(crate) enum Call {
     Work = 4,
     /// The ledger has committed shares of this connection.
     Committed = 8,
+    /// The operator wants a worker closed.
+    Close = 16,
 }
 
 impl Call {
-    const ALL: [Self; 4] = [Self::Shutdown, Self::Service, Self::Work, Self::Committed];
+    const ALL: [Self; 5] = [
+        Self::Shutdown,
+        Self::Service,
+        Self::Work,
+        Self::Committed,
+        Self::Close,
+    ];
 }
 
 /// The bell of one connection, which alone listens to it.
@@ -119,6 +129,8 @@ pub(crate) struct Bells {
 struct List {
     /// By the connections' numbers.
     bells: BTreeMap<u64, Arc<Bell>>,
+    /// What the operator wants closed, of those who have not looked at it.
+    closings: BTreeMap<u64, Vec<Arc<Closing>>>,
     /// Whether whoever comes now comes too late.
     is_shut_down: bool,
 }
@@ -162,6 +174,31 @@ impl Bells {
         let mut from = Bound::Unbounded;
         while let Some(last) = self.ring_some(call, from) {
             from = Bound::Excluded(last);
+        }
+    }
+
+    /// Gives all connections a worker to close, and rings.
+    pub(crate) fn close(&self, closing: &Arc<Closing>) {
+        let mut from = Bound::Unbounded;
+        loop {
+            let mut list = self.list();
+            let List {
+                bells, closings, ..
+            } = &mut *list;
+            let some = bells.range((from, Bound::Unbounded)).take(PEAL);
+            let mut last = None;
+            for (connection, bell) in some {
+                closings
+                    .entry(*connection)
+                    .or_default()
+                    .push(Arc::clone(closing));
+                bell.ring(Call::Close);
+                last = Some(*connection);
+            }
+            match last {
+                Some(last) => from = Bound::Excluded(last),
+                None => return,
+            }
         }
     }
 
@@ -225,10 +262,21 @@ impl HungBell {
         }
     }
 
+    /// The workers that are to be closed, if they are here.
+    pub(crate) fn take_closings(&self) -> Vec<Arc<Closing>> {
+        let closings = self.bells.list().closings.remove(&self.connection);
+        closings.unwrap_or_default()
+    }
+
     /// It is not rung with the others any more, and nobody waits for its answer.
     pub(crate) fn take_down(&mut self) {
         self.answer();
-        self.bells.list().bells.remove(&self.connection);
+        let closings = {
+            let mut list = self.bells.list();
+            list.bells.remove(&self.connection);
+            list.closings.remove(&self.connection)
+        };
+        drop(closings);
         if self.bell.take(Call::Work) {
             self.bells.note_answer();
         }

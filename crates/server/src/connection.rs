@@ -171,7 +171,9 @@ impl Connection {
     fn tell_end(&self, end: &End) {
         let (peer, faults) = (self.peer, &self.pool.faults);
         match end {
-            End::Closed | End::Shutdown | End::Released => tracing::debug!("{peer}: {end}"),
+            End::Closed | End::Shutdown | End::Released | End::Dismissed => {
+                tracing::debug!("{peer}: {end}");
+            }
             End::Finished | End::Fault(_) | End::Undecodable(_) | End::Banned | End::Guesses => {
                 faults.tell(format_args!("{peer} sent away: {end}"));
             }
@@ -226,6 +228,7 @@ impl Connection {
                         return Err(Box::pin(self.take_leave(End::Released)).await);
                     }
                 }
+                Wake::Call(Call::Close) => Box::pin(self.close_workers()).await?,
                 Wake::Filled(Filled::Closed) => return Ok(()),
                 Wake::Filled(Filled::Bytes) => {}
                 Wake::Call(Call::Work) => {
@@ -284,23 +287,52 @@ impl Connection {
     /// block.
     async fn take_leave(&mut self, why: End) -> End {
         self.guest.release();
-        if let Err(end) = self.take_messages().await {
-            return end;
-        }
+        self.take_all().await.err().unwrap_or(why)
+    }
+
+    /// Takes what has arrived, as long as there is something.
+    async fn take_all(&mut self) -> Result<(), End> {
+        self.take_messages().await?;
         for _ in 0..LAST_READS {
             let Poll::Ready(filled) = self.poll_now(Wire::poll_fill).await else {
-                return why;
+                return Ok(());
             };
-            match filled {
-                Ok(Filled::Bytes) => {}
-                Ok(Filled::Closed) => return why,
-                Err(error) => return error.into(),
+            if filled? == Filled::Closed {
+                return Ok(());
             }
-            if let Err(end) = self.take_messages().await {
-                return end;
+            self.take_messages().await?;
+        }
+        Ok(())
+    }
+
+    /// Closes those of this connection whom the operator wants closed: their channels where the client bears
+    /// that, and the connection where nobody else is on it. What has arrived is judged and answered before, as
+    /// when the pool stops.
+    async fn close_workers(&mut self) -> Result<(), End> {
+        for closing in self.bell.take_closings() {
+            if !self.dues.users().any(|user| user == closing.user()) {
+                continue;
+            }
+            self.take_all().await?;
+            self.acknowledge().await;
+            let now = Instant::now();
+            let seats = self.dues.seats_of(closing.user());
+            let (closed, kept): (Vec<_>, Vec<_>) = seats
+                .into_iter()
+                .partition(|seat| self.wire.close_seat(now, *seat));
+            closing.note_channels(closed.len());
+            self.take_events(wall_clock()).await;
+            let others = self.dues.users().filter(|user| *user != closing.user());
+            match (kept.is_empty(), others.count()) {
+                (true, _) => {}
+                (false, 0) => {
+                    closing.note_connection();
+                    return Err(Box::pin(self.take_leave(End::Dismissed)).await);
+                }
+                (false, others) => closing.note_kept(others),
             }
         }
-        why
+        Ok(())
     }
 
     /// Does something with the socket as far as that goes without waiting.

@@ -1,7 +1,7 @@
-//! The control socket: where the operator of a running pool asks for a trace (ADR 4).
+//! The control socket: where the operator of a running pool asks for a trace (ADR 4), or that a worker is
+//! closed (ADR 13).
 //!
-//! A Unix socket in the data directory, for whoever owns that. Nothing that can be asked there
-//! changes the pool. What is asked and answered is in [`ControlRequest`]; Windows is not served.
+//! A Unix socket in the data directory, for whoever owns that. What is asked and answered is in [`ControlRequest`]; Windows is not served.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,8 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headframe_api::{ControlRefusal, ControlRequest, Miner, MinerState, TraceRequest};
+use headframe_api::{
+    CloseRequest, ControlDone, ControlRefusal, ControlRequest, Miner, MinerState, TraceRequest,
+};
 use headframe_work::{Network, split_user};
+use serde::Serialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixListener;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -22,8 +25,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::bell::Bells;
 use crate::board::RollCall;
 use crate::clock::wall_clock;
+use crate::closing::{Closing, Outcome};
 use crate::trace::{MAX_TRACES, Tracer, Transcript};
 
 /// The socket's name in the data directory.
@@ -41,6 +46,10 @@ const MAX_SECONDS: u32 = 3_600;
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Workers that are named to somebody who asks for another one.
 const NAMED: usize = 10;
+/// Connections have this long to look whether a worker is theirs; who has not looked is not waited for.
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+/// What somebody is told besides who traces a worker that is not there.
+const TRACE_WAITS: &str = ". With --wait a trace waits for a worker";
 /// After an accept that failed the socket rests.
 const REST: Duration = Duration::from_millis(100);
 
@@ -51,6 +60,8 @@ pub(crate) struct Control {
     /// Where to ask who is connected.
     pub(crate) miners: mpsc::Sender<RollCall>,
     pub(crate) network: Network,
+    /// The ways to all connections.
+    pub(crate) bells: Arc<Bells>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -118,6 +129,10 @@ impl Control {
                 Ok(transcript) => self.trace(transcript, &request, reader, &mut writer).await,
                 Err(refused) => refuse(&mut writer, refused).await,
             },
+            Ok(ControlRequest::Close(request)) => match self.close(&request).await {
+                Ok(done) => tell(&mut writer, &ControlDone { done }).await,
+                Err(refused) => refuse(&mut writer, refused).await,
+            },
             Err(error) => {
                 let refused = format!(
                     "the question is not understood ({error}); the program that asks and the pool \
@@ -136,12 +151,32 @@ impl Control {
             return Err(format!("a trace lasts from 1 to {MAX_SECONDS} seconds"));
         }
         let miners = self.miners().await.ok_or("the pool is stopping")?;
-        let user = find(&miners, request)?;
+        let user = match request.wait {
+            true => request.worker.clone(),
+            false => find(&miners, &request.worker, TRACE_WAITS)?,
+        };
         let trace = self.tracer.trace(&user);
         let full = || format!("{MAX_TRACES} traces run already; wait until one of them has ended");
         let trace = trace.ok_or_else(full)?;
         let began = (Instant::now(), wall_clock());
         Ok(Transcript::new(trace, self.network, began))
+    }
+
+    /// Closes a worker, and says what became of that.
+    async fn close(&self, request: &CloseRequest) -> Result<String, String> {
+        let miners = self.miners().await.ok_or("the pool is stopping")?;
+        let user = find(&miners, &request.worker, "")?;
+        let (closing, mut closed) = Closing::new(&user);
+        self.bells.close(&closing);
+        drop(closing);
+        let _ = timeout(CLOSED_WITHIN, closed.looked()).await;
+        let outcome = closed.outcome();
+        let told = told(&user, outcome);
+        info!(
+            "asked to close {user}: {}",
+            told.as_ref().unwrap_or_else(|told| told)
+        );
+        told
     }
 
     async fn miners(&self) -> Option<Arc<[Miner]>> {
@@ -203,8 +238,12 @@ async fn read_question(reader: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
 }
 
 async fn refuse(writer: &mut OwnedWriteHalf, refused: String) -> io::Result<()> {
-    let refusal = serde_json::to_string(&ControlRefusal { refused })?;
-    write(writer, &(refusal + "\n")).await
+    tell(writer, &ControlRefusal { refused }).await
+}
+
+async fn tell(writer: &mut OwnedWriteHalf, answer: &impl Serialize) -> io::Result<()> {
+    let answer = serde_json::to_string(answer)?;
+    write(writer, &(answer + "\n")).await
 }
 
 async fn write(writer: &mut OwnedWriteHalf, text: &str) -> io::Result<()> {
@@ -212,14 +251,54 @@ async fn write(writer: &mut OwnedWriteHalf, text: &str) -> io::Result<()> {
     written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// The user name that is meant: that of a worker who is connected, or the end of it if that is only one's.
-fn find(miners: &[Miner], request: &TraceRequest) -> Result<String, String> {
-    let wanted = request.worker.as_str();
+/// What became of a worker that was to be closed; an error if he is where he was.
+fn told(user: &str, outcome: Outcome) -> Result<String, String> {
+    let Outcome {
+        channels,
+        connections,
+        kept,
+        others,
+    } = outcome;
+    let closed = match (channels, connections) {
+        (0, 0) => None,
+        (channels, 0) => Some(counted(channels, "channel")),
+        (0, connections) => Some(counted(connections, "connection")),
+        (channels, connections) => Some(format!(
+            "{} and {}",
+            counted(channels, "channel"),
+            counted(connections, "connection")
+        )),
+    };
+    let beside = || {
+        format!(
+            "shares {} with {}, and its client is not known to bear that one worker alone is closed",
+            counted(kept, "connection"),
+            counted(others, "other worker")
+        )
+    };
+    match (closed, kept) {
+        (Some(closed), 0) => Ok(format!("{closed} of {user} closed")),
+        (Some(closed), _) => Ok(format!("{closed} of {user} closed; it still {}", beside())),
+        (None, 0) => Err(format!("{user} has gone by itself")),
+        (None, _) => Err(format!("{user} {}; end it at the device", beside())),
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+/// The user name that is meant: that of a worker who is connected, or the end of it if that is only one's. Who
+/// is not there is told `hint` besides.
+fn find(miners: &[Miner], wanted: &str, hint: &str) -> Result<String, String> {
     let here = miners
         .iter()
         .filter(|miner| miner.state != MinerState::Gone);
     let users: BTreeSet<&str> = here.map(|miner| miner.worker.as_str()).collect();
-    if request.wait || users.contains(wanted) {
+    if users.contains(wanted) {
         return Ok(wanted.to_owned());
     }
     let is_meant = |user: &&str| split_user(user).1 == Some(wanted);
@@ -232,7 +311,7 @@ fn find(miners: &[Miner], request: &TraceRequest) -> Result<String, String> {
         )),
         ([], true) => Err(format!("{wanted} is not connected, and nobody else is")),
         ([], false) => Err(format!(
-            "{wanted} is not connected; these are: {}. With --wait a trace waits for a worker",
+            "{wanted} is not connected; these are: {}{hint}",
             names(users)
         )),
     }

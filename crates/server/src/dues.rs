@@ -131,6 +131,13 @@ impl Dues {
         self.seats.values().map(|seat| seat.worker.user())
     }
 
+    /// The seats of the worker with this user name.
+    pub(crate) fn seats_of(&self, user: &str) -> Vec<ChannelId> {
+        let seats = self.seats.keys();
+        let is_his = |seat: &ChannelId| self.seat(*seat).is_some_and(|it| it.worker.user() == user);
+        seats.filter(is_his).collect()
+    }
+
     /// The number of the last share that the ledger is owed or was given.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence

@@ -15,6 +15,7 @@ mod bell;
 mod blocks;
 mod board;
 mod clock;
+mod closing;
 mod connection;
 mod control;
 mod dues;

@@ -214,6 +214,7 @@ impl Pool {
             tracer: Arc::clone(&tracer),
             miners,
             network: settings.payouts.network,
+            bells: Arc::clone(&bells),
             shutdown: self.shutdown.clone(),
         };
         self.tasks.spawn(control.serve(&data_directory));

@@ -14,7 +14,7 @@ use headframe_mining::server::{
 use headframe_sv2_wire::mining::{
     OpenExtendedMiningChannel, OpenStandardMiningChannel, UpdateChannel,
 };
-use headframe_sv2_wire::{Frame, Message as _, Str255};
+use headframe_sv2_wire::{Frame, Message as _, Str255, codes};
 use headframe_transport::{Endpoint, Filled, FrameStream, LineStream, TransportError};
 
 use crate::limits::Cost;
@@ -40,6 +40,9 @@ pub(crate) enum End {
     /// The pool stops.
     #[error("the pool stops")]
     Shutdown,
+    /// The operator wants its worker closed.
+    #[error("the operator closed it")]
+    Dismissed,
     /// The node is away for too long.
     #[error("the miner is released while the node is away")]
     Released,
@@ -97,6 +100,7 @@ impl End {
             Self::Finished
             | Self::Shutdown
             | Self::Released
+            | Self::Dismissed
             | Self::Fault(_)
             | Self::Undecodable(_)
             | Self::Banned
@@ -119,6 +123,7 @@ impl End {
             | Self::Finished
             | Self::Shutdown
             | Self::Released
+            | Self::Dismissed
             | Self::Fault(_)
             | Self::Banned
             | Self::Guesses
@@ -345,6 +350,19 @@ impl Wire {
             let (host, port) = place.map_or(("", 0), |place| (place.host(), place.port()));
             let host = Str255::new(host).expect("an endpoint's host has 253 bytes at most");
             wire.1.reconnect(host, port);
+        }
+    }
+
+    /// Closes the channel of a seat, if it is a channel's, nobody else has a seat on it, and its client is known
+    /// to bear that. False if not.
+    pub(crate) fn close_seat(&mut self, now: Instant, seat: ChannelId) -> bool {
+        match self {
+            Self::Sv1(_) => false,
+            Self::Sv2(wire) => {
+                let is_shared = wire.1.names_workers(seat);
+                let why = codes::CLOSED_BY_OPERATOR;
+                !is_shared && wire.1.close_channel(now, seat, why).is_ok()
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! `headframe trace`, the built program, beside a demonstration: what it writes loads as a transcript and
-//! can be played to a pool, and tells nobody's address or password.
+//! can be played to a pool, and tells nobody's address or password. `headframe close` asks the same way, and what
+//! our own miner makes of it, and of a pool that ends, is here too.
 
 #[path = "../program/process.rs"]
 mod process;
@@ -26,7 +27,7 @@ struct Demo {
     dashboard: SocketAddr,
     sv1: String,
     sv2: String,
-    _process: Process,
+    process: Process,
 }
 
 impl Demo {
@@ -55,7 +56,7 @@ impl Demo {
             sv1: sv1.to_owned(),
             sv2: sv2.to_owned(),
             home,
-            _process: process,
+            process,
         }
     }
 
@@ -243,4 +244,34 @@ fn without_a_pool_it_says_where_it_looked() {
     assert!(error.contains("has ended"), "{error}");
     let leftovers = fs::read_dir(home.path()).expect("a directory");
     assert_eq!(leftovers.count(), 1, "nothing is written");
+}
+
+/// Our own miner bears both messages: it loses its channel, comes back, and is called back when the pool ends.
+#[test]
+fn a_worker_is_closed_and_comes_back_and_is_told_of_the_end() {
+    let demo = Demo::start();
+    let user = format!("{ADDRESS}.attic");
+    let mut miner = Process::start(demo.home.path(), &["miner", &demo.sv2, "--user", &user]);
+    miner.line_with("share accepted");
+    let directory = demo.data_dir();
+    let close = |worker: &str| {
+        let arguments = ["close", worker, "--data-dir", &directory];
+        run(demo.home.path(), &arguments)
+    };
+    let closed = close("attic");
+    assert!(closed.status.success(), "{closed:?}");
+    let told = String::from_utf8(closed.stdout).expect("text");
+    assert_eq!(told, format!("1 channel of {user} closed\n"));
+    miner.line_with("the pool closed the channel: closed-by-operator");
+    miner.line_with("mining at ");
+    let nobody = failure(&close("nobody"));
+    assert!(
+        nobody.contains("nobody is not connected; these are: ") && !nobody.contains("--wait"),
+        "{nobody}"
+    );
+    let Demo { process, home, .. } = demo;
+    let (_, code) = process.interrupt();
+    assert_eq!(code, Some(0));
+    miner.line_with("the pool asks to connect to ");
+    drop(home);
 }

@@ -37,22 +37,10 @@ fn pool(workers: &[&str]) -> Vec<Miner> {
     here.chain(gone).collect()
 }
 
-fn request(worker: &str, wait: bool) -> TraceRequest {
-    TraceRequest {
-        worker: worker.to_owned(),
-        seconds: 1,
-        wait,
-    }
-}
-
 #[test]
 fn a_worker_is_meant_by_its_name_or_by_the_end_of_it() {
-    let found = |wanted: &str| {
-        find(
-            &pool(&[ALICE, "bcrt1qbob.shed", "plain"]),
-            &request(wanted, false),
-        )
-    };
+    let all = pool(&[ALICE, "bcrt1qbob.shed", "plain"]);
+    let found = |wanted: &str| find(&all, wanted, TRACE_WAITS);
     assert_eq!(found(ALICE), Ok(ALICE.to_owned()));
     assert_eq!(found("rig"), Ok(ALICE.to_owned()));
     assert_eq!(found("plain"), Ok("plain".to_owned()));
@@ -61,20 +49,18 @@ fn a_worker_is_meant_by_its_name_or_by_the_end_of_it() {
         "gone is not connected; these are: bcrt1qalice.rig, bcrt1qbob.shed, plain. With --wait a \
          trace waits for a worker"
     );
-    let waits = find(&pool(&[]), &request("gone", true));
-    assert_eq!(waits, Ok("gone".to_owned()));
 }
 
 #[test]
 fn who_is_not_there_is_told_who_is() {
     let two = pool(&[ALICE, "bcrt1qbob.rig"]);
-    let error = find(&two, &request("rig", false)).unwrap_err();
+    let error = find(&two, "rig", "").unwrap_err();
     assert!(error.contains("bcrt1qalice.rig, bcrt1qbob.rig"), "{error}");
-    let nobody = find(&pool(&[]), &request("rig", false)).unwrap_err();
+    let nobody = find(&pool(&[]), "rig", "").unwrap_err();
     assert!(nobody.ends_with("nobody else is"), "{nobody}");
     let many: Vec<String> = (10..50).map(|number| format!("w{number}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let error = find(&pool(&many), &request("rig", false)).unwrap_err();
+    let error = find(&pool(&many), "rig", "").unwrap_err();
     assert!(
         error.contains("w19 and 30 more") && !error.contains("w20"),
         "{error}"
@@ -86,6 +72,7 @@ struct Served {
     directory: tempfile::TempDir,
     shutdown: CancellationToken,
     tracer: Arc<Tracer>,
+    bells: Arc<Bells>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -97,10 +84,12 @@ impl Served {
         drop(stale.unwrap());
         let (miners, mut calls) = mpsc::channel::<RollCall>(1);
         let (shutdown, tracer) = (CancellationToken::new(), Arc::default());
+        let bells = Arc::<Bells>::default();
         let control = Control {
             tracer: Arc::clone(&tracer),
             miners,
             network: Network::Regtest,
+            bells: Arc::clone(&bells),
             shutdown: shutdown.clone(),
         };
         let serving = tokio::spawn(control.serve(directory.path()));
@@ -113,6 +102,7 @@ impl Served {
             directory,
             shutdown,
             tracer,
+            bells,
             serving,
         }
     }
@@ -155,6 +145,14 @@ async fn what_is_not_served_is_refused_in_words() {
         (
             "{\"trace\":{\"worker\":\"bob\",\"seconds\":1}}\n",
             "bob is not connected",
+        ),
+        (
+            "{\"close\":{\"worker\":\"bob\"}}\n",
+            "bob is not connected; these are: bcrt1qalice.rig",
+        ),
+        (
+            "{\"close\":{\"worker\":\"rig\"}}\n",
+            "bcrt1qalice.rig has gone by itself",
         ),
     ] {
         let answer = served.answer(question).await;
@@ -220,5 +218,71 @@ async fn a_trace_ends_when_its_time_is_over() {
     assert!(
         answer.ends_with("# the time is over: 0 messages\n"),
         "{answer}"
+    );
+}
+
+#[test]
+fn what_became_of_a_worker_is_said_in_one_sentence() {
+    let outcome = |channels, connections, kept, others| Outcome {
+        channels,
+        connections,
+        kept,
+        others,
+    };
+    for (outcome, words) in [
+        (outcome(1, 0, 0, 0), Ok("1 channel of rig closed")),
+        (outcome(0, 2, 0, 0), Ok("2 connections of rig closed")),
+        (
+            outcome(3, 1, 0, 0),
+            Ok("3 channels and 1 connection of rig closed"),
+        ),
+        (
+            outcome(0, 1, 1, 7),
+            Ok(
+                "1 connection of rig closed; it still shares 1 connection with 7 other workers, and its client \
+                 is not known to bear that one worker alone is closed",
+            ),
+        ),
+        (
+            outcome(0, 0, 1, 1),
+            Err(
+                "rig shares 1 connection with 1 other worker, and its client is not known to bear that one \
+                 worker alone is closed; end it at the device",
+            ),
+        ),
+        (outcome(0, 0, 0, 0), Err("rig has gone by itself")),
+    ] {
+        let words = words.map(str::to_owned).map_err(str::to_owned);
+        assert_eq!(told("rig", outcome), words);
+    }
+}
+
+/// Whoever has not looked is waited for, and one that ends has looked; the answer says what all of them did.
+#[tokio::test]
+async fn all_connections_look_before_the_answer() {
+    let served = Served::start().await;
+    let hung: Vec<_> = (0..200).map(|id| served.bells.hang(id)).collect();
+    let answer = served.answer("{\"close\":{\"worker\":\"rig\"}}\n");
+    let looking = async {
+        for (number, bell) in hung.into_iter().enumerate() {
+            let closings = loop {
+                match bell.take_closings() {
+                    none if none.is_empty() => tokio::task::yield_now().await,
+                    closings => break closings,
+                }
+            };
+            assert_eq!(closings[0].user(), ALICE);
+            match number {
+                3 => closings[0].note_channels(2),
+                150 => closings[0].note_connection(),
+                _ => {}
+            }
+        }
+    };
+    let (answer, ()) = tokio::join!(answer, looking);
+    let done: ControlDone = serde_json::from_str(&answer).unwrap();
+    assert_eq!(
+        done.done,
+        "2 channels and 1 connection of bcrt1qalice.rig closed"
     );
 }
