@@ -404,7 +404,7 @@ impl Hub {
         self.memory.recall(now, user)
     }
 
-    /// How many prefixes are out, or rest until the next tip.
+    /// How many prefixes are out.
     pub fn prefixes_in_use(&self) -> usize {
         self.space.in_use()
     }

@@ -21,8 +21,8 @@ use crate::server::{Device, SessionEvent};
 
 /// Channels on one connection. A farm's proxy has some thousands of miners.
 const MAX_CHANNELS: usize = 10_000;
-/// Channels that one connection opens while the chain's tip stays: the extranonce prefix of a
-/// closed one rests until the tip changes, and is kept in mind until then.
+/// Channels that one connection opens while the chain's tip stays: its part of the 2^31 extranonce
+/// prefixes that have their turn on a tip, since that of a closed one rests until the next.
 const MAX_OPENED_PER_TIP: u32 = 30_000;
 
 /// What both kinds of channel are opened with.

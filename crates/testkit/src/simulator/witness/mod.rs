@@ -39,6 +39,8 @@ const LONG_AGO: Duration = Duration::from_secs(150);
 #[derive(Debug)]
 pub(super) struct Witness {
     prefixes: HashMap<ExtranoncePrefix, Place>,
+    /// How many of these rest.
+    resting: usize,
     /// Prefixes on the wire, by the channel that has them.
     on_wire: HashMap<[u8; 4], (u64, u32)>,
     spaces: Generations<u64, ()>,
@@ -151,6 +153,7 @@ impl Witness {
     pub(super) fn new() -> Self {
         Self {
             prefixes: HashMap::new(),
+            resting: 0,
             on_wire: HashMap::new(),
             spaces: Generations::new(),
             numbers: Generations::new(),
@@ -178,6 +181,7 @@ impl Witness {
         if self.tips.back().is_none_or(|(last, _)| *last != tip) {
             self.tips.push_back((tip, now));
             self.prefixes.retain(|_, place| *place != Place::Resting);
+            self.resting = 0;
         }
         let is_new = |last: &Published| last.template.as_ptr() != Arc::as_ptr(&work.prepared);
         if self.templates.back().is_none_or(is_new) {
@@ -246,7 +250,9 @@ impl Witness {
 
     /// The hub has a prefix back.
     pub(super) fn rest(&mut self, prefix: ExtranoncePrefix) {
-        self.prefixes.insert(prefix, Place::Resting);
+        if self.prefixes.insert(prefix, Place::Resting) != Some(Place::Resting) {
+            self.resting += 1;
+        }
     }
 
     /// Blocks that were handed out.
@@ -254,9 +260,9 @@ impl Witness {
         self.blocks.len() as u64
     }
 
-    /// How many prefixes are not free.
+    /// How many prefixes are out.
     pub(super) fn prefixes(&self) -> usize {
-        self.prefixes.len()
+        self.prefixes.len() - self.resting
     }
 
     /// A channel is told its prefix.
