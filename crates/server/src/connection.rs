@@ -29,7 +29,7 @@ use crate::hold::Service;
 use crate::hush::Hush;
 use crate::ledger::Entry;
 use crate::limits::{Guest, Source, Visit};
-use crate::news::News;
+use crate::news::{News, WarningNews};
 use crate::panic::{Panicked, unless_panic};
 use crate::proof::{Layouts, ProofDesk};
 use crate::trace::{Tap, Tracer};
@@ -151,6 +151,7 @@ impl Connection {
         if end.is_undecodable() {
             self.guest.handle_undecodable();
         }
+        self.warn();
         // A session that panicked may still hold a block.
         self.take_events(wall_clock()).await;
         self.wire.handle_closed(Instant::now());
@@ -203,6 +204,7 @@ impl Connection {
                 self.tap.look(|| self.dues.users().collect());
             }
             self.take_messages().await?;
+            self.warn();
             self.settle().await?;
             if self.pool.proofs.wants(self.layouts) {
                 self.pool.proofs.offer(&self.wire, &mut self.layouts);
@@ -510,6 +512,28 @@ impl Connection {
             }
         }
         None
+    }
+
+    /// What the connection did is half of what bans: the operator hears of it, and the person behind the
+    /// miner where the protocol can.
+    fn warn(&mut self) {
+        let Some(warning) = self.guest.take_warning() else {
+            return;
+        };
+        let (peer, miners) = (self.peer, self.dues.describe_miners());
+        let who = match miners.as_str() {
+            "" => String::new(),
+            miners => format!(" ({miners})"),
+        };
+        let faults = &self.pool.faults;
+        faults.tell(format_args!("{peer}{who} is close to a ban: {warning}"));
+        self.wire
+            .handle_notice(&format!("this miner is close to a ban: {warning}"));
+        self.dues.remark(News::Warned(Box::new(WarningNews {
+            warning,
+            miners,
+            at: wall_clock(),
+        })));
     }
 
     /// The ban that has come of what the connection did. The ledger keeps it across a restart.

@@ -138,6 +138,16 @@ impl Dues {
         seats.filter(is_his).collect()
     }
 
+    /// Who mines, for a person; empty where nobody does.
+    pub(crate) fn describe_miners(&self) -> String {
+        let mut users = self.users();
+        match (users.next(), users.count()) {
+            (None, _) => String::new(),
+            (Some(user), 0) => user.to_owned(),
+            (Some(user), more) => format!("{user} and {more} more"),
+        }
+    }
+
     /// The number of the last share that the ledger is owed or was given.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence

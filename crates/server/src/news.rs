@@ -16,6 +16,7 @@ use headframe_transport::Fingerprint;
 use headframe_work::{Rung, UnixTime, Work};
 
 use crate::ledger::LedgerState;
+use crate::limits::Warning;
 use crate::proof::Layouts;
 
 /// Names a miner while it is connected: its connection, and its seat in the connection's session.
@@ -63,6 +64,8 @@ pub(crate) enum News {
         peer: SocketAddr,
         at: UnixTime,
     },
+    /// An address is close to a ban.
+    Warned(Box<WarningNews>),
     /// An address is banned.
     Banned(Ban),
     /// No job can be made of the node's template.
@@ -114,6 +117,15 @@ pub(crate) struct ProofNews {
     pub(crate) paid: Amount,
     /// The node's reason where it would refuse the block.
     pub(crate) verdict: Result<(), String>,
+    pub(crate) at: UnixTime,
+}
+
+/// An address that is close to a ban.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WarningNews {
+    pub(crate) warning: Warning,
+    /// Who mines over the connection that earned it; empty where nobody does.
+    pub(crate) miners: String,
     pub(crate) at: UnixTime,
 }
 

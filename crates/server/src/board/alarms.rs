@@ -11,6 +11,7 @@ use headframe_node::SubmitAnswer;
 use headframe_transport::Fingerprint;
 use headframe_work::{Network, UnixTime};
 
+use super::bans::Bans;
 use super::blocks::{Blocks, Found};
 use super::convert;
 use super::disk::{Disk, Slow};
@@ -19,15 +20,12 @@ use super::miners::{Miners, Missing};
 use super::nodes::NodesView;
 use super::proof::Proofs;
 use crate::clock::Utc;
-use crate::limits::Source;
-use crate::news::{CertificateNews, ShareTally, TlsNews};
+use crate::news::{CertificateNews, ShareTally, TlsNews, WarningNews};
 
 /// What happened lately is shown for so long.
 const LATELY: Duration = Duration::from_secs(600);
 /// Refused names that are shown, the latest.
 const MAX_NAMES: usize = 5;
-/// Bans that are counted, the latest.
-const MAX_BANS: usize = 1_000;
 /// A miner that restarts is not missed.
 const RESTART: Duration = Duration::from_secs(120);
 /// A template that cannot be used stays an alarm for so long after it was last told of, even if
@@ -42,7 +40,7 @@ const REFUSED_SHOWN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
     names: VecDeque<RefusedName>,
-    bans: VecDeque<Ban>,
+    bans: Bans,
     no_job: Option<NoJob>,
     ledger: Option<(String, UnixTime)>,
     disk: Disk,
@@ -112,11 +110,11 @@ impl Troubles {
     }
 
     pub(super) fn handle_ban(&mut self, ban: Ban) {
-        self.bans.retain(|kept| kept.address != ban.address);
-        self.bans.push_back(ban);
-        if self.bans.len() > MAX_BANS {
-            self.bans.pop_front();
-        }
+        self.bans.handle_ban(ban);
+    }
+
+    pub(super) fn handle_warning(&mut self, news: WarningNews, heard: Instant) {
+        self.bans.handle_warning(news, heard);
     }
 
     pub(super) fn handle_no_job(&mut self, reason: &str, at: UnixTime, heard: Instant) {
@@ -174,7 +172,7 @@ impl Troubles {
     pub(super) fn advance(&mut self, now: Instant, wall: UnixTime) {
         let is_over = |heard: Instant, after| now.saturating_duration_since(heard) >= after;
         self.names.retain(|name| !is_over(name.heard, LATELY));
-        self.bans.retain(|ban| ban.until > wall);
+        self.bans.advance(now, wall);
         self.no_job = self
             .no_job
             .take()
@@ -199,7 +197,8 @@ impl Troubles {
             high_reject_rate(scene.miners),
             self.name_refused(scene.example_address),
             miner_gone(scene),
-            self.address_banned(scene.wall),
+            self.bans.banned(scene.wall),
+            self.bans.warned(),
         ];
         let mut alarms: Vec<_> = causes.into_iter().flatten().collect();
         alarms.sort_by_key(|alarm| Reverse(alarm.severity));
@@ -372,30 +371,6 @@ impl Troubles {
                 "Set that miner's user name to an address of this network{example}."
             ),
             since_at: convert::unix(first.at),
-        })
-    }
-
-    fn address_banned(&self, wall: UnixTime) -> Option<Alarm> {
-        let (first, last) = (self.bans.front()?, self.bans.back()?);
-        let left = u64::from(last.until.as_secs().saturating_sub(wall.as_secs()));
-        let address = Source::of(last.address);
-        Some(Alarm {
-            code: "address_banned".into(),
-            severity: Severity::Notice,
-            title: match self.bans.len() {
-                1 => "An address is banned".to_owned(),
-                more => format!("{more} addresses are banned"),
-            },
-            detail: format!(
-                "{address}: {}. The ban ends by itself in {}.",
-                last.reason,
-                numbered(left.div_ceil(60), "minute", "minutes")
-            ),
-            next_step: format!(
-                "Nothing, if you do not know it. If {address} is yours, mend the miner there, or put \
-                 the address into pool.unlimited_from."
-            ),
-            since_at: convert::unix(first.since),
         })
     }
 }
@@ -612,7 +587,7 @@ pub(super) fn remedy(reason: RejectReason) -> (&'static str, &'static str, &'sta
     }
 }
 
-fn numbered(count: u64, one: &str, many: &str) -> String {
+pub(super) fn numbered(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 

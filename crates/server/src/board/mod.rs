@@ -6,6 +6,7 @@
 //! somebody asks for them.
 
 mod alarms;
+mod bans;
 mod bests;
 mod blocks;
 mod convert;

@@ -156,6 +156,7 @@ impl Model {
                 peer,
                 at,
             } => self.troubles.handle_name((&user, &reason), peer, at, now),
+            News::Warned(news) => self.troubles.handle_warning(*news, now),
             News::Banned(ban) => self.troubles.handle_ban(ban),
             News::NoJob { reason, at } => self.troubles.handle_no_job(&reason, at, now),
             News::BlockFound(block) => {

@@ -56,11 +56,8 @@ impl Bans {
         source: Source,
         offence: Offence,
     ) -> Ban {
-        let before = self.0.get(&source);
-        let before = before.filter(|before| now < before.until + BAN_REMEMBERED);
-        let times = before.map_or(0, |before| before.times).saturating_add(1);
-        let doubled = 1_u32.checked_shl(times - 1).unwrap_or(u32::MAX);
-        let lasts = FIRST_BAN.saturating_mul(doubled).min(LONGEST_BAN);
+        let times = self.next(now, source);
+        let lasts = lasts(times);
         let until = now + lasts;
         self.insert(source, Banned { until, times });
         Ban {
@@ -70,6 +67,18 @@ impl Bans {
             reason: Text::clip(offence.describe()),
             times,
         }
+    }
+
+    /// How long a ban of `source` would last.
+    pub(super) fn would_last(&self, now: Instant, source: Source) -> Duration {
+        lasts(self.next(now, source))
+    }
+
+    /// Which of its bans the next one is.
+    fn next(&self, now: Instant, source: Source) -> u32 {
+        let before = self.0.get(&source);
+        let before = before.filter(|before| now < before.until + BAN_REMEMBERED);
+        before.map_or(0, |before| before.times).saturating_add(1)
     }
 
     fn insert(&mut self, source: Source, banned: Banned) {
@@ -85,6 +94,11 @@ impl Bans {
         let first = self.0.iter().min_by_key(|(_, banned)| banned.until);
         first.map(|(source, _)| *source)
     }
+}
+
+fn lasts(times: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(times - 1).unwrap_or(u32::MAX);
+    FIRST_BAN.saturating_mul(doubled).min(LONGEST_BAN)
 }
 
 #[cfg(test)]
@@ -104,8 +118,10 @@ mod tests {
         let (mut bans, mut now) = (Bans::default(), Instant::now());
         let mut lasted = Vec::new();
         for times in 1..=10 {
+            let announced = bans.would_last(now, source(1));
             let ban = bans.ban((now, WALL), source(1), Offence::Flood);
             assert_eq!(ban.times, times);
+            assert_eq!(bans.until(now, source(1)), Some(now + announced));
             let until = bans.until(now, source(1)).unwrap();
             lasted.push((until - now).as_secs() / 60);
             assert_eq!(ban.until, WALL.saturating_add(until - now));

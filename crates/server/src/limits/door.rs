@@ -11,6 +11,7 @@ use super::Offence;
 use super::record::Stage;
 use super::source::Source;
 use super::table::{Limits, Refusal};
+use super::warning::{Consequence, Warning};
 use crate::clock::wall_clock;
 use crate::settings::AccessSettings;
 
@@ -102,19 +103,22 @@ impl Visit {
     }
 
     /// It did wrong. Who mines is forgiven.
-    pub(super) fn offend(&self, offence: Offence) -> Option<Ban> {
-        let (door, source) = self.counted.as_ref()?;
+    pub(super) fn offend(&self, offence: Offence) -> Consequence {
+        let Some((door, source)) = &self.counted else {
+            return Consequence::Nothing;
+        };
         if self.stage == Stage::Proven {
-            return None;
+            return Consequence::Nothing;
         }
         let times = (Instant::now(), wall_clock());
         door.limits().offend(times, *source, offence)
     }
 
-    /// It said a wrong password. `Err`, with the ban that comes of it, if its address has said too many.
-    pub(super) fn guess(&self, guess: Guess) -> Result<(), Option<Ban>> {
+    /// It said a wrong password: the warning that its address earns. `Err`, with the ban that comes of it,
+    /// if the address has said too many.
+    pub(super) fn guess(&self, guess: Guess) -> Result<Option<Warning>, Option<Ban>> {
         let Some((door, source)) = &self.counted else {
-            return Ok(());
+            return Ok(None);
         };
         let times = (Instant::now(), wall_clock());
         door.limits().guess(times, *source, guess)

@@ -39,6 +39,11 @@ impl Guesses {
         let turn = self.pace.take_turn(now, GUESSES, Duration::ZERO);
         turn.is_none()
     }
+
+    /// Whether half of those that are too many were said.
+    pub(super) fn is_half_spent(&self, now: Instant) -> bool {
+        self.pace.is_half_spent(now, GUESSES)
+    }
 }
 
 #[cfg(test)]

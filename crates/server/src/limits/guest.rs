@@ -9,14 +9,17 @@ use headframe_mining::server::Guess;
 use super::Offence;
 use super::conduct::{Conduct, Cost};
 use super::door::Visit;
+use super::warning::{Consequence, Warning};
 
 /// A connection, as the limits see it.
 #[derive(Debug)]
 pub(crate) struct Guest {
     visit: Visit,
     conduct: Conduct,
-    /// What has come of it.
-    ban: Option<Box<Ban>>,
+    /// What has come of it, and is not told yet; a ban stays.
+    consequence: Option<Box<Consequence>>,
+    /// Once is enough.
+    is_warned: bool,
     /// Whether its address has said so many wrong passwords that none is heard of it any more.
     guesses: bool,
 }
@@ -28,7 +31,8 @@ impl Guest {
         Self {
             visit,
             conduct: Conduct::new(shares_per_minute),
-            ban: None,
+            consequence: None,
+            is_warned: false,
             guesses: false,
         }
     }
@@ -77,9 +81,15 @@ impl Guest {
 
     /// It said a wrong password, whether it mines or not.
     pub(crate) fn handle_guess(&mut self, guess: Guess) {
-        if let Err(ban) = self.visit.guess(guess) {
-            self.guesses = true;
-            self.ban = ban.map(Box::new).or_else(|| self.ban.take());
+        match self.visit.guess(guess) {
+            Ok(Some(warning)) => self.warn(warning),
+            Ok(None) => {}
+            Err(ban) => {
+                self.guesses = true;
+                if let Some(ban) = ban {
+                    self.consequence = Some(Box::new(Consequence::Ban(ban)));
+                }
+            }
         }
     }
 
@@ -90,14 +100,34 @@ impl Guest {
 
     /// The ban that its address has earned by it.
     pub(crate) fn ban(&self) -> Option<&Ban> {
-        self.ban.as_deref()
+        match self.consequence.as_deref() {
+            Some(Consequence::Ban(ban)) => Some(ban),
+            None | Some(Consequence::Nothing | Consequence::Warning(_)) => None,
+        }
+    }
+
+    /// What is to be told before its address is banned: once, when half of what bans has happened.
+    pub(crate) fn take_warning(&mut self) -> Option<Warning> {
+        let Some(Consequence::Warning(warning)) = self.consequence.as_deref() else {
+            return None;
+        };
+        let warning = *warning;
+        self.consequence = None;
+        Some(warning)
     }
 
     fn note(&mut self, offence: Option<Offence>) {
-        if let Some(offence) = offence
-            && let Some(ban) = self.visit.offend(offence)
-        {
-            self.ban = Some(Box::new(ban));
+        match offence.map(|offence| self.visit.offend(offence)) {
+            None | Some(Consequence::Nothing) => {}
+            Some(Consequence::Warning(warning)) => self.warn(warning),
+            Some(ban @ Consequence::Ban(_)) => self.consequence = Some(Box::new(ban)),
+        }
+    }
+
+    fn warn(&mut self, warning: Warning) {
+        let is_warned = core::mem::replace(&mut self.is_warned, true);
+        if !is_warned && self.consequence.is_none() {
+            self.consequence = Some(Box::new(Consequence::Warning(warning)));
         }
     }
 }
@@ -228,6 +258,21 @@ mod tests {
         assert!(guess(&mut miner));
         assert_eq!(miner.ban(), None);
         assert!(door.arrive(address(1)).is_ok());
+    }
+
+    /// Half of what bans is five offences of fifty shares.
+    #[test]
+    fn a_guest_is_warned_once_before_it_is_banned() {
+        let door = door(10);
+        let mut guest = Guest::new(door.arrive(address(1)).unwrap(), 12.0);
+        let warned_at: Vec<_> = (1..=11 * 50)
+            .filter(|_| {
+                guest.handle_share(Err(RejectReason::TimeTooNew));
+                guest.take_warning().is_some()
+            })
+            .collect();
+        assert_eq!(warned_at, [5 * 50]);
+        assert!(guest.ban().is_some());
     }
 
     #[test]

@@ -20,12 +20,14 @@ mod pace;
 mod record;
 mod source;
 mod table;
+mod warning;
 
 pub(crate) use conduct::Cost;
 pub(crate) use door::{Door, Visit};
 pub(crate) use guest::Guest;
 pub(crate) use source::Source;
 pub(crate) use table::Limits;
+pub(crate) use warning::Warning;
 
 /// What counts against an address, unless it mines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

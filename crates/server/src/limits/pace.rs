@@ -41,6 +41,13 @@ impl Pace {
         turn
     }
 
+    /// Whether half of what may happen at once has happened, and is not paid off. What is paid in part counts.
+    pub(crate) fn is_half_spent(&self, now: Instant, rate: Rate) -> bool {
+        let ahead = self.paid_off_at.map(|at| at.saturating_duration_since(now));
+        let fewer = rate.interval * (rate.burst / 2).saturating_sub(1);
+        ahead.is_some_and(|ahead| ahead > fewer)
+    }
+
     fn after(&self, now: Instant, rate: Rate, cost: u32) -> (Instant, Instant) {
         let from = self.paid_off_at.map_or(now, |at| at.max(now));
         let paid_off_at = from + rate.interval * cost;
@@ -85,6 +92,18 @@ mod tests {
         let rested = start + Duration::from_secs(100);
         let free = (0..8).filter(|_| pace.take_turn(rested, RATE, Duration::ZERO).is_some());
         assert_eq!(free.count(), 4);
+    }
+
+    #[test]
+    fn half_of_a_burst_is_half_of_it_until_some_is_paid_off() {
+        let (start, mut pace) = (Instant::now(), Pace::default());
+        let mut takes = || {
+            pace.take_turn(start, RATE, Duration::ZERO).unwrap();
+            pace.is_half_spent(start, RATE)
+        };
+        assert_eq!([takes(), takes(), takes()], [false, true, true]);
+        assert!(pace.is_half_spent(start + Duration::from_millis(1_999), RATE));
+        assert!(!pace.is_half_spent(start + Duration::from_secs(2), RATE));
     }
 
     proptest! {

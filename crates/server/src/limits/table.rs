@@ -12,6 +12,7 @@ use super::Offence;
 use super::bans::Bans;
 use super::record::{ARRIVALS, OFFENCES, Record, Stage};
 use super::source::Source;
+use super::warning::{Consequence, Warning};
 
 /// Connections that wait for their turn or are in their handshake, all addresses together. Each holds
 /// some 5 KiB.
@@ -135,36 +136,58 @@ impl Limits {
         self.rest(source);
     }
 
-    /// A connection that never gave a valid share did wrong. Tells the ban that comes of it.
+    /// A connection that never gave a valid share did wrong. Tells what comes of it.
     pub(super) fn offend(
         &mut self,
         (now, wall): (Instant, UnixTime),
         source: Source,
         offence: Offence,
-    ) -> Option<Ban> {
-        let record = self.records.get_mut(&source)?;
-        let is_excused = record
-            .offences
-            .take_turn(now, OFFENCES, Duration::ZERO)
-            .is_some();
-        match is_excused {
-            true => None,
-            false => self.ban((now, wall), source, offence),
+    ) -> Consequence {
+        let Some(record) = self.records.get_mut(&source) else {
+            return Consequence::Nothing;
+        };
+        let turn = record.offences.take_turn(now, OFFENCES, Duration::ZERO);
+        let is_close = record.offences.is_half_spent(now, OFFENCES);
+        match turn {
+            Some(_) if is_close => {
+                let warning = self.warning(now, source, offence);
+                warning.map_or(Consequence::Nothing, Consequence::Warning)
+            }
+            Some(_) => Consequence::Nothing,
+            None => {
+                let ban = self.ban((now, wall), source, offence);
+                ban.map_or(Consequence::Nothing, Consequence::Ban)
+            }
         }
     }
 
-    /// A connection said a wrong password. `Err`, with the ban that comes of it, if it is one too many.
+    /// A connection said a wrong password: the warning that it earns. `Err`, with the ban that comes of it,
+    /// if it is one too many.
     pub(super) fn guess(
         &mut self,
         (now, wall): (Instant, UnixTime),
         source: Source,
         guess: Guess,
-    ) -> Result<(), Option<Ban>> {
-        let record = self.records.get_mut(&source);
-        match record.is_some_and(|record| record.guesses.take(now, guess)) {
-            true => Err(self.ban((now, wall), source, Offence::Guesses)),
-            false => Ok(()),
+    ) -> Result<Option<Warning>, Option<Ban>> {
+        let Some(record) = self.records.get_mut(&source) else {
+            return Ok(None);
+        };
+        let is_too_many = record.guesses.take(now, guess);
+        let is_close = record.guesses.is_half_spent(now);
+        match (is_too_many, is_close) {
+            (true, _) => Err(self.ban((now, wall), source, Offence::Guesses)),
+            (false, true) => Ok(self.warning(now, source, Offence::Guesses)),
+            (false, false) => Ok(None),
         }
+    }
+
+    /// What an address is told that is close to a ban, unless it cannot be banned or is.
+    fn warning(&self, now: Instant, source: Source, offence: Offence) -> Option<Warning> {
+        self.is_bannable(now, source).then(|| Warning {
+            source,
+            offence,
+            lasts: self.bans.would_last(now, source),
+        })
     }
 
     /// Bans an address, unless somebody mines from it, or one of its connections has told already.
@@ -174,12 +197,15 @@ impl Limits {
         source: Source,
         offence: Offence,
     ) -> Option<Ban> {
+        let is_bannable = self.is_bannable(now, source);
+        is_bannable.then(|| self.bans.ban((now, wall), source, offence))
+    }
+
+    /// Whether nobody mines from an address, and it is not banned.
+    fn is_bannable(&self, now: Instant, source: Source) -> bool {
         let mines = self.records.get(&source).is_some_and(|it| it.mines(now));
         let is_banned = self.bans.until(now, source).is_some();
-        match mines || is_banned {
-            true => None,
-            false => Some(self.bans.ban((now, wall), source, offence)),
-        }
+        !mines && !is_banned
     }
 
     /// Puts an address without a connection behind the others, and forgets the first if there are too

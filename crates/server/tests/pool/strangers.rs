@@ -56,10 +56,18 @@ impl Town {
     }
 }
 
-fn ban(shown: &Overview) -> Option<String> {
+fn alarm(shown: &Overview, code: &str) -> Option<String> {
     let mut alarms = shown.summary.alarms.iter();
-    let alarm = alarms.find(|it| it.code == "address_banned")?;
+    let alarm = alarms.find(|it| it.code == code)?;
     Some(alarm.detail.clone())
+}
+
+fn ban(shown: &Overview) -> Option<String> {
+    alarm(shown, "address_banned")
+}
+
+fn warning(shown: &Overview) -> Option<String> {
+    alarm(shown, "address_warned")
 }
 
 /// As `limits.rs` has it of Stratum V1. The flood opens channels and never submits.
@@ -140,9 +148,46 @@ async fn whoever_sends_impossible_shares_is_banned_in_stratum_v1() {
     for _ in 1..IMPOSSIBLE {
         assert_eq!(client.submit(&user, &late).await, Some(20));
     }
+    let shown = town.pool.shows(|it| warning(it).is_some()).await;
+    let detail = warning(&shown).unwrap();
+    assert!(detail.contains(&user), "{detail}");
     client.miner.submit(&user, &late);
     assert!(!client.until(|_| false).await, "it is sent away");
     town.end("impossible").await;
+}
+
+/// Half of what bans, and no more: the person behind a miner that shows messages reads what will follow, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_close_to_a_ban_is_told_so() {
+    let town = Town::found().await;
+    let user = user(1);
+    for device in ["scripted/1.0", "cgminer/4.12.1"] {
+        let mut client = Sv1Client::dial(town.stranger).await;
+        let subscribe =
+            format!(r#"{{"id":"sub","method":"mining.subscribe","params":["{device}"]}}"#);
+        client.miner.send(&subscribe);
+        client.miner.authorize("auth", &user);
+        assert!(client.until(|miner| !miner.jobs.is_empty()).await);
+        let late = impossible(&client.find_share());
+        for _ in 0..=IMPOSSIBLE / 11 * 5 {
+            assert_eq!(client.submit(&user, &late).await, Some(20), "{device}");
+        }
+        let shown = client.miner.transcript.iter();
+        let shown = shown.filter(|line| line.starts_with("client.show_message"));
+        let expected = usize::from(device.starts_with("cgminer"));
+        assert_eq!(shown.count(), expected, "{device}");
+        client.leave().await;
+    }
+    let shown = town.pool.shows(|it| warning(it).is_some()).await;
+    let detail = warning(&shown).unwrap();
+    assert!(
+        detail.starts_with(&format!("{STRANGER} ({user})")),
+        "{detail}"
+    );
+    assert!(detail.contains("banned for 10 minutes"), "{detail}");
+    assert_eq!(ban(&shown), None);
+    drop(mine_sv1(town.stranger, &user).await);
+    town.pool.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,6 +203,9 @@ async fn whoever_sends_impossible_shares_is_banned_in_stratum_v2() {
             .until(|miner| miner.rejected.len() == IMPOSSIBLE - 1)
             .await
     );
+    let shown = town.pool.shows(|it| warning(it).is_some()).await;
+    let detail = warning(&shown).unwrap();
+    assert!(detail.contains(&user(1)), "{detail}");
     client.submit(&late);
     assert!(!client.until(|_| false).await, "it is sent away");
     town.end("impossible").await;

@@ -1,6 +1,8 @@
 //! What needs the operator.
 
 use super::*;
+use crate::limits::{Offence, Source, Warning};
+use crate::news::WarningNews;
 
 #[test]
 fn refused_names_are_few_and_are_forgotten() {
@@ -60,6 +62,57 @@ fn bans_are_told_until_they_end() {
     }
     let many = stage.alarm(1_300, "address_banned").unwrap();
     assert_eq!(many.title, "1000 addresses are banned");
+}
+
+/// Until it is forgiven, or banned.
+#[test]
+fn an_address_that_is_close_to_a_ban_is_shown_with_its_miner() {
+    let mut stage = Stage::running();
+    let warned = |address: &str, miners: &str, at: u64| {
+        News::Warned(Box::new(WarningNews {
+            warning: Warning {
+                source: Source::of(address.parse().unwrap()),
+                offence: Offence::ImpossibleShares,
+                lasts: Duration::from_secs(1_200),
+            },
+            miners: miners.to_owned(),
+            at: wall(at),
+        }))
+    };
+    stage.tell(10, warned("2001:db8::7", "", 10));
+    stage.tell(20, warned("203.0.113.7", "alice.rig1", 20));
+    let both = stage.alarm(30, "address_warned").unwrap();
+    assert_eq!(both.title, "2 addresses are close to a ban");
+    assert_eq!(
+        both.detail,
+        "203.0.113.7 (alice.rig1): it sent many shares with impossible versions or times. If that \
+         goes on, it is banned for 20 minutes."
+    );
+    stage.tell(
+        40,
+        News::Banned(Ban {
+            address: "203.0.113.7".parse().unwrap(),
+            since: wall(40),
+            until: wall(1_240),
+            reason: "it flooded the pool with messages".into(),
+            times: 1,
+        }),
+    );
+    stage.tell(50, warned("203.0.113.7", "alice.rig1", 20));
+    let one = stage.alarm(50, "address_warned").unwrap();
+    assert_eq!(one.title, "An address is close to a ban");
+    assert!(one.detail.starts_with("2001:db8::/64: "), "{}", one.detail);
+    assert_eq!(one.severity, Severity::Notice);
+    stage.tell(500, warned("2001:db8::8", "", 500));
+    let again = stage.alarm(1_099, "address_warned").unwrap();
+    assert_eq!(again.since_at, u64::from(DAWN) + 10);
+    assert_eq!(stage.alarm(1_100, "address_warned"), None);
+    for number in 0..5_000_u32 {
+        let address = std::net::Ipv4Addr::from(number).to_string();
+        stage.tell(1_300, warned(&address, "", 1_300));
+    }
+    let many = stage.alarm(1_300, "address_warned").unwrap();
+    assert_eq!(many.title, "1000 addresses are close to a ban");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use headframe_ledger::MAX_BANS;
+use headframe_mining::server::Password;
 use proptest::prelude::*;
 
 use super::*;
@@ -23,7 +24,10 @@ fn limits(max_connections: usize) -> (Limits, Instant) {
 }
 
 fn offend(limits: &mut Limits, now: Instant, source: Source) -> Option<Ban> {
-    limits.offend((now, WALL), source, Offence::Undecodable)
+    match limits.offend((now, WALL), source, Offence::Undecodable) {
+        Consequence::Ban(ban) => Some(ban),
+        Consequence::Nothing | Consequence::Warning(_) => None,
+    }
 }
 
 /// What happens to whom, in the order of its time.
@@ -117,6 +121,54 @@ fn ten_offences_are_excused_and_the_next_bans_for_ten_minutes() {
         limits.arrive(now + left, guilty).is_ok(),
         "it ends by itself"
     );
+}
+
+/// Who is banned for the eleventh is warned from the fifth on; a guesser, for the 65th, from the 32nd.
+#[test]
+fn half_of_what_bans_is_a_warning() {
+    let (mut limits, now) = limits(100);
+    let (guilty, guesser) = (source(1), source(2));
+    limits.arrive(now, guilty).unwrap();
+    let offences = (1..=11).map(|_| limits.offend((now, WALL), guilty, Offence::Undecodable));
+    let followed: Vec<_> = offences.collect();
+    assert!(followed[..4].iter().all(|it| *it == Consequence::Nothing));
+    let warning = Consequence::Warning(Warning {
+        source: guilty,
+        offence: Offence::Undecodable,
+        lasts: Duration::from_secs(600),
+    });
+    assert!(followed[4..10].iter().all(|it| *it == warning));
+    assert!(matches!(followed[10], Consequence::Ban(_)));
+
+    limits.arrive(now, guesser).unwrap();
+    let password = Password::new("open-sesame");
+    let mut guess = |number: u32| {
+        let guess = password.guess(&number.to_string());
+        limits.guess((now, WALL), guesser, guess)
+    };
+    let first = (1..=64).find(|number| guess(*number).unwrap().is_some());
+    assert_eq!(first, Some(32));
+}
+
+/// What does not lead to a ban is not said to: who sends something odd every minute, or mines.
+#[test]
+fn who_will_not_be_banned_is_not_warned() {
+    let (mut limits, mut now) = limits(100);
+    let (odd, farm) = (source(1), source(FARM));
+    for whom in [odd, farm] {
+        limits.arrive(now, whom).unwrap();
+        limits.greeted(whom);
+    }
+    limits.prove(now, farm);
+    for _ in 0..100 {
+        let excused = limits.offend((now, WALL), farm, Offence::Undecodable);
+        assert_eq!(excused, Consequence::Nothing);
+    }
+    for _ in 0..1_000 {
+        let excused = limits.offend((now, WALL), odd, Offence::Undecodable);
+        assert_eq!(excused, Consequence::Nothing);
+        now += Duration::from_secs(60);
+    }
 }
 
 #[test]
