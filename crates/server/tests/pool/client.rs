@@ -35,6 +35,15 @@ impl Sv2Client {
         authority: AuthorityPublicKey,
     ) -> Result<Self, DialError> {
         let dialer = Dialer::new(DialSettings::default(), CurvePool::new());
+        Self::dial_by(&dialer, address, authority).await
+    }
+
+    /// As [`Self::dial`], by this dialer.
+    pub(crate) async fn dial_by(
+        dialer: &Dialer,
+        address: SocketAddr,
+        authority: AuthorityPublicKey,
+    ) -> Result<Self, DialError> {
         let stream = dialer
             .sv2(&endpoint(address), Trust::Authority(authority))
             .await?;
@@ -56,14 +65,19 @@ impl Sv2Client {
         user: &str,
     ) -> Self {
         let mut client = Self::dial(address, authority).await.unwrap();
-        client.miner.set_up(0);
-        client.miner.open_extended(user, HASHRATE, U256::MAX, 8);
+        assert!(client.begin(user).await, "the pool gives a job");
+        client
+    }
+
+    /// Opens a channel for `user`, up to its first job; false when the pool closes the connection before.
+    pub(crate) async fn begin(&mut self, user: &str) -> bool {
+        self.miner.set_up(0);
+        self.miner.open_extended(user, HASHRATE, U256::MAX, 8);
         let has_job = |miner: &Sv2Miner| {
             let channel = miner.channels.values().next();
             channel.is_some_and(|channel| !channel.jobs.is_empty())
         };
-        assert!(client.until(has_job).await, "the pool gives a job");
-        client
+        self.until(has_job).await
     }
 
     /// Sends what there is to send, and listens until `condition`; false when the pool closes the
@@ -149,7 +163,12 @@ pub(crate) struct Sv1Client {
 impl Sv1Client {
     pub(crate) async fn dial(address: SocketAddr) -> Self {
         let dialer = Dialer::new(DialSettings::default(), CurvePool::new());
-        Self::new(dialer.sv1(&endpoint(address)).await.unwrap())
+        Self::dial_by(&dialer, address).await.unwrap()
+    }
+
+    /// As [`Self::dial`], by this dialer; `None` if nobody answers.
+    pub(crate) async fn dial_by(dialer: &Dialer, address: SocketAddr) -> Option<Self> {
+        dialer.sv1(&endpoint(address)).await.ok().map(Self::new)
     }
 
     /// As [`Self::dial`], in TLS.

@@ -14,6 +14,8 @@ mod harness;
 mod life;
 mod limits;
 mod listeners;
+#[cfg(target_os = "linux")]
+mod outage;
 mod proof;
 mod resume;
 mod shares;
