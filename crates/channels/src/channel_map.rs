@@ -86,6 +86,11 @@ impl<V> ChannelMap<V> {
         self.0.iter_mut().map(|(_, value)| value)
     }
 
+    /// All entries.
+    pub fn iter(&self) -> impl Iterator<Item = (ChannelId, &V)> {
+        self.0.iter().map(|(id, value)| (*id, value))
+    }
+
     /// All entries, the values to be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ChannelId, &mut V)> {
         self.0.iter_mut().map(|(id, value)| (*id, value))
@@ -98,7 +103,25 @@ impl<V> ChannelMap<V> {
     }
 
     fn find(&self, id: ChannelId) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&id, |(id, _)| *id)
+        match self.likely_place(id) {
+            Some(at) => Ok(at),
+            None => self.0.binary_search_by_key(&id, |(id, _)| *id),
+        }
+    }
+
+    /// Where `id` is if the ids are evenly apart, as they are while nobody has left: each channel took one,
+    /// or two with its group.
+    fn likely_place(&self, id: ChannelId) -> Option<usize> {
+        let (first, last) = (self.0.front()?.0.get(), self.0.back()?.0.get());
+        let behind = u64::from(id.get().checked_sub(first)?);
+        let steps = self.0.len() as u64 - 1;
+        let at = (behind * steps)
+            .checked_div(u64::from(last - first))
+            .unwrap_or(0) as usize;
+        self.0
+            .get(at)
+            .is_some_and(|(there, _)| *there == id)
+            .then_some(at)
     }
 
     /// The first entry gets its own room and no more. From then on it doubles.
@@ -155,6 +178,7 @@ mod tests {
                 prop_assert!(map.keys().eq(tree.keys().copied()));
                 prop_assert!(map.values().eq(tree.values()));
                 prop_assert!(map.values_mut().eq(tree.values_mut()));
+                prop_assert!(map.iter().eq(tree.iter().map(|(id, it)| (*id, it))));
                 prop_assert!(map.iter_mut().eq(tree.iter_mut().map(|(id, it)| (*id, it))));
             }
         }
