@@ -166,6 +166,31 @@ fn a_slow_device_s_standard_job_is_replaced_after_30_s() {
     );
 }
 
+#[test]
+fn each_standard_job_is_replaced_at_its_own_time() {
+    let mut pool = crate::pool();
+    let (link, first) = crate::with_channel(&mut pool, false, 1);
+    pool.advance(10_000 * MILLISECOND);
+    let second = crate::open(&mut pool, link, false, 1);
+    pool.advance(7_000 * MILLISECOND);
+    let third = crate::open(&mut pool, link, false, 2);
+    let counts = |pool: &Pool| {
+        let channels = &pool.sv2[link].miner.channels;
+        [first, second, third].map(|id| channels[&id].jobs.len())
+    };
+    for (wait, before, after) in [
+        (13_000, [1, 1, 1], [2, 1, 1]),
+        (10_000, [2, 1, 1], [2, 2, 1]),
+        (7_000, [2, 2, 1], [2, 2, 2]),
+        (13_000, [2, 2, 2], [3, 2, 2]),
+    ] {
+        pool.advance((wait - 1) * MILLISECOND);
+        assert_eq!(counts(&pool), before);
+        pool.advance(MILLISECOND);
+        assert_eq!(counts(&pool), after);
+    }
+}
+
 /// A pool whose first rung is a guess.
 fn pool_that_guesses() -> Pool {
     Pool::new(&PoolSettings {

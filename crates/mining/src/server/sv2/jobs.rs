@@ -67,12 +67,13 @@ impl Sv2Session {
         self.send_job(now, &Audience::alone(id), job_id);
     }
 
-    /// Gives a job of its own to each channel that needs one: a changed target applies to jobs
+    /// Gives a job of its own to each channel of these that needs one: a changed target applies to jobs
     /// that come after it, so one must come (MP-124). Groups all of whose members need one, as when
     /// their last is used up, get it together.
-    pub(super) fn send_own_jobs(&mut self, now: Instant) {
+    pub(super) fn send_own_jobs(&mut self, now: Instant, due: &[ChannelId]) {
         let work = &self.desk.work;
-        let wanting = self.seats.values().filter(|seat| seat.wants_job(now, work));
+        let due = due.iter().filter_map(|id| self.seats.get(*id));
+        let wanting = due.filter(|seat| seat.wants_job(now, work));
         let wanting: BTreeSet<ChannelId> = wanting.map(|seat| seat.id).collect();
         let audiences = match wanting.len() {
             0 | 1 => Vec::new(),
@@ -103,8 +104,7 @@ impl Sv2Session {
         let changed = seat.announce(work);
         write_target(id, seat.announced(), &mut self.output);
         let is_job_due = seat.wants_job(now, work);
-        let due = seat.poll_timeout(work);
-        self.look_by(due);
+        self.seats.look_by(id, work);
         if let Some(rung) = changed {
             self.workers.tell_difficulty(&mut self.desk, id, rung);
         }
@@ -167,8 +167,7 @@ impl Sv2Session {
         for id in audience.members() {
             if let Some(seat) = self.seats.get_mut(*id) {
                 seat.send_job(now, job_id, &self.desk.work, &job, time);
-                let due = seat.poll_timeout(&self.desk.work);
-                self.look_by(due);
+                self.seats.look_by(*id, &self.desk.work);
             }
         }
         let root = self.merkle_root(audience);
@@ -185,8 +184,8 @@ impl Sv2Session {
         let job = self.desk.present_job(seat, job_id);
         if job.is_none() {
             // It is tried again.
-            let due = seat.poll_timeout(&self.desk.work);
-            self.look_by(due);
+            let id = seat.id;
+            self.seats.look_by(id, &self.desk.work);
         }
         job
     }
@@ -248,8 +247,7 @@ impl Sv2Session {
             if let Some(seat) = self.seats.get_mut(*id) {
                 let prepared = Arc::clone(&start.prepared);
                 seat.activate_job(now, job_id, &self.desk.work, prepared, time);
-                let due = seat.poll_timeout(&self.desk.work);
-                self.look_by(due);
+                self.seats.look_by(*id, &self.desk.work);
             }
         }
         self.write_tip(audience.to, job_id, time);
@@ -263,6 +261,9 @@ impl Sv2Session {
             let seat = self.seats.get_mut(id);
             let rung = seat.and_then(|seat| seat.announce(&self.desk.work));
             changed.extend(rung.map(|rung| (id, rung)));
+        }
+        if changed.is_empty() {
+            return;
         }
         match self.common_rung(audience) {
             Some(rung) if changed.len() > 1 => write_target(audience.to, rung, &mut self.output),

@@ -11,6 +11,7 @@ mod groups;
 mod jobs;
 mod open;
 mod round;
+mod seats;
 mod setup;
 mod submit;
 mod workers;
@@ -18,7 +19,7 @@ mod workers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headframe_channels::{Channel, ChannelId, ChannelMap, ExtranoncePrefix, Past};
+use headframe_channels::{Channel, ChannelId, ExtranoncePrefix, Past};
 use headframe_sv2_wire::mining::MiningMessage;
 use headframe_sv2_wire::{DecodeError, Frame, Incoming};
 
@@ -28,10 +29,10 @@ use self::extensions::{Extensions, MAX_REQUESTS};
 use self::groups::Groups;
 use self::open::Opened;
 use self::round::Round;
+use self::seats::Seats;
 use self::setup::Setup;
 use self::workers::Workers;
 use super::desk::Desk;
-use super::seat::Seat;
 use super::{PoolRules, PoolWork, SessionEvent};
 
 /// A client that is connected says who it is within this time.
@@ -45,12 +46,6 @@ const FIRST_ID: u32 = 1;
 
 /// Channels to which their jobs go right behind the tip, in one piece with it.
 const FEW_CHANNELS: usize = 4;
-/// Looking at what is due for the channels costs a thousandth of this for each; it is not done again
-/// before, however many there are.
-const LOOK_REST_PER_CHANNEL: Duration = Duration::from_micros(100);
-
-/// A time that no connection sees: the timer where there is nothing to look at.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The server's end of a Stratum V2 mining connection.
 #[derive(Debug)]
@@ -58,7 +53,7 @@ pub struct Sv2Session {
     desk: Desk,
     /// What the client said of itself; `None` until it did.
     setup: Option<Setup>,
-    seats: ChannelMap<Box<Seat>>,
+    seats: Seats,
     groups: Groups,
     extensions: Extensions,
     workers: Workers,
@@ -67,10 +62,6 @@ pub struct Sv2Session {
     next_id: u32,
     /// Channels opened since the tip changed.
     opened_on_tip: u32,
-    /// No seat is to be looked at before this time.
-    look_at: Instant,
-    /// Nor before this one, however soon it is due.
-    rested_at: Instant,
     /// The jobs of the pool's present work go out.
     jobs: Round,
     /// The next tip's jobs are sent ahead.
@@ -119,14 +110,12 @@ impl Sv2Session {
         Self {
             desk: Desk::new(rules, work),
             setup: None,
-            seats: ChannelMap::new(),
+            seats: Seats::new(now),
             groups: Groups::default(),
             extensions: Extensions::default(),
             workers: Workers::default(),
             next_id: FIRST_ID,
             opened_on_tip: 0,
-            look_at: now + NEVER,
-            rested_at: now,
             jobs: Round::NONE,
             staging: Round::NONE,
             acks: Acks::default(),
@@ -214,10 +203,9 @@ impl Sv2Session {
     /// opening waits for this, so that its first target is the right one, but not longer than until
     /// the session is given anything else or its output is taken.
     pub fn handle_past(&mut self, now: Instant, seat: ChannelId, past: Option<Box<Past>>) {
-        if let (Some(seat), Some(past)) = (self.seats.get_mut(seat), past) {
-            seat.control.handle_past(now, past);
-            let due = seat.poll_timeout(&self.desk.work);
-            self.look_by(due);
+        if let (Some(resumed), Some(past)) = (self.seats.get_mut(seat), past) {
+            resumed.control.handle_past(now, past);
+            self.seats.look_by(seat, &self.desk.work);
         }
         if self.opening.is_some_and(|opened| opened.seat == seat) {
             self.answer_opening();
@@ -252,7 +240,7 @@ impl Sv2Session {
         }
         let overdue = self.acks.release_overdue(now, &mut self.output);
         self.tell_not_durable(overdue);
-        if now >= self.look_at {
+        if self.seats.next_look().is_some_and(|at| now >= at) {
             self.look_at_seats(now);
         }
         self.send_some(now);
@@ -280,9 +268,8 @@ impl Sv2Session {
         if self.is_finished {
             return None;
         }
-        let seats = (!self.seats.is_empty()).then_some(self.look_at);
         [
-            seats,
+            self.seats.next_look(),
             self.jobs.due(),
             self.staging.due(),
             self.patience,
@@ -349,26 +336,19 @@ impl Sv2Session {
         Ok(())
     }
 
-    /// What is due for the channels. Looking at all of them is left until one is due, since there may
-    /// be thousands.
+    /// Does what is due for channels.
     fn look_at_seats(&mut self, now: Instant) {
-        for seat in self.seats.values_mut() {
-            seat.handle_timeout(now);
-            if let Some(learnt) = seat.learnt(now) {
-                self.desk.tell(learnt);
+        let due = self.seats.due(now);
+        for id in &due {
+            if let Some(seat) = self.seats.get_mut(*id) {
+                seat.handle_timeout(now);
+                if let Some(learnt) = seat.learnt(now) {
+                    self.desk.tell(learnt);
+                }
             }
         }
-        self.send_own_jobs(now);
-        let work = &self.desk.work;
-        let seats = self.seats.values().map(|seat| seat.poll_timeout(work));
-        self.look_at = seats.min().unwrap_or(now + NEVER);
-        self.rested_at = now + LOOK_REST_PER_CHANNEL * self.seats.len() as u32;
-        self.look_at = self.look_at.max(self.rested_at);
-    }
-
-    /// Something is due for a channel at `due`.
-    fn look_by(&mut self, due: Instant) {
-        self.look_at = self.look_at.min(due.max(self.rested_at));
+        self.send_own_jobs(now, &due);
+        self.seats.rest(now, &due, &self.desk.work);
     }
 
     fn tell_not_durable(&mut self, shares: impl Iterator<Item = (ChannelId, u32)>) {

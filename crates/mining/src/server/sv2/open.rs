@@ -169,7 +169,7 @@ impl Sv2Session {
         let seat = Seat::new(id, miner, channel, control, &self.desk.work, now);
         let group = self.join_group(&seat);
         self.tell_joined(&seat);
-        self.seats.insert(id, Box::new(seat));
+        self.seats.insert(now, Box::new(seat));
         Ok(Opened {
             at: now,
             request_id: opening.request_id,

@@ -118,7 +118,7 @@ impl Sv2Session {
                     name: name.unwrap_or(None),
                     is_proven: is_block || verdict.credit().is_ok(),
                 };
-                let who = (&setup.device, &**seat);
+                let who = (&setup.device, &*seat);
                 let booked = self.workers.book(now, &mut self.desk, who, claim);
                 let workers = self.workers.heard(now, id);
                 seat.control.handle_miners(now, workers);
@@ -126,9 +126,8 @@ impl Sv2Session {
             }
             Some(_) | None => id,
         };
-        let due = seat.poll_timeout(&self.desk.work);
         let recorded = self.desk.record(now, seat, booked, share.job_id, verdict);
-        self.look_by(due);
+        self.seats.look_by(id, &self.desk.work);
         let accepted = recorded.map_err(code)?;
         self.acks
             .push((id, booked), submitted.sequence_number, accepted);
@@ -139,9 +138,8 @@ impl Sv2Session {
     /// looked at, and get another.
     fn make_room(&mut self, now: Instant) {
         if self.desk.budget.is_used_up() {
-            let channels = self.seats.values_mut().map(|seat| &mut seat.channel);
+            let channels = self.seats.look_at_all(now);
             self.desk.budget.make_room(channels);
-            self.look_at = now;
         }
     }
 }
