@@ -16,7 +16,7 @@ use super::blocks::{Blocks, Found};
 use super::convert;
 use super::disk::{Disk, Slow};
 use super::miner::HighRejects;
-use super::miners::{Miners, Missing};
+use super::miners::{Census, Miners, Missing};
 use super::nodes::NodesView;
 use super::proof::Proofs;
 use crate::clock::Utc;
@@ -82,6 +82,7 @@ pub(super) struct Scene<'a> {
     pub(super) node_advice: Option<&'a str>,
     pub(super) blocks: &'a Blocks,
     pub(super) miners: &'a Miners,
+    pub(super) census: &'a Census<'a>,
     pub(super) proofs: &'a Proofs,
     pub(super) example_address: &'a str,
 }
@@ -194,7 +195,7 @@ impl Troubles {
             self.tls_certificate_ends(scene.wall),
             self.tls_certificate_refused(),
             miner_quiet(scene),
-            high_reject_rate(scene.miners),
+            high_reject_rate(scene.census),
             self.name_refused(scene.example_address),
             miner_gone(scene),
             self.bans.banned(scene.wall),
@@ -453,7 +454,7 @@ fn by_hand(file: Option<&str>, network: Option<Network>) -> String {
 }
 
 fn miner_quiet(scene: &Scene<'_>) -> Option<Alarm> {
-    let (missing, cause) = scene.miners.quiet(scene.now, scene.running_since?)?;
+    let (missing, cause) = scene.census.quiet()?;
     let Missing {
         count,
         first,
@@ -515,8 +516,8 @@ fn miner_gone(scene: &Scene<'_>) -> Option<Alarm> {
     })
 }
 
-fn high_reject_rate(miners: &Miners) -> Option<Alarm> {
-    let (count, user, high) = miners.high_rejects()?;
+fn high_reject_rate(census: &Census<'_>) -> Option<Alarm> {
+    let (count, user, high) = census.high_rejects()?;
     let HighRejects {
         percent,
         reason,

@@ -120,26 +120,21 @@ impl Miners {
         Some(miner.record.identity.worker.user())
     }
 
-    /// How many miners there are at `now`.
-    pub(super) fn counted(
+    /// What there is to know of all miners together at `now`. Each is looked at once, since there may be
+    /// tens of thousands, far apart in memory.
+    pub(super) fn census(
         &self,
         now: Instant,
         wall: UnixTime,
         resumed: Option<Instant>,
-    ) -> MinerCounts {
-        let mut counts = MinerCounts::default();
+    ) -> Census<'_> {
+        let mut census = Census::default();
         for miner in self.here.values() {
-            counts.connected += 1;
-            *match miner.record.identity.client {
-                ClientKind::Sv1 => &mut counts.sv1,
-                ClientKind::Sv2Standard => &mut counts.sv2_standard,
-                ClientKind::Sv2Extended => &mut counts.sv2_extended,
-            } += 1;
-            counts.quiet += u64::from(miner.state(now, resumed) == MinerState::Quiet);
+            census.take_in(miner, miner.state(now, resumed));
         }
         let gone = self.gone.values().filter(|gone| gone.is_shown(wall));
-        counts.gone = gone.count() as u64;
-        counts
+        census.counts.gone = gone.count() as u64;
+        census
     }
 
     /// All miners as they are at `now`.
@@ -156,52 +151,25 @@ impl Miners {
         here.chain(gone).collect()
     }
 
-    /// Miners that are connected and silent: how many, the one that is so longest, and why that one
-    /// probably is.
-    pub(super) fn quiet(
-        &self,
-        now: Instant,
-        resumed: Instant,
-    ) -> Option<(Missing<'_>, SilenceCause)> {
-        let quiet = || {
-            let here = self.here.values();
-            here.filter(|miner| miner.is_quiet(now, resumed))
-        };
-        let longest = quiet().min_by_key(|miner| (miner.silent_since(), miner.record.id))?;
-        let missing = Missing::of(quiet().map(|miner| (miner.silent_since(), &miner.record)))?;
-        let cause = longest.silence().causes.into_iter().next()?;
-        Some((missing, cause))
-    }
-
     /// Miners that have gone and that nobody of the same name replaces: how many, and the one that
     /// is gone longest. Those that were only tried out are not missed.
     pub(super) fn gone(&self, wall: UnixTime, at_least: Duration) -> Option<Missing<'_>> {
-        let records = self.here.values().map(|miner| &miner.record);
-        let here = records.map(|record| record.identity.worker.clone());
-        let here: HashSet<WorkerId> = here.collect();
-        let missed = self.gone.values().filter(|gone| {
+        let records = self.gone.values().filter(|gone| {
             gone.is_shown(wall)
                 && gone.left_at <= wall.saturating_sub(at_least)
                 && gone.was_steady(wall)
-                && !here.contains(&gone.record.identity.worker)
         });
-        Missing::of(missed.map(|gone| (gone.left_at, &gone.record)))
-    }
-
-    /// Connected miners many of whose shares are rejected: how many, and the worst.
-    pub(super) fn high_rejects(&self) -> Option<(usize, &str, HighRejects)> {
-        let mut count = 0;
-        let mut worst: Option<(&str, HighRejects)> = None;
-        for miner in self.here.values() {
-            let Some(high) = miner.high_rejects() else {
-                continue;
-            };
-            count += 1;
-            if worst.is_none_or(|(_, worst)| high.percent > worst.percent) {
-                worst = Some((miner.record.identity.worker.user(), high));
-            }
+        let records: Vec<_> = records.map(|gone| (gone.left_at, &gone.record)).collect();
+        let workers = records.iter().map(|(_, record)| &record.identity.worker);
+        let mut missed: HashSet<&WorkerId> = workers.collect();
+        if missed.is_empty() {
+            return None;
         }
-        worst.map(|(user, high)| (count, user, high))
+        for miner in self.here.values() {
+            missed.remove(&miner.record.identity.worker);
+        }
+        let is_missed = |record: &Record| missed.contains(&record.identity.worker);
+        Missing::of(records.into_iter().filter(|(_, record)| is_missed(record)))
     }
 
     fn remember(&mut self, record: Record, left_at: UnixTime) {
@@ -238,6 +206,62 @@ impl Gone {
         record.stayed >= MISSED_AFTER
             && record.counts.accepted >= MISSED_SHARES
             && record.last_share_at.is_some_and(worked_lately)
+    }
+}
+
+/// What one look at all miners finds.
+#[derive(Debug, Default)]
+pub(super) struct Census<'a> {
+    pub(super) counts: MinerCounts,
+    /// The one that is silent longest, of those that are connected.
+    quietest: Option<&'a Connected>,
+    /// How many have many of their shares rejected, and the worst of them.
+    high_rejects: (usize, Option<(&'a str, HighRejects)>),
+}
+
+impl<'a> Census<'a> {
+    /// Miners that are connected and silent: how many, the one that is so longest, and why that one
+    /// probably is.
+    pub(super) fn quiet(&self) -> Option<(Missing<'a>, SilenceCause)> {
+        let quietest = self.quietest?;
+        let cause = quietest.silence().causes.into_iter().next()?;
+        let missing = Missing {
+            count: self.counts.quiet as usize,
+            first: quietest.record.identity.worker.user(),
+            since: quietest.silent_since(),
+        };
+        Some((missing, cause))
+    }
+
+    /// Connected miners many of whose shares are rejected: how many, and the worst.
+    pub(super) fn high_rejects(&self) -> Option<(usize, &'a str, HighRejects)> {
+        let (count, worst) = self.high_rejects;
+        worst.map(|(user, high)| (count, user, high))
+    }
+
+    fn take_in(&mut self, miner: &'a Connected, state: MinerState) {
+        let Identity { worker, client } = &miner.record.identity;
+        self.counts.connected += 1;
+        *match client {
+            ClientKind::Sv1 => &mut self.counts.sv1,
+            ClientKind::Sv2Standard => &mut self.counts.sv2_standard,
+            ClientKind::Sv2Extended => &mut self.counts.sv2_extended,
+        } += 1;
+        if state == MinerState::Quiet {
+            self.counts.quiet += 1;
+            let since = |miner: &Connected| (miner.silent_since(), miner.record.id);
+            let quietest = self.quietest.get_or_insert(miner);
+            if since(miner) < since(quietest) {
+                *quietest = miner;
+            }
+        }
+        if let Some(high) = miner.high_rejects() {
+            let (count, worst) = &mut self.high_rejects;
+            *count += 1;
+            if worst.is_none_or(|(_, worst)| high.percent > worst.percent) {
+                *worst = Some((worker.user(), high));
+            }
+        }
     }
 }
 

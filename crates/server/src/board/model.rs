@@ -228,6 +228,7 @@ impl Model {
         self.sequence += 1;
         self.troubles.advance(now, wall);
         self.proofs.advance(wall);
+        let census = self.miners.census(now, wall, self.running_since);
         let rates = self.windows.as_ref().map(|windows| windows.rates(now));
         let rates = rates.unwrap_or_default();
         let round = self.round();
@@ -249,7 +250,7 @@ impl Model {
             started_at: convert::unix(self.started.1),
             uptime_seconds: now.saturating_duration_since(self.started.0).as_secs(),
             hashes_per_second: rates,
-            miners: self.miners.counted(now, wall, self.running_since),
+            miners: census.counts.clone(),
             shares: self.totals.shown(),
             ledger: self.ledger_shown(),
             best: self.best(),
@@ -274,6 +275,7 @@ impl Model {
                 node_advice: self.node.unusable().map(|it| it.next_step.as_str()),
                 blocks: &self.blocks,
                 miners: &self.miners,
+                census: &census,
                 proofs: &self.proofs,
                 example_address: &self.facts.connect.example_address,
             }),

@@ -28,6 +28,21 @@ fn a_miner_is_quiet_after_ten_times_its_time_and_a_node_s_silence_is_not_its_own
 }
 
 #[test]
+fn of_several_quiet_miners_the_one_that_is_so_longest_is_named() {
+    let mut stage = Stage::running();
+    for (at, key, user) in [(10, 1, "late"), (0, 2, "early"), (20, 3, "last")] {
+        stage.tell(at, joined(at, key, user, Protocol::Sv1));
+    }
+    stage.tell(30, joined(30, 4, "heard", Protocol::Sv1));
+    stage.tell(315, shares(315, 4, 1, 2_000.0));
+    assert_eq!(stage.look(320).summary.miners.quiet, 3);
+    let alarm = stage.alarm(320, "miner_quiet").unwrap();
+    assert_eq!(alarm.title, "3 miners are quiet");
+    assert!(alarm.detail.starts_with("early "), "{}", alarm.detail);
+    assert_eq!(alarm.since_at, u64::from(DAWN));
+}
+
+#[test]
 fn a_fast_miner_has_a_minute() {
     let mut stage = Stage::running();
     stage.tell(0, joined(0, 1, "fast", Protocol::Sv1));
