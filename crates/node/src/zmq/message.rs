@@ -8,7 +8,7 @@ use bitcoin::block::Header;
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::hashes::Hash;
 
-use super::wire::Part;
+use super::wire::{HEAD, Part};
 
 /// The topics that are subscribed to.
 pub(super) const TOPICS: [&[u8]; 2] = [HASH, RAW];
@@ -64,6 +64,17 @@ pub(crate) enum Announced {
 }
 
 impl Announced {
+    /// The block that a message is of whose part `coming` is not whole, once as much of it has come as matters;
+    /// `before` are the parts before. The rest of a block is not looked at when it is there either.
+    pub(super) fn read_ahead(before: &[Part], coming: &Part) -> Option<Self> {
+        match before {
+            [topic] if topic.whole() == Some(RAW) && coming.head.len() == HEAD => {
+                BlockHead::read(&coming.head).map(Self::Block)
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn hash(&self) -> BlockHash {
         match self {
             Self::Hash(hash) => *hash,
@@ -171,7 +182,7 @@ pub(super) fn fuzz(data: &[u8]) {
             head: bytes.to_vec(),
             len: len as u64,
         };
-        let head = data.get(..super::wire::HEAD).unwrap_or(data);
+        let head = data.get(..HEAD).unwrap_or(data);
         let parts = [
             part(topic, topic.len()),
             part(head, data.len()),
@@ -229,7 +240,7 @@ mod tests {
     }
 
     fn parts(topic: &[u8], body: &[u8]) -> Vec<Part> {
-        let head = &body[..body.len().min(super::super::wire::HEAD)];
+        let head = &body[..body.len().min(HEAD)];
         let part = |head: &[u8], len: usize| Part {
             head: head.to_vec(),
             len: len as u64,

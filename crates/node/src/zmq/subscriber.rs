@@ -6,15 +6,15 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::ZmqAddress;
-use super::message::{Message, Sequences, TOPICS};
+use super::message::{Announced, Message, Sequences, TOPICS};
 use super::told::Told;
 use super::wire::{self, Command, Decoder, Input, WireError};
 use crate::socket::keep_alive;
-use crate::zmq::Announced;
 
 /// From the end of a connection to the next try (R-28: within a second).
 const REST: Duration = Duration::from_millis(500);
@@ -87,6 +87,8 @@ struct Link<'a, F> {
     /// Whether it can be asked.
     answers: bool,
     is_subscribed: bool,
+    /// Whether the block of the message that is coming was told.
+    is_told: bool,
     sequences: Sequences,
     told: &'a mut Told,
     buffer: Vec<u8>,
@@ -101,6 +103,7 @@ impl<'a, F: Fn(Word)> Link<'a, F> {
             is_asked: false,
             answers: false,
             is_subscribed: false,
+            is_told: false,
             sequences: Sequences::default(),
             told,
             buffer: vec![0; READ],
@@ -158,7 +161,12 @@ impl<'a, F: Fn(Word)> Link<'a, F> {
         let buffer = core::mem::take(&mut self.buffer);
         let replies = self.handle_bytes(buffer.get(..len).unwrap_or_default());
         self.buffer = buffer;
-        Ok(stream.write_all(&replies?).await?)
+        stream.write_all(&replies?).await?;
+        if self.tell_ahead() {
+            // Who begins on the block does so before the rest of it is read.
+            yield_now().await;
+        }
+        Ok(())
     }
 
     /// Takes what was read, and gives what is to be written.
@@ -181,10 +189,13 @@ impl<'a, F: Fn(Word)> Link<'a, F> {
             Input::Command(Command::Ready) => self.begin(),
             Input::Command(Command::Ping { context }) => replies.extend(wire::pong(&context)),
             Input::Command(Command::Pong | Command::Other) => {}
-            Input::Message(parts) => match Message::read(&parts) {
-                Some(message) => self.handle_message(message),
-                None => debug!(address = %self.address, "a message that is not of a block"),
-            },
+            Input::Message(parts) => {
+                match Message::read(&parts) {
+                    Some(message) => self.handle_message(message),
+                    None => debug!(address = %self.address, "a message that is not of a block"),
+                }
+                self.is_told = false;
+            }
         }
     }
 
@@ -200,9 +211,23 @@ impl<'a, F: Fn(Word)> Link<'a, F> {
         }
     }
 
+    /// Tells of a block of which no more has come than matters, and says whether it has.
+    fn tell_ahead(&mut self) -> bool {
+        let unfinished = self.decoder.unfinished().filter(|_| !self.is_told);
+        let block = unfinished.and_then(|(before, coming)| Announced::read_ahead(before, coming));
+        let Some(block) = block else {
+            return false;
+        };
+        self.is_told = true;
+        (self.tell)(Word::Block(block));
+        true
+    }
+
     fn handle_message(&mut self, message: Message) {
         let lost = self.sequences.lost_before(&message);
-        (self.tell)(Word::Block(message.block));
+        if !self.is_told {
+            (self.tell)(Word::Block(message.block));
+        }
         if let Some(lost) = self.told.handle_gap(Instant::now(), lost) {
             let address = self.address;
             warn!(
@@ -216,6 +241,9 @@ impl<'a, F: Fn(Word)> Link<'a, F> {
 mod tests {
     use std::cell::RefCell;
 
+    use bitcoin::Network;
+    use bitcoin::blockdata::constants::genesis_block;
+    use bitcoin::consensus::serialize;
     use bitcoin::hex::FromHex;
     use tokio::net::TcpListener;
 
@@ -281,7 +309,7 @@ mod tests {
                 expect(&mut stream, b"SUBSCRIBErawblock").await;
                 stream.write_all(&announcement(0)).await.unwrap();
                 while *told.borrow() < times {
-                    tokio::task::yield_now().await;
+                    yield_now().await;
                 }
             }
         };
@@ -303,6 +331,51 @@ mod tests {
             () = subscribe(address, |_| {}) => {}
             () = publisher => {}
         }
+    }
+
+    /// The genesis block, as one with `missing` bytes more that do not come.
+    fn beginning_of_a_block(missing: u8) -> Vec<u8> {
+        let block = serialize(&genesis_block(Network::Bitcoin));
+        let len = (block.len() as u64 + u64::from(missing)).to_be_bytes();
+        [b"\x01\x08rawblock\x03", &len[..], &block].concat()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_block_is_told_of_once_and_before_its_last_byte_is_there() {
+        let (listener, address) = listener().await;
+        let told = RefCell::new(Vec::new());
+        let publisher = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&hello(1)).await.unwrap();
+            expect(&mut stream, b"SUBSCRIBErawblock").await;
+            let begun = beginning_of_a_block(100);
+            stream.write_all(&begun).await.unwrap();
+            while told.borrow().is_empty() {
+                yield_now().await;
+            }
+            stream.write_all(&[0; 100]).await.unwrap();
+            stream.write_all(b"\0\x04\0\0\0\0").await.unwrap();
+            // The next is of the other topic, and told too.
+            stream.write_all(&announcement(0)).await.unwrap();
+            while told.borrow().len() < 2 {
+                yield_now().await;
+            }
+        };
+        let tell = |word| {
+            if let Word::Block(block) = word {
+                told.borrow_mut().push(block);
+            }
+        };
+        tokio::select! {
+            () = subscribe(address, tell) => {}
+            () = publisher => {}
+        }
+        let told = told.take();
+        assert!(matches!(
+            told[..],
+            [Announced::Block(_), Announced::Hash(_)]
+        ));
+        assert_eq!(told[0].hash(), told[1].hash());
     }
 
     /// A peer that is gone without a word looks like one that has nothing to say, until it is asked.

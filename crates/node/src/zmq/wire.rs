@@ -166,6 +166,16 @@ impl Decoder {
         }
     }
 
+    /// What has come of a message that is not whole: the parts that are, and the one that is coming.
+    pub(super) fn unfinished(&self) -> Option<(&[Part], &Part)> {
+        match &self.state {
+            State::Body { flags, part, .. } if flags & flag::COMMAND == 0 => {
+                Some((&self.parts, part))
+            }
+            State::Greeting(_) | State::Header(_) | State::Body { .. } => None,
+        }
+    }
+
     /// The frame in the body's state is whole.
     fn end_frame(&mut self) -> Result<Option<Input>, WireError> {
         let state = core::mem::replace(&mut self.state, State::Header(Vec::new()));
