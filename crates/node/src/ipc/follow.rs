@@ -508,7 +508,7 @@ impl Live {
     async fn overdue(&self, limit: Duration) {
         sleep(limit + OVERDUE).await;
         if !self.answers.get() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
