@@ -62,6 +62,12 @@ fn the_reference_translator_finds_blocks_and_names_its_miners_through_restarts()
     translate(true, &[2]);
 }
 
+/// A channel for each miner, each share of which names its worker too.
+#[test]
+fn the_reference_translator_names_its_miners_each_on_a_channel_through_restarts() {
+    translate(false, &[2]);
+}
+
 /// Extension 0x0002: one channel, and the pool knows its miners apart. It requires the extension, as
 /// the translator does.
 #[test]
