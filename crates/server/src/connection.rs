@@ -1,5 +1,6 @@
 //! One connection: the only task that reads its socket and owns its session.
 
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -16,7 +17,7 @@ use headframe_transport::{Endpoint, Filled, SHUTDOWN_DEADLINE, TransportError};
 use headframe_work::UnixTime;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -41,6 +42,9 @@ const TIMER_REST: Duration = Duration::from_millis(1);
 
 /// How often a connection reads once more when the pool stops, as long as there is something.
 const LAST_READS: u32 = 64;
+
+/// How long it waits for that: what is on its way may be a block, and nobody sends it a second time.
+const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// What the connections of a listener have of the rest of the pool.
 #[derive(Debug, Clone)]
@@ -285,18 +289,21 @@ impl Connection {
         timers.map(|at| at.max(self.timers_at))
     }
 
-    /// What has arrived when the pool stops, or sends its miners away, is still judged: it may be a
+    /// What is on its way when the pool stops, or sends its miners away, is still judged: it may be a
     /// block.
     async fn take_leave(&mut self, why: End) -> End {
-        self.guest.release();
-        self.take_all().await.err().unwrap_or(why)
+        self.take_all(LAST_WAIT).await.err().unwrap_or(why)
     }
 
-    /// Takes what has arrived, as long as there is something.
-    async fn take_all(&mut self) -> Result<(), End> {
+    /// Takes what arrives for so long, also of who is held. Only to look whether there is something misses what the system
+    /// has and the runtime has not heard of.
+    async fn take_all(&mut self, wait: Duration) -> Result<(), End> {
+        self.guest.let_off();
         self.take_messages().await?;
+        let end = tokio::time::Instant::now() + wait;
         for _ in 0..LAST_READS {
-            let Poll::Ready(filled) = self.poll_now(Wire::poll_fill).await else {
+            let filled = poll_fn(|context| self.wire.poll_fill(context));
+            let Ok(filled) = timeout_at(end, filled).await else {
                 return Ok(());
             };
             if filled? == Filled::Closed {
@@ -308,14 +315,15 @@ impl Connection {
     }
 
     /// Closes those of this connection whom the operator wants closed: their channels where the client bears
-    /// that, and the connection where nobody else is on it. What has arrived is judged and answered before, as
-    /// when the pool stops.
+    /// that, and the connection where nobody else is on it. What has arrived is judged and answered before.
     async fn close_workers(&mut self) -> Result<(), End> {
         for closing in self.bell.take_closings() {
             if !self.dues.users().any(|user| user == closing.user()) {
                 continue;
             }
-            self.take_all().await?;
+            // Others on this connection wait for their jobs meanwhile.
+            self.take_all(Duration::ZERO).await?;
+            self.guest.hold_again();
             self.acknowledge().await;
             let now = Instant::now();
             let seats = self.dues.seats_of(closing.user());
@@ -325,7 +333,8 @@ impl Connection {
             closing.note_channels(closed.len());
             self.take_events(wall_clock()).await;
             let others = self.dues.users().filter(|user| *user != closing.user());
-            match (kept.is_empty(), others.count()) {
+            let others: HashSet<_> = others.collect();
+            match (kept.is_empty(), others.len()) {
                 (true, _) => {}
                 (false, 0) => {
                     closing.note_connection();

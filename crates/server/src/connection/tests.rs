@@ -207,25 +207,29 @@ async fn shares_are_answered_while_the_board_does_not_read_and_it_hears_of_them_
     client.serving.await.unwrap();
 }
 
-/// A connection that was held is read again by itself: nothing else happens here that could wake it, and
-/// of what is sent together the rest is in the pool already, so that no more of it comes.
-#[tokio::test]
-async fn whoever_sent_too_much_is_read_again() {
-    const UPDATES: usize = 12_000;
-    const TOGETHER: usize = 20;
+/// The visit of somebody for whom all limits are.
+fn stranger() -> Visit {
     let access = AccessSettings {
         unlimited: AddressSet::NONE,
         proxies: AddressSet::NONE,
     };
     let limits = Limits::new(100, &[], (Instant::now(), wall_clock()));
     let door = Arc::new(Door::new(access, limits));
+    door.arrive([127, 0, 0, 1].into()).unwrap()
+}
+
+/// A connection that was held is read again by itself: nothing else happens here that could wake it, and
+/// of what is sent together the rest is in the pool already, so that no more of it comes.
+#[tokio::test]
+async fn whoever_sent_too_much_is_read_again() {
+    const UPDATES: usize = 12_000;
+    const TOGETHER: usize = 20;
     let (news, _board) = mpsc::channel(16);
     let pool = PoolLinks {
         bells: Arc::default(),
         ..links(news).await
     };
-    let visit = door.arrive([127, 0, 0, 1].into()).unwrap();
-    let mut client = Client::visit(pool, visit).await;
+    let mut client = Client::visit(pool, stranger()).await;
     for sent in (TOGETHER..=UPDATES).step_by(TOGETHER) {
         for _ in 0..TOGETHER {
             client.miner.update(7, 50.0, U256::MAX);
@@ -234,6 +238,34 @@ async fn whoever_sent_too_much_is_read_again() {
             .until(|miner| miner.update_errors.len() == sent)
             .await;
     }
+    drop(client.stream);
+    client.serving.await.unwrap();
+}
+
+/// Who has sent too much is read later; when the pool stops there is no later, and a share may be a block.
+#[tokio::test]
+async fn whoever_sent_too_much_is_read_when_the_pool_stops() {
+    const UPDATES: usize = 10_000;
+    const MORE: usize = 40;
+    let (news, board) = mpsc::channel(16);
+    let (pool, end) = (links(news).await, CancellationToken::new());
+    tokio::spawn(Arc::clone(&pool.bells).await_shutdown(end.clone()));
+    let mut client = Client::visit(pool, stranger()).await;
+    let channel = client.open().await;
+    for sent in (MORE..=UPDATES).step_by(MORE) {
+        for _ in 0..MORE {
+            client.miner.update(7, 50.0, U256::MAX);
+        }
+        client
+            .until(|miner| miner.update_errors.len() == sent)
+            .await;
+    }
+    for _ in 0..MORE {
+        client.miner.update(7, 50.0, U256::MAX);
+    }
+    drop(board);
+    end.cancel();
+    client.mine_share(channel).await;
     drop(client.stream);
     client.serving.await.unwrap();
 }

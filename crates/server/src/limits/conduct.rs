@@ -60,6 +60,8 @@ pub(super) struct Conduct {
     held: Duration,
     impossible: u32,
     is_proven: bool,
+    /// It is held no more.
+    is_let_off: bool,
 }
 
 impl Conduct {
@@ -74,6 +76,7 @@ impl Conduct {
             held: Duration::ZERO,
             impossible: 0,
             is_proven: false,
+            is_let_off: false,
         }
     }
 
@@ -82,9 +85,15 @@ impl Conduct {
         self.held_until
     }
 
-    /// Reads again.
-    pub(super) fn release(&mut self) {
+    /// Reads whatever comes, until it is said otherwise.
+    pub(super) fn let_off(&mut self) {
+        self.is_let_off = true;
         self.held_until = None;
+    }
+
+    /// Reads no faster than is allowed, as before.
+    pub(super) fn hold_again(&mut self) {
+        self.is_let_off = false;
     }
 
     pub(super) fn handle_opened(&mut self) {
@@ -100,7 +109,7 @@ impl Conduct {
     /// A message came. Tells when the connection floods.
     pub(super) fn handle_message(&mut self, now: Instant, Cost(cost): Cost) -> Option<Offence> {
         let turn = self.pace.spend(now, self.rate, cost);
-        if turn <= now {
+        if turn <= now || self.is_let_off {
             return None;
         }
         let until = turn.max(now + HOLD);

@@ -43,9 +43,14 @@ impl Guest {
         (Instant::now() < until).then_some(until)
     }
 
-    /// It is read again, whatever it sent.
-    pub(crate) fn release(&mut self) {
-        self.conduct.release();
+    /// It is read whatever it sends, which ends soon.
+    pub(crate) fn let_off(&mut self) {
+        self.conduct.let_off();
+    }
+
+    /// It is held again where it sends too much.
+    pub(crate) fn hold_again(&mut self) {
+        self.conduct.hold_again();
     }
 
     pub(crate) fn handle_message(&mut self, now: Instant, cost: Cost) {
@@ -200,8 +205,11 @@ mod tests {
         let door = door(10);
         let mut stranger = Guest::new(door.arrive(address(1)).unwrap(), 12.0);
         assert!(flood(&mut stranger));
-        stranger.release();
+        stranger.let_off();
         assert_eq!(stranger.held_until(), None);
+        assert!(!flood(&mut stranger), "nor by what it sends then");
+        stranger.hold_again();
+        assert!(flood(&mut stranger));
         let near = Ipv4Addr::new(192, 168, 1, 1).into();
         let mut near: Vec<_> = (0..100)
             .map(|_| Guest::new(door.arrive(near).unwrap(), 12.0))
