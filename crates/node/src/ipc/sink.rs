@@ -22,6 +22,8 @@ use crate::{BlockFate, BlockSink, NodeError, SubmitAnswer};
 pub(super) const STAND_BY_LIMIT: Duration = Duration::from_secs(2);
 /// What the thread of the connection may take beyond the node's own limit.
 const SLACK: Duration = Duration::from_secs(1);
+/// BIP22's word for a block that the node has refused before.
+const REFUSED_BEFORE: &str = "duplicate-invalid";
 /// Blocks that wait for a node whose RPC hangs. What does not fit is sent again by who asked.
 const QUEUE: usize = 4;
 
@@ -80,6 +82,18 @@ impl IpcSink {
             .unwrap_or_else(|| self.silent())
     }
 
+    /// What is wrong with a block that the node says it has refused before. Both ways can be told that, where it judged the
+    /// block for one of them while the other brought it.
+    fn with_reason(&self, answer: SubmitAnswer, block: &BlockHex) -> SubmitAnswer {
+        if !matches!(&answer, SubmitAnswer::Refused(reason) if reason == REFUSED_BEFORE) {
+            return answer;
+        }
+        match self.whole(block, Command::Judge) {
+            refused @ SubmitAnswer::Refused(_) => refused,
+            _ => answer,
+        }
+    }
+
     fn silent(&self) -> SubmitAnswer {
         let limit = self.limit;
         let method = "submitSolution";
@@ -99,18 +113,15 @@ impl BlockSink for IpcSink {
         let Some(solution) = Solution::of_block(block.head()) else {
             return undecodable();
         };
-        let Some(beside) = &self.beside else {
-            return self.by_socket(solution, block);
-        };
-        let by_rpc = beside.submit(block);
+        let by_rpc = self.beside.as_ref().map(|beside| beside.submit(block));
         let by_socket = self.by_socket(solution, block);
-        if by_socket == SubmitAnswer::Accepted {
-            return by_socket;
-        }
-        match by_rpc.recv_timeout(self.limit + SLACK) {
-            Ok(by_rpc) => better(by_rpc, by_socket),
-            Err(_) => by_socket,
-        }
+        let by_rpc = by_rpc.filter(|_| by_socket != SubmitAnswer::Accepted);
+        let by_rpc = by_rpc.and_then(|answer| answer.recv_timeout(self.limit + SLACK).ok());
+        let answer = match by_rpc {
+            Some(by_rpc) => better(by_rpc, by_socket),
+            None => by_socket,
+        };
+        self.with_reason(answer, block)
     }
 
     fn fate(&mut self, hash: BlockHash) -> Result<BlockFate, NodeError> {
@@ -172,7 +183,7 @@ fn better(by_rpc: SubmitAnswer, by_socket: SubmitAnswer) -> SubmitAnswer {
     use SubmitAnswer::{Accepted, AlreadyKnown, Inconclusive, Refused, Retry};
     match (&by_rpc, &by_socket) {
         (_, Accepted) | (Retry(_), _) | (AlreadyKnown, Inconclusive | Refused(_)) => by_socket,
-        (Refused(reason), Refused(_)) if reason == "duplicate-invalid" => by_socket,
+        (Refused(reason), Refused(_)) if reason == REFUSED_BEFORE => by_socket,
         (Accepted | AlreadyKnown | Inconclusive | Refused(_), _) => by_rpc,
     }
 }

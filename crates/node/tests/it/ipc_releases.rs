@@ -47,6 +47,21 @@ async fn blocks_have_their_answers_in_each_release() {
     }
 }
 
+/// Where a block comes by two ways at once, Bitcoin Core may say of both that it was refused before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_was_refused_before_is_refused_for_its_reason() {
+    let fake = FakeIpc::start(Release::Core32);
+    let mut node = connected(&fake);
+    let update = template(&mut node).await;
+    let mut greedy = unsolved(&update.template);
+    greedy.txdata[0].output[0].value += Amount::ONE_SAT;
+    renew_merkle_root(&mut greedy);
+    solve(&mut greedy);
+    fake.shared.refused_before.store(true, Ordering::SeqCst);
+    let refused = SubmitAnswer::Refused("bad-cb-amount".to_owned());
+    assert_eq!(submit(&mut node, hex(&greedy)).await, refused);
+}
+
 /// A block of which the node holds no template, as after its restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_without_a_template_goes_whole_where_the_node_takes_it() {

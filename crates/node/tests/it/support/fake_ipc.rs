@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) interrupted: watch::Sender<usize>,
     /// Templates are made only after as many questions whether it runs.
     pub(crate) beats_before_template: AtomicUsize,
+    /// Each solution is said to have been refused before.
+    pub(crate) refused_before: AtomicBool,
     /// Ends the waits of clients, as a node does that shuts down.
     ends: watch::Sender<usize>,
 }
@@ -83,6 +85,7 @@ impl FakeIpc {
             held: AtomicUsize::new(0),
             interrupted: watch::Sender::new(0),
             beats_before_template: AtomicUsize::new(0),
+            refused_before: AtomicBool::new(false),
             ends: watch::Sender::new(0),
         });
         let (stop, stopped) = oneshot::channel();
@@ -409,6 +412,9 @@ impl block_template::Server for Held {
         let block = self.block(header, params.get_coinbase()?)?;
         let reason = match self.shared.release {
             Release::Core30 | Release::Core31 => return Err(absent()),
+            Release::Core32 if self.shared.refused_before.load(Ordering::SeqCst) => {
+                Some("duplicate-invalid".to_owned())
+            }
             Release::Core32 => reason(self.shared.chain.submit(&serialize(&block))),
             Release::Yes => None,
         };
