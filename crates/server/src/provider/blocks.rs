@@ -180,7 +180,8 @@ impl Clerk {
         }
     }
 
-    /// What any node took is taken; else each has to have said something. What came after the last word changes nothing.
+    /// What any node took is taken, what all refused is refused, and one that is beside the best chain is given to the nodes
+    /// again at the next start. What came after the last word changes nothing.
     fn judge(&mut self, node: usize, block: &Parcel, answer: SubmitAnswer) {
         let place = self
             .verdicts
@@ -193,7 +194,7 @@ impl Clerk {
         let was_settled = verdict.is_final();
         verdict.handle_answer(node, answer);
         if !was_settled
-            && (verdict.is_final() || verdict.answers().count() == self.nodes)
+            && verdict.is_final()
             && let Some(text) = verdict.answer().map(words)
             && let Err(error) = self.journal.settle(block.height, block.hash, &text)
         {

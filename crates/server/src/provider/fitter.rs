@@ -1,7 +1,8 @@
 //! Templates fitted to what clients need, each once for all who need the same.
 //!
 //! One at a time, beside the tasks: thousands of transactions are hashed for it. Whoever changes what it needs again and
-//! again waits for those that do not, so that it delays a new tip by one cut at most.
+//! again waits for those that do not, so that it delays a new tip by one cut at most. Who connects anew each time is not seen
+//! to be the same.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

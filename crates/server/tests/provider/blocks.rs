@@ -60,15 +60,26 @@ async fn a_block_found_on_a_provider_s_template_is_in_the_chain_and_in_the_journ
 /// R-14, TD-8: a block of the tip before reaches the node too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_crosses_a_new_tip_reaches_the_node() {
-    let house = Setup::usual().start();
+    let (answer, answers) = channel();
+    let (given, taken) = channel();
+    let setup = Setup {
+        sink: Some(Box::new(Slow { answers, given })),
+        ..Setup::usual()
+    };
+    let house = setup.start();
     let mut pool = house.connect();
     let update = pool.next().await.unwrap();
     let late = mine(&update.template, 1);
     let tip = advance(&house.chain, 2);
     pool.on(tip).await;
+    answer.send(SubmitAnswer::Inconclusive).unwrap();
     // It is a side branch, which the protocol has no word for.
     assert_eq!(pool.submit(&late).await, SubmitAnswer::Inconclusive);
-    while house.journal("answer").is_empty() {
+    assert_eq!(
+        taken.recv_timeout(LIMIT).unwrap(),
+        late.to_hex().to_string()
+    );
+    while house.journal("hex").is_empty() {
         tokio::task::yield_now().await;
     }
     let file = house.journal("hex").remove(0);
@@ -199,6 +210,23 @@ async fn a_block_is_on_the_disk_while_the_node_hangs_and_is_submitted_until_it_a
         taken.recv_timeout(LIMIT).unwrap(),
         block.to_hex().to_string(),
         "the next run"
+    );
+    answer.send(SubmitAnswer::Inconclusive).unwrap();
+    drop(answer);
+    let setup = house.stop().await;
+
+    let (answer, answers) = channel();
+    let (given, taken) = channel();
+    let setup = Setup {
+        sink: Some(Box::new(Slow { answers, given })),
+        ..setup
+    };
+    let house = setup.start();
+    assert!(house.journal("answer").is_empty());
+    assert_eq!(
+        taken.recv_timeout(LIMIT).unwrap(),
+        block.to_hex().to_string(),
+        "a node that has it beside its best chain may forget it"
     );
     answer
         .send(SubmitAnswer::Refused("bad-cb-amount".to_owned()))
