@@ -108,7 +108,7 @@ fn accepted(pool: &Pool, user: &str) -> u64 {
 }
 
 /// Two miners behind a translator find blocks, also when the pool was killed, and when the node was.
-/// With one channel and extension 0x0002 the pool shows each by his name.
+/// With extension 0x0002 the pool shows each by his name.
 fn translate(aggregate: bool, extensions: &[u16]) {
     let Some(mut node) = Bitcoind::start(Chain::Regtest) else {
         return;

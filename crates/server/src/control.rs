@@ -279,7 +279,9 @@ fn told(user: &str, outcome: Outcome) -> Result<String, String> {
     match (closed, kept) {
         (Some(closed), 0) => Ok(format!("{closed} of {user} closed")),
         (Some(closed), _) => Ok(format!("{closed} of {user} closed; it still {}", beside())),
-        (None, 0) => Err(format!("{user} has gone by itself")),
+        (None, 0) => Err(format!(
+            "{user} was not found on any connection that answered; look whether it is still there"
+        )),
         (None, _) => Err(format!("{user} {}; end it at the device", beside())),
     }
 }

@@ -5,7 +5,7 @@
 //! none of them. What is kept is bounded by the seats that a connection can have: shares become sums, and
 //! of a miner who came and went unseen nothing is left but his shares.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -140,11 +140,11 @@ impl Dues {
 
     /// Who mines, for a person; empty where nobody does.
     pub(crate) fn describe_miners(&self) -> String {
-        let mut users = self.users();
-        match (users.next(), users.count()) {
+        let users: BTreeSet<_> = self.users().collect();
+        match (users.first(), users.len()) {
             (None, _) => String::new(),
-            (Some(user), 0) => user.to_owned(),
-            (Some(user), more) => format!("{user} and {more} more"),
+            (Some(user), 1) => (*user).to_owned(),
+            (Some(user), all) => format!("{user} and {} more", all - 1),
         }
     }
 

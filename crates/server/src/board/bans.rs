@@ -14,7 +14,7 @@ use crate::news::WarningNews;
 
 /// Bans, and warnings, that are counted, the latest.
 const MAX_BANS: usize = 1_000;
-/// By then the offences are forgiven, if no other came.
+/// By then offences are forgiven, if no other came, but for wrong passwords, which take hours.
 const WARNED: Duration = Duration::from_secs(600);
 
 /// Who is banned, and who was warned.

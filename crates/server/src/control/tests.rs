@@ -152,7 +152,7 @@ async fn what_is_not_served_is_refused_in_words() {
         ),
         (
             "{\"close\":{\"worker\":\"rig\"}}\n",
-            "bcrt1qalice.rig has gone by itself",
+            "bcrt1qalice.rig was not found on any connection that answered; look whether it is still there",
         ),
     ] {
         let answer = served.answer(question).await;
@@ -250,7 +250,12 @@ fn what_became_of_a_worker_is_said_in_one_sentence() {
                  worker alone is closed; end it at the device",
             ),
         ),
-        (outcome(0, 0, 0, 0), Err("rig has gone by itself")),
+        (
+            outcome(0, 0, 0, 0),
+            Err(
+                "rig was not found on any connection that answered; look whether it is still there",
+            ),
+        ),
     ] {
         let words = words.map(str::to_owned).map_err(str::to_owned);
         assert_eq!(told("rig", outcome), words);

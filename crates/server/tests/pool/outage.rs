@@ -23,6 +23,9 @@ const ROOM: usize = 2_200;
 const FLOODING: usize = 2_000;
 /// For both ends of all connections at once, and what a pool needs besides.
 const FILES: u64 = 2 * (MINERS + FLOODING as u64) + 200;
+/// All mine by then. The pace at which an address may come, which does not hang on the machine, has them wait for five
+/// seconds.
+const LONGEST: Duration = Duration::from_secs(60);
 /// A device that was sent away comes back after so long.
 const DEVICE_RESTS: Duration = Duration::from_secs(1);
 
@@ -98,6 +101,7 @@ async fn all_mine<M: Send + 'static>(pool: TestPool, mut miners: JoinSet<M>, beg
         here.len(),
         answered.len()
     );
+    assert!(taken <= LONGEST, "{taken:?}");
     assert!(answered.len() <= ROOM / 2, "{} are served", answered.len());
     let shown = pool.shows(|it| it.summary.shares.accepted == MINERS).await;
     let alarms = &shown.summary.alarms;
