@@ -138,7 +138,7 @@ impl Sv2Session {
     }
 
     /// Whether each channel is addressed by itself.
-    fn is_single(&self) -> bool {
+    pub(super) fn is_single(&self) -> bool {
         let setup = self.setup.as_ref();
         setup.is_some_and(Setup::requires_standard_jobs)
     }
@@ -165,9 +165,11 @@ impl Sv2Session {
         self.announce(audience);
         let (time, is_on_tip) = (self.next_time(now, audience), self.know_tip(audience));
         for id in audience.members() {
-            if let Some(seat) = self.seats.get_mut(*id) {
-                seat.send_job(now, job_id, &self.desk.work, &job, time);
-                self.seats.look_by(*id, &self.desk.work);
+            if let Some(place) = self.seats.place_mut(*id) {
+                let work = &self.desk.work;
+                place.seat.send_job(now, job_id, work, &job, time);
+                let due = place.due(work);
+                self.seats.look_at_by(due);
             }
         }
         let root = self.merkle_root(audience);
@@ -244,10 +246,11 @@ impl Sv2Session {
         self.announce(audience);
         let time = self.next_time(now, audience);
         for id in audience.members() {
-            if let Some(seat) = self.seats.get_mut(*id) {
-                let prepared = Arc::clone(&start.prepared);
-                seat.activate_job(now, job_id, &self.desk.work, prepared, time);
-                self.seats.look_by(*id, &self.desk.work);
+            if let Some(place) = self.seats.place_mut(*id) {
+                let (work, prepared) = (&self.desk.work, Arc::clone(&start.prepared));
+                place.seat.activate_job(now, job_id, work, prepared, time);
+                let due = place.due(work);
+                self.seats.look_at_by(due);
             }
         }
         self.write_tip(audience.to, job_id, time);

@@ -26,11 +26,20 @@ pub(super) struct Seats {
     rested_at: Instant,
 }
 
+/// A channel, and when it is to be looked at.
 #[derive(Debug)]
-struct Place {
+pub(super) struct Place {
     /// The seat is to be looked at no later.
     due: Instant,
-    seat: Box<Seat>,
+    pub(super) seat: Box<Seat>,
+}
+
+impl Place {
+    /// Something happened to the seat: when it is to be looked at now, of which [`Seats::look_at_by`] is to hear.
+    pub(super) fn due(&mut self, work: &PoolWork) -> Instant {
+        self.due = self.seat.poll_timeout(work);
+        self.due
+    }
 }
 
 impl Seats {
@@ -56,8 +65,11 @@ impl Seats {
     }
 
     pub(super) fn get_mut(&mut self, id: ChannelId) -> Option<&mut Seat> {
-        let place = self.places.get_mut(id)?;
-        Some(&mut place.seat)
+        Some(&mut self.place_mut(id)?.seat)
+    }
+
+    pub(super) fn place_mut(&mut self, id: ChannelId) -> Option<&mut Place> {
+        self.places.get_mut(id)
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = ChannelId> {
@@ -86,9 +98,14 @@ impl Seats {
     /// Something happened to a seat: it is to be looked at when something is due for it.
     pub(super) fn look_by(&mut self, id: ChannelId, work: &PoolWork) {
         if let Some(place) = self.places.get_mut(id) {
-            place.due = place.seat.poll_timeout(work);
-            self.look_at = self.look_at.min(place.due.max(self.rested_at));
+            let due = place.due(work);
+            self.look_at_by(due);
         }
+    }
+
+    /// A seat is due at `due`.
+    pub(super) fn look_at_by(&mut self, due: Instant) {
+        self.look_at = self.look_at.min(due.max(self.rested_at));
     }
 
     /// All channels, to which something happens for which each is to be looked at.

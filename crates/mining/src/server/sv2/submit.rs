@@ -97,9 +97,10 @@ impl Sv2Session {
 
     fn judge(&mut self, now: Instant, submitted: &Submitted<'_>) -> Result<(), Code<'static>> {
         let id = ChannelId::new(submitted.channel_id);
-        let seat = self.seats.get_mut(id);
-        let seat = seat.filter(|seat| seat.channel.kind() == submitted.kind);
-        let seat = seat.ok_or(codes::INVALID_CHANNEL_ID)?;
+        let place = self.seats.place_mut(id);
+        let place = place.filter(|place| place.seat.channel.kind() == submitted.kind);
+        let place = place.ok_or(codes::INVALID_CHANNEL_ID)?;
+        let seat = &mut *place.seat;
         let share = submitted.share().ok_or(codes::INVALID_JOB_ID)?;
         let is_named = self.extensions.has_worker_names();
         let name = match is_named {
@@ -127,7 +128,8 @@ impl Sv2Session {
             Some(_) | None => id,
         };
         let recorded = self.desk.record(now, seat, booked, share.job_id, verdict);
-        self.seats.look_by(id, &self.desk.work);
+        let due = place.due(&self.desk.work);
+        self.seats.look_at_by(due);
         let accepted = recorded.map_err(code)?;
         self.acks
             .push((id, booked), submitted.sequence_number, accepted);
