@@ -15,7 +15,6 @@ use headframe_sv2_wire::{Str255, write_frame};
 use super::Sv2Session;
 use super::bearing::Bearing;
 use super::round::Round;
-use super::setup::Setup;
 
 /// Why a channel was not closed. Nothing was sent, and nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,12 +64,8 @@ impl Sv2Session {
         if !self.bearing().is_some_and(|it| it.close_channel) {
             return Err(NotClosed::NotBorne);
         }
-        let standard_only = self
-            .setup
-            .as_ref()
-            .is_some_and(Setup::requires_standard_jobs);
         // A group of one, and those of a client that knows no groups, are addressed by their own ids.
-        let told = match members.len() > 1 && !standard_only {
+        let told = match members.len() > 1 && !self.is_single() {
             true => core::slice::from_ref(&id),
             false => &members,
         };
