@@ -27,13 +27,13 @@ pub(crate) struct Closed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Outcome {
     /// Channels that were closed; their connections stay.
-    pub(crate) channels: usize,
+    pub(crate) channels: u64,
     /// Connections that were closed.
-    pub(crate) connections: usize,
+    pub(crate) connections: u64,
     /// Connections on which nothing could be closed without others.
-    pub(crate) kept: usize,
+    pub(crate) kept: u64,
     /// The others there.
-    pub(crate) others: usize,
+    pub(crate) others: u64,
 }
 
 impl Closing {
@@ -59,7 +59,7 @@ impl Closing {
     }
 
     pub(crate) fn note_channels(&self, closed: usize) {
-        lock(&self.outcome).channels += closed;
+        lock(&self.outcome).channels += closed as u64;
     }
 
     pub(crate) fn note_connection(&self) {
@@ -70,7 +70,7 @@ impl Closing {
     pub(crate) fn note_kept(&self, others: usize) {
         let mut outcome = lock(&self.outcome);
         outcome.kept += 1;
-        outcome.others += others;
+        outcome.others += others as u64;
     }
 }
 

@@ -1,7 +1,8 @@
 //! The control socket: where the operator of a running pool asks for a trace (ADR 4), or that a worker is
 //! closed (ADR 13).
 //!
-//! A Unix socket in the data directory, for whoever owns that. What is asked and answered is in [`ControlRequest`]; Windows is not served.
+//! A Unix socket in the data directory, for whoever owns that. What is asked and answered is in
+//! [`ControlRequest`]; Windows is not served.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,6 +30,7 @@ use crate::bell::Bells;
 use crate::board::RollCall;
 use crate::clock::wall_clock;
 use crate::closing::{Closing, Outcome};
+use crate::numbered::numbered;
 use crate::trace::{MAX_TRACES, Tracer, Transcript};
 
 /// The socket's name in the data directory.
@@ -261,19 +263,19 @@ fn told(user: &str, outcome: Outcome) -> Result<String, String> {
     } = outcome;
     let closed = match (channels, connections) {
         (0, 0) => None,
-        (channels, 0) => Some(counted(channels, "channel")),
-        (0, connections) => Some(counted(connections, "connection")),
+        (channels, 0) => Some(numbered(channels, "channel", "channels")),
+        (0, connections) => Some(numbered(connections, "connection", "connections")),
         (channels, connections) => Some(format!(
             "{} and {}",
-            counted(channels, "channel"),
-            counted(connections, "connection")
+            numbered(channels, "channel", "channels"),
+            numbered(connections, "connection", "connections")
         )),
     };
     let beside = || {
         format!(
             "shares {} with {}, and its client is not known to bear that one worker alone is closed",
-            counted(kept, "connection"),
-            counted(others, "other worker")
+            numbered(kept, "connection", "connections"),
+            numbered(others, "other worker", "other workers")
         )
     };
     match (closed, kept) {
@@ -283,13 +285,6 @@ fn told(user: &str, outcome: Outcome) -> Result<String, String> {
             "{user} was not found on any connection that answered; look whether it is still there"
         )),
         (None, _) => Err(format!("{user} {}; end it at the device", beside())),
-    }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
     }
 }
 

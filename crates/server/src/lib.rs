@@ -27,6 +27,7 @@ mod ledger;
 mod limits;
 mod listener;
 mod news;
+mod numbered;
 mod panic;
 mod pool;
 mod proof;

@@ -21,6 +21,7 @@ use super::nodes::NodesView;
 use super::proof::Proofs;
 use crate::clock::Utc;
 use crate::news::{CertificateNews, ShareTally, TlsNews, WarningNews};
+use crate::numbered::numbered;
 
 /// What happened lately is shown for so long.
 const LATELY: Duration = Duration::from_secs(600);
@@ -586,10 +587,6 @@ pub(super) fn remedy(reason: RejectReason) -> (&'static str, &'static str, &'sta
             "Update the miner's firmware.",
         ),
     }
-}
-
-pub(super) fn numbered(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn lasting(wall: UnixTime, since: UnixTime) -> String {

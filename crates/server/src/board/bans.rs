@@ -7,10 +7,10 @@ use headframe_api::{Alarm, Severity};
 use headframe_ledger::Ban;
 use headframe_work::UnixTime;
 
-use super::alarms::numbered;
 use super::convert;
 use crate::limits::Source;
 use crate::news::WarningNews;
+use crate::numbered::numbered;
 
 /// Bans, and warnings, that are counted, the latest.
 const MAX_BANS: usize = 1_000;
@@ -84,10 +84,7 @@ impl Bans {
                 last.reason,
                 numbered(left.div_ceil(60), "minute", "minutes")
             ),
-            next_step: format!(
-                "Nothing, if you do not know it. If {address} is yours, mend the miner there, or put \
-                 the address into pool.unlimited_from."
-            ),
+            next_step: next_step(address),
             since_at: convert::unix(first.since),
         })
     }
@@ -111,12 +108,15 @@ impl Bans {
                 warning.offence.describe(),
                 numbered(warning.lasts.as_secs() / 60, "minute", "minutes")
             ),
-            next_step: format!(
-                "Nothing, if you do not know it. If {} is yours, mend the miner there, or put the \
-                 address into pool.unlimited_from.",
-                warning.source
-            ),
+            next_step: next_step(warning.source),
             since_at: convert::unix(first.at),
         })
     }
+}
+
+fn next_step(source: Source) -> String {
+    format!(
+        "Nothing, if you do not know it. If {source} is yours, mend the miner there, or put the \
+         address into pool.unlimited_from."
+    )
 }
