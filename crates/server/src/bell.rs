@@ -125,12 +125,15 @@ pub(crate) struct Bells {
     answered: Notify,
 }
 
+/// What the operator wants closed, by the connections' numbers.
+type Closings = BTreeMap<u64, Vec<Arc<Closing>>>;
+
 #[derive(Debug, Default)]
 struct List {
     /// By the connections' numbers.
     bells: BTreeMap<u64, Arc<Bell>>,
-    /// What the operator wants closed, of those who have not looked at it.
-    closings: BTreeMap<u64, Vec<Arc<Closing>>>,
+    /// Of those who have not looked at it.
+    closings: Closings,
     /// Whether whoever comes now comes too late.
     is_shut_down: bool,
 }
@@ -171,34 +174,22 @@ impl Bells {
 
     /// Rings all.
     pub(crate) fn ring(&self, call: Call) {
-        let mut from = Bound::Unbounded;
-        while let Some(last) = self.ring_some(call, from) {
-            from = Bound::Excluded(last);
-        }
+        self.ring_with(call, |_, _| {});
     }
 
     /// Gives all connections a worker to close, and rings.
     pub(crate) fn close(&self, closing: &Arc<Closing>) {
+        self.ring_with(Call::Close, |closings, connection| {
+            let own = closings.entry(connection).or_default();
+            own.push(Arc::clone(closing));
+        });
+    }
+
+    /// Rings all, each after it was given what belongs to the call.
+    fn ring_with(&self, call: Call, give: impl Fn(&mut Closings, u64)) {
         let mut from = Bound::Unbounded;
-        loop {
-            let mut list = self.list();
-            let List {
-                bells, closings, ..
-            } = &mut *list;
-            let some = bells.range((from, Bound::Unbounded)).take(PEAL);
-            let mut last = None;
-            for (connection, bell) in some {
-                closings
-                    .entry(*connection)
-                    .or_default()
-                    .push(Arc::clone(closing));
-                bell.ring(Call::Close);
-                last = Some(*connection);
-            }
-            match last {
-                Some(last) => from = Bound::Excluded(last),
-                None => return,
-            }
+        while let Some(last) = self.ring_some(call, from, &give) {
+            from = Bound::Excluded(last);
         }
     }
 
@@ -210,11 +201,20 @@ impl Bells {
     }
 
     /// Rings a few, and gives the last of them.
-    fn ring_some(&self, call: Call, from: Bound<u64>) -> Option<u64> {
-        let list = self.list();
+    fn ring_some(
+        &self,
+        call: Call,
+        from: Bound<u64>,
+        give: impl Fn(&mut Closings, u64),
+    ) -> Option<u64> {
+        let mut list = self.list();
+        let List {
+            bells, closings, ..
+        } = &mut *list;
         let mut last = None;
         let mut rung = 0;
-        for (connection, bell) in list.bells.range((from, Bound::Unbounded)).take(PEAL) {
+        for (connection, bell) in bells.range((from, Bound::Unbounded)).take(PEAL) {
+            give(closings, *connection);
             rung += isize::from(bell.note(call));
             bell.waker.wake();
             last = Some(*connection);
